@@ -1,0 +1,18 @@
+// Small system calls that fit nowhere else.
+#pragma once
+#include <cstddef>
+
+namespace rt0::kernel {
+
+// write(2), restarted after EINTR and short writes.  Bytes written, or -errno.
+long write_all(int fd, const void* p, std::size_t n);
+// The whole of a small file (procfs, sysfs) into buf, NUL-terminated; length or -errno.
+long read_small_file(const char* path, char* buf, std::size_t cap);
+// Ends the process at once: no atexit handlers.
+[[noreturn]] void exit_group(int status);
+// Timer slack of the calling thread, ns (PR_SET_TIMERSLACK); timed futex waits overshoot by it.
+void set_timer_slack(unsigned long ns);
+// Name of the calling thread as shown by ps, top and perf; 15 bytes are kept.
+void set_thread_name(const char* name);
+
+}  // namespace rt0::kernel

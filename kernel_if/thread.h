@@ -1,0 +1,41 @@
+// Threads for Ms: raw clone with a whole glibc thread around it (DESIGN section 1),
+// or, where glibc is not laid out as calibrated or a sanitizer must see the thread,
+// pthread_create behind the same interface.
+#pragma once
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace rt0::kernel {
+
+struct kthread {
+    void* tcb = nullptr;                  // raw: the thread control block; pthread: its pthread_t
+    std::atomic<std::uint32_t>* tid = nullptr;  // cleared and woken by the kernel when the thread has left its stack
+};
+
+enum class thread_kind { raw_clone, pthread };
+
+// Calibrates glibc's thread layout against a live donor thread.  Called once, by
+// osinit, on the initial thread.  `why` receives, for the pthread kind, one line that
+// says what did not match.
+thread_kind thread_init(const char** why);
+thread_kind thread_mode();
+
+// Starts a thread that runs fn(arg) on [stack_lo, stack_lo + stack_size) with all
+// signals blocked.  When fn returns the thread ends (thread_local destructors run).
+// 0, or -errno: -EAGAIN (limits), -ENOMEM.  The stack stays the caller's.
+int thread_create(kthread* t, void (*fn)(void*), void* arg, void* stack_lo, std::size_t stack_size);
+
+// Has the kernel let go of the thread's stack?  Never blocks.
+bool thread_gone(const kthread* t);
+
+// Waits until thread_gone, then frees the thread's TLS.  Once per created thread.
+void thread_reap(kthread* t);
+
+// The calling thread's kernel id; no system call after the first on a thread.
+std::int32_t gettid();
+
+// Number of threads of this process, from /proc/self/task; -errno if it cannot be read.
+int count_threads();
+
+}  // namespace rt0::kernel

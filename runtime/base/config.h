@@ -1,0 +1,60 @@
+// Every tunable of the runtime: value, unit, reason.  Nothing else in the tree
+// holds a bare number that somebody might want to turn.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace rt0::runtime::cfg {
+
+// ---- Ms
+inline constexpr int max_ms = 10000;                    // threads; Go's sched.maxmcount
+inline constexpr std::size_t g0_stack = 256 << 10;      // bytes, reserved; the scheduler needs 4 KiB, glibc's thread
+                                                        // start and exit (TLS destructors, resolver) a good deal more
+inline constexpr std::size_t gsignal_stack = 64 << 10;  // bytes; AT_MINSIGSTKSZ is 3.6 KiB with AVX-512, a dump needs 30
+inline constexpr int clone_retries = 20;                // EAGAIN from clone: back off 1, 2, 4 ... ms, then give up
+
+// ---- Ps
+inline constexpr int max_procs = 1024;            // Go's limit too
+#ifdef RT_MODEL
+inline constexpr std::uint32_t runq_size = 4;     // small, so that models reach the overflow
+#else
+inline constexpr std::uint32_t runq_size = 256;   // slots; Go's, one cache line of heads per 32
+#endif
+inline constexpr int goid_batch = 16;             // ids a P takes at a time from sched.goidgen
+inline constexpr int sched_tick_global = 61;      // rounds between looks at the global queue; prime, as in Go
+inline constexpr int runnext_inherit_max = 64;    // Gs in a row that may inherit the time slice through runnext
+inline constexpr int steal_rounds = 4;            // passes over all Ps before an M stops spinning; Go's stealTries
+inline constexpr int steal_runnext_spin = 3000;   // ns a thief leaves a runnext alone: its P most likely runs it next
+inline constexpr int timer_check_ticks = 8;       // rounds between looks at the clock while timers are pending
+
+// ---- G free lists
+inline constexpr int gfree_local_max = 64;        // per P, then half go to the global list
+inline constexpr int gfree_batch = 32;            // moved at a time between local and global
+
+// ---- stacks
+inline constexpr std::size_t stack_default = 64 << 10;   // bytes, the slot with its guard; 32 KiB were too few for OpenSSL
+inline constexpr std::size_t stack_guard = 16 << 10;     // bytes inside the slot; -fstack-clash-protection probes every 4 KiB
+inline constexpr std::size_t stack_min = 32 << 10;       // bytes; smallest slot: a guard and 16 KiB of use
+inline constexpr std::size_t stack_max = std::size_t{1} << 30;  // bytes; larger requests are refused
+inline constexpr std::size_t main_stack = 8 << 20;       // bytes; what the initial thread of a C++ program has
+inline constexpr std::size_t closure_on_stack = 256;     // bytes; larger callables of go() are boxed
+inline constexpr int stack_colours = 4;                  // stack tops start at 0, 64, 128, 192 bytes below the end
+
+// ---- locks
+inline constexpr int lock_active_spin = 4;        // rounds of lock_active_pause PAUSEs, when there is a second processor
+inline constexpr int lock_active_pause = 30;
+inline constexpr int lock_passive_spin = 1;       // rounds of sched_yield before the futex
+
+// ---- sysmon
+inline constexpr std::int64_t sysmon_tick_min = 20'000;      // ns
+inline constexpr std::int64_t sysmon_tick_max = 10'000'000;  // ns
+inline constexpr int sysmon_calm_ticks = 50;                 // quiet ticks before the tick doubles
+inline constexpr std::int64_t forced_preempt = 10'000'000;   // ns; a G that has run this long is asked to yield
+
+// ---- status words
+inline constexpr std::int64_t scan_spin = 5'000;  // ns of busy waiting for a scan to end, then the processor is yielded
+
+// ---- select
+inline constexpr int select_inline_cases = 16;    // cases whose sudogs lie on the selecting stack: no allocation
+
+}  // namespace rt0::runtime::cfg

@@ -1,0 +1,91 @@
+// mutex and note: how the runtime itself waits, on futexes, below the scheduler.
+//
+// mutex: short critical sections of runtime code on any thread.  Three states as in
+// Drepper, "Futexes are tricky" (2011), section 6: free, held, held with sleepers.
+//   LK1  key is `sleeping` whenever a thread may be asleep on it; unlock wakes one then.
+//   LK2  a thread that slept takes the lock in state `sleeping`, since it cannot know
+//        whether others still sleep (a spare wake-up at the end, never a lost one).
+// note: a one-shot event.  noteclear, then one side notewakeup, the other notesleep, in
+// either order; after notesleep returned the note may be cleared and used again.
+//   NT1  one notewakeup per noteclear; a second one is a broken runtime.
+//   NT2  the sleeper returns only after the wake-up, whatever EINTR or spurious wakes do.
+// Source of both: Go's lock_futex.go.
+#pragma once
+#include <cstdint>
+
+#include "base/atomic.h"
+#include "base/lockrank.h"
+
+namespace rt0::runtime {
+
+class mutex {
+public:
+    constexpr explicit mutex(lock_rank r = lock_rank::none) : rank_(r) {}
+    mutex(const mutex&) = delete;
+    mutex& operator=(const mutex&) = delete;
+
+    void lock() {
+        std::uint32_t free = unlocked;
+        // ORDER(mutex): acquire; pairs with the release in unlock().
+        if (!key_.compare_exchange_strong(free, locked, memory_order_acquire, memory_order_relaxed)) [[unlikely]]
+            lock_slow();
+        took();
+    }
+    bool try_lock() {
+        std::uint32_t free = unlocked;
+        // ORDER(mutex): acquire; pairs with the release in unlock().
+        if (!key_.compare_exchange_strong(free, locked, memory_order_acquire, memory_order_relaxed)) return false;
+        took();
+        return true;
+    }
+    void unlock() {
+        dropping();
+        // ORDER(mutex): release; pairs with the acquires in lock(), try_lock() and lock_slow().
+        if (key_.exchange(unlocked, memory_order_release) == sleeping) [[unlikely]]
+            wake_one();
+    }
+    // For assertions: whether anybody holds it.
+    bool is_locked() const { return key_.load(memory_order_relaxed) != unlocked; }  // relaxed: a hint only
+
+private:
+    enum : std::uint32_t { unlocked, locked, sleeping };
+
+    void lock_slow();
+    void wake_one();
+#ifdef RT0_DEBUG
+    void took();
+    void dropping();
+#else
+    void took() {}
+    void dropping() {}
+#endif
+
+    atomic<std::uint32_t> key_{unlocked};
+    lock_rank rank_;
+};
+
+class guard {  // std::lock_guard without its header
+public:
+    explicit guard(mutex& m) : m_(m) { m_.lock(); }
+    ~guard() { m_.unlock(); }
+    guard(const guard&) = delete;
+    guard& operator=(const guard&) = delete;
+
+private:
+    mutex& m_;
+};
+
+struct note {
+    atomic<std::uint32_t> key{0};  // 0: cleared, 1: woken
+};
+
+void noteclear(note* n);
+void notewakeup(note* n);
+void notesleep(note* n);
+// Sleeps at most ns nanoseconds (ns < 0: for ever).  True when the wake-up came.
+bool notetsleep(note* n, std::int64_t ns);
+
+// CPUs there are; >1 lets locks spin.  Set by osinit.
+extern int ncpu;
+
+}  // namespace rt0::runtime

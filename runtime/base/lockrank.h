@@ -1,0 +1,28 @@
+// The lock order of the runtime: a thread may take a lock only if its rank is higher
+// than every rank it holds (hchan excepted: select takes many, by address).
+// Debug builds check it in base/lock.cc.
+#pragma once
+
+namespace rt0::runtime {
+
+enum class lock_rank : unsigned char {
+    none,        // not checked: leaf locks of tests
+    world,       // stop-the-world is wanted by one at a time, before anything else
+    deferred,    // retired RCU arrays: taken with nothing else held
+    timers,      // a P's timer heap; its callbacks ready Gs, send on channels, start Gs
+    context,     // contexts' trees wake goroutines
+    waitq,       // a mutex', semaphore's ... queue of waiters; readies Gs under it
+    hchan,       // a channel; readies Gs under it
+    sched,       // sched.lock: global queue, idle lists; startm is called with it dropped
+    gfree,       // the global list of dead Gs; taken by newproc under timers
+    allg,        // growing allgs; a new G takes stack memory before it
+    allm,        // growing allm, freem
+    mcentral,    // a size class' spans; refills from the heap
+    stackpool,   // an order's free stacks; refills from the heap
+    stacklarge,  // large stacks
+    heap,        // the page heap: innermost but for printing
+    print,       // one diagnostic at a time; anything may fail under any lock
+};
+inline constexpr int lock_ranks = static_cast<int>(lock_rank::print) + 1;
+
+}  // namespace rt0::runtime

@@ -1,0 +1,14 @@
+// The part of an M that the lowest layer may know: which locks it holds.
+#pragma once
+#include <cstdint>
+
+#include "base/lockrank.h"
+
+namespace rt0::runtime {
+
+struct mcore {
+    std::int32_t locks = 0;                      // runtime locks held, debug builds only [own:M]
+    std::uint8_t held[lock_ranks] = {};          // per rank [own:M]
+};
+
+}  // namespace rt0::runtime

@@ -1,0 +1,42 @@
+// Three kinds of error (HOUSE): user misuse is a panic or an exception, exhausted
+// resources a status, and what stands here is for the rest: a fatal line for a limit
+// that must be raised, and runtime_throw for a runtime that found itself broken.
+// Nothing here allocates; all of it may be called with any lock held.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace rt0::runtime {
+
+// "fatal error: <what>", the trace of the current goroutine or thread, status 2.
+[[noreturn]] void runtime_throw(const char* what);
+
+// "fatal error: <what>" with all goroutines' traces (user deadlock, misuse of a lock), status 2.
+[[noreturn]] void fatal(std::string_view what);
+
+// "rt0: <text>" on stderr, one write; for warnings and the one clear line before exit(2).
+void warn(std::string_view text);
+[[noreturn]] void die(std::string_view text);
+
+// A line built in place, for messages with numbers; truncates at its capacity.
+class textbuf {
+public:
+    textbuf& operator<<(std::string_view s);
+    textbuf& operator<<(const char* s) { return *this << std::string_view(s); }
+    textbuf& operator<<(char c) { return *this << std::string_view(&c, 1); }
+    textbuf& operator<<(std::int64_t v);
+    textbuf& operator<<(std::uint64_t v);
+    textbuf& operator<<(int v) { return *this << static_cast<std::int64_t>(v); }
+    textbuf& operator<<(unsigned v) { return *this << static_cast<std::uint64_t>(v); }
+    textbuf& operator<<(const void* p);  // as 0x…
+    std::string_view view() const { return {buf_, n_}; }
+    operator std::string_view() const { return view(); }
+    const char* c_str() { buf_[n_] = 0; return buf_; }
+
+private:
+    char buf_[512];
+    std::size_t n_ = 0;
+};
+
+}  // namespace rt0::runtime

@@ -1,0 +1,22 @@
+// Every call from a lower layer to a higher one: who calls, who implements, which
+// locks may be held.  Fewer than twelve, or the layers are wrong.
+#pragma once
+#include <cstdint>
+#include <string_view>
+
+namespace rt0::runtime {
+
+struct g;
+struct mcore;
+
+// base/lock (debug builds) -> sched/m.cc: the M of this thread, or null.  Any lock.
+mcore* upcall_mcore();
+
+// base/throw -> debug/panic.cc: print the trace of the running goroutine (all=false) or
+// of all goroutines, async-signal-safe and without any lock.
+void upcall_traceback(bool all);
+
+// sched/init -> debug/panic.cc: install the std::terminate handler and symboliser.
+void upcall_tracebackinit();
+
+}  // namespace rt0::runtime

@@ -1,0 +1,77 @@
+// m: a thread of the operating system, made by raw clone (or, m0, the initial thread).
+#pragma once
+#include <csignal>
+#include <cstdint>
+
+#include "base/atomic.h"
+#include "base/lock.h"
+#include "base/mcore.h"
+#include "kernel_if/thread.h"
+#include "sched/g.h"
+
+namespace rt0::runtime {
+
+// An M's life: made by newm with a P, runs schedule(); without work it gives its P up
+// and sleeps on `park` on the idle list (stopm), until startm hands it another.  An M
+// whose locked goroutine ended leaves through mexit: freem keeps its stacks until the
+// kernel has let go of them.
+struct m : mcore {
+    g* g0 = nullptr;                        // system stack [const]
+    g* gsignal = nullptr;                   // signal stack [const]
+    g* curg = nullptr;                      // running goroutine [own:M]
+    p* pp = nullptr;                        // attached P, null when not executing goroutines [own:M]
+    p* nextp = nullptr;                     // P to take on waking from park; written by the waker before the note [own by note]
+    p* oldp = nullptr;                      // P it had when it entered a system call [own:M]
+
+    // Work that the context switched to must finish, since it could not be done on
+    // the stack that was being left (sched/park.cc).
+    g* leaving = nullptr;                   // the G switched away from [own:M]
+    void (*leave)(g*) = nullptr;            // what to do with it [own:M]
+    unlockf_t waitunlockf = nullptr;        // gopark's [own:M]
+    void* waitlock = nullptr;               // gopark's [own:M]
+
+    void** eh_globals = nullptr;            // this thread's __cxa_eh_globals [const]
+    std::uint64_t rand = 0;                 // state of fastrand [own:M]
+    bool spinning = false;                  // out of work, looking for some [own:M]
+    atomic<bool> blocked{false};            // asleep on a note [atomic] read by dumps
+    bool is_extra = false;                  // lends the runtime to a foreign thread [const]
+    bool is_sysmon = false;                 // [const]
+
+    g* lockedg = nullptr;                   // [own:M]
+    std::uint32_t lockedext = 0;            // lock_os_thread calls of the user [own:M]
+    std::uint32_t lockedint = 0;            // and of the runtime [own:M]
+
+    note park;
+    std::int64_t id = 0;                    // [const]
+    m* schedlink = nullptr;                 // next idle M [lock:sched]
+    m* freelink = nullptr;                  // next on sched.freem [lock:sched]
+    void (*mstartfn)() = nullptr;           // run first, on g0 [const]
+    kernel::kthread thread;                 // [const] once started
+    std::int32_t tid = 0;                   // kernel thread id, 0 before it runs
+    stack g0stack, gsigstack;               // [const]
+    sigset_t sigmask = {};                  // mask to run goroutines with [const]
+    bool rcu_registered = false;            // [own:M]
+#ifdef RT0_ASAN
+    void* asan_fake = nullptr;              // g0's fake stack while a goroutine runs [own:M]
+#endif
+#ifdef RT0_TSAN
+    void* tsan_fiber = nullptr;
+#endif
+};
+
+extern m m0;
+extern g g0;
+
+inline std::uint32_t fastrand(m* mp) {  // xorshift64*; Vigna, "An experimental exploration of Marsaglia's xorshift generators" (2016)
+    std::uint64_t x = mp->rand;
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    mp->rand = x;
+    return static_cast<std::uint32_t>((x * 0x2545F4914F6CDD1Dull) >> 32);
+}
+inline std::uint32_t fastrandn(m* mp, std::uint32_t n) {  // uniform enough on [0, n) for n << 2^32
+    return static_cast<std::uint32_t>((std::uint64_t{fastrand(mp)} * n) >> 32);
+}
+
+}  // namespace rt0::runtime

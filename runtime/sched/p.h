@@ -1,0 +1,60 @@
+// p: the right to run goroutines, and what goes with it: a run queue, free Gs, a
+// memory cache, timers.
+#pragma once
+#include <cstdint>
+
+#include "base/atomic.h"
+#include "base/config.h"
+#include "base/lock.h"
+#include "sched/g.h"
+
+namespace rt0::runtime {
+
+// ---- states of a P
+//   idle      on sched.pidle, or in the hands of whoever changes that
+//   running   owned by the M in p.mp
+//   syscall   its M is in a declared system call; whoever wins the CAS to idle has it
+//   gcstop    halted for stop-the-world, owned by whoever stopped the world
+//   dead      beyond gomaxprocs
+enum pstatus : std::uint32_t { pidle, prunning, psyscall, pgcstop, pdead };
+
+struct timers {  // sched/timer.h explains
+    mutex lock{lock_rank::timers};
+    timer** heap = nullptr;                     // 4-ary, by when [lock]
+    std::uint32_t len = 0, cap = 0;             // [lock]
+    atomic<std::int64_t> when0{0};              // heap[0]->when, 0 if empty [atomic] written under lock
+};
+
+struct alignas(64) p {
+    // Touched by its M at every switch.
+    std::int32_t id = 0;                        // index in allp [const]
+    atomic<std::uint32_t> status{pgcstop};      // [atomic]
+    m* mp = nullptr;                            // back-link; null if idle [own:P]
+    struct mcache* mcache = nullptr;                   // [own:P]
+    atomic<std::uint32_t> schedtick{0};         // rounds of schedule [own:P], read by sysmon
+    atomic<std::uint32_t> syscalltick{0};       // declared system calls [own:P], read by sysmon
+    std::uint32_t inherited = 0;                // Gs in a row that ran on an inherited time slice [own:P]
+    atomic<bool> preempt{false};                // asked to reschedule (also without a G to ask) [atomic]
+
+    std::uint64_t goidcache = 0;                // ids goidcache .. goidcacheend-1 are this P's [own:P]
+    std::uint64_t goidcacheend = 0;
+
+    glist gfree;                                // dead Gs [own:P]
+    std::int32_t gfree_n = 0;
+
+    p* link = nullptr;                          // next on sched.pidle [lock:sched]
+    std::int64_t sysmonwhen = 0;                // when sysmon saw sysmontick [own:sysmon]
+    std::uint32_t sysmontick = 0;
+    std::int64_t syscallwhen = 0;
+    std::uint32_t sysmonsystick = 0;
+
+    struct timers timers;
+
+    // The run queue (sched/runq.h): thieves move head, the owner moves tail.
+    alignas(64) atomic<std::uint32_t> runqhead{0};   // [atomic]
+    alignas(64) atomic<std::uint32_t> runqtail{0};   // [atomic] written by the owner only
+    atomic<g*> runnext{nullptr};                     // runs before the queue, on the readier's time slice [atomic]
+    atomic<g*> runq[cfg::runq_size];                 // [atomic]
+};
+
+}  // namespace rt0::runtime

@@ -1,0 +1,152 @@
+// sched: the scheduler's global state, and the functions of sched/ that others call.
+//
+// Reading order and the life of a goroutine: runtime/HACKING.md.
+#pragma once
+#include <cstdint>
+#include <string_view>
+
+#include "base/atomic.h"
+#include "base/lock.h"
+#include "sched/g.h"
+#include "sched/m.h"
+#include "sched/p.h"
+
+namespace rt0::runtime {
+
+struct schedt {
+    atomic<std::uint64_t> goidgen{0};
+    atomic<std::int64_t> lastpoll{0};           // time of the last look at the poller, ns
+
+    mutex lock{lock_rank::sched};
+
+    m* midle = nullptr;                         // idle Ms waiting for work [lock]
+    std::int32_t nmidle = 0;                    // [lock]
+    std::int32_t nmidlelocked = 0;              // locked Ms waiting for their G [lock]
+    std::int64_t mnext = 0;                     // Ms created, next id [lock]
+    std::int32_t maxmcount = 0;                 // [lock]
+    std::int32_t nmsys = 0;                     // Ms not counted for deadlock (sysmon) [lock]
+    std::int64_t nmfreed = 0;                   // [lock]
+
+    atomic<std::uint32_t> ngsys{0};             // system goroutines
+
+    p* pidle = nullptr;                         // [lock]
+    atomic<std::uint32_t> npidle{0};            // written under lock, read without
+    atomic<std::uint32_t> nmspinning{0};        // [atomic] sched/find.cc: the wake-up discipline
+
+    gqueue runq;                                // global run queue [lock]
+    atomic<std::int32_t> runqsize{0};           // written under lock, read without
+
+    struct {
+        mutex lock{lock_rank::gfree};
+        glist stack;                            // dead Gs with stacks [lock]
+        glist nostack;                          // without [lock]
+        atomic<std::int32_t> n{0};              // written under lock, read without
+    } gfree;
+
+    m* freem = nullptr;                         // exited Ms whose stacks may be in use [lock]
+
+    atomic<bool> gcwaiting{false};              // stop-the-world wanted
+    std::int32_t stopwait = 0;                  // Ps still to stop [lock]
+    note stopnote;
+    atomic<bool> sysmonwait{false};             // sysmon sleeps deeply on sysmonnote [lock to set]
+    note sysmonnote;
+
+    // The M that sleeps until the next timer (find.cc), in the place of a poller.
+    atomic<std::int64_t> polluntil{0};          // its deadline, 0: nobody sleeps so
+    atomic<std::uint32_t> pollwake{0};          // futex word: bumped to wake it
+
+    atomic<bool> exiting{false};                // the process is on its way out
+    std::int32_t profilehz = 0;
+    std::int64_t starttime = 0;
+};
+
+extern schedt sched;
+extern atomic<std::int32_t> gomaxprocs_now;     // Ps in use
+extern atomic<std::uint32_t> panicking;         // a fatal report is being written
+
+// ---- lists read without a lock (urcu-memb; sched/lists.cc): take an rcu_reader first.
+class rcu_reader {
+public:
+    rcu_reader();
+    ~rcu_reader();
+    rcu_reader(const rcu_reader&) = delete;
+    rcu_reader& operator=(const rcu_reader&) = delete;
+};
+template <class T>
+struct published {        // a snapshot: valid while the rcu_reader lives
+    T* const* data;
+    std::size_t n;
+    T* const* begin() const { return data; }
+    T* const* end() const { return data + n; }
+};
+published<p> allp();      // gomaxprocs_now of them in use, dead ones behind
+published<m> allm();
+published<g> allgs();     // never shrinks; dead Gs stay
+
+// ---- status (gstatus.cc)
+inline std::uint32_t readgstatus(const g* gp) {
+    // ORDER(gstatus): acquire; pairs with the release half of casgstatus' CAS.
+    return gp->atomicstatus.load(memory_order_acquire);
+}
+void casgstatus(g* gp, std::uint32_t oldval, std::uint32_t newval);
+bool castogscanstatus(g* gp, std::uint32_t oldval, std::uint32_t newval);
+void casfrom_gscanstatus(g* gp, std::uint32_t oldval, std::uint32_t newval);
+
+// ---- parking and readying (park.cc)
+// Parks the running goroutine; see SPEC station 11.  unlockf(gp, lock) runs when the
+// context is saved and may drop the lock that makes gp visible to its waker; it must
+// not park, and it runs on another stack.  False: the goroutine goes on.
+void gopark(unlockf_t unlockf, void* lock, wait_reason reason);
+// Parks, then releases l (a runtime mutex) once the context is saved.
+void goparkunlock(mutex* l, wait_reason reason);
+// Makes a parked goroutine runnable on the caller's P, next in line, and wakes a P if one idles.
+void goready(g* gp);
+// The same at the end of the queue: for whoever readies many and goes on itself.
+void goready_tail(g* gp);
+void gosched();            // yield: back of the queue
+[[noreturn]] void goexit();  // ends the running goroutine; destructors have run already
+
+// ---- running on the system stack
+// Calls f() on g0's stack and comes back; on a system stack already, calls it there.
+template <class F>
+void systemstack(F&& f);
+void systemstack_call(void (*fn)(void*), void* arg);
+
+// ---- new goroutines (newproc.cc)
+struct newproc_args {
+    std::size_t closure_size, closure_align;
+    std::size_t stack_size;       // bytes, 0: the default
+    std::string_view name;
+    std::uintptr_t callerpc;
+};
+// A dead G with a stack, room for the closure at its top; null when no stack can be had.
+g* newproc_begin(const newproc_args& a);
+void newproc_commit(g* newg, void (*entry)(void*), std::uintptr_t startpc);
+void newproc_abort(g* newg);
+// For the runtime's own goroutines: fn(arg), counted as a system goroutine.
+g* newproc_system(void (*fn)(void*), void* arg, const char* name);
+
+// ---- system calls (syscall.cc)
+void entersyscall();
+void exitsyscall();
+
+// ---- threads
+void lockOSThread();       // the runtime's own (lockedint)
+void unlockOSThread();
+
+// ---- memory of the runtime's own objects, through the current P's mcache if there is one
+void* rtalloc(std::size_t n);       // zeroed; null when exhausted
+void rtfree(void* p);
+mcache* current_mcache();           // null without a P
+
+// ---- sizes
+int gcount();              // user goroutines that are not dead
+int mcount();              // Ms that exist
+int numcpu();
+
+template <class F>
+void systemstack(F&& f) {
+    systemstack_call([](void* a) { (*static_cast<std::remove_reference_t<F>*>(a))(); }, &f);
+}
+
+}  // namespace rt0::runtime
