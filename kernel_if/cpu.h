@@ -10,6 +10,10 @@ namespace rt0::kernel {
 // `root` is put before /proc and /sys paths, for tests.
 int getproccount(const char* root = "");
 
+// The CPU quota of this process's control groups alone, in processors, rounded up; 0
+// when there is none.
+int getcpuquota(const char* root = "");
+
 // Transparent huge page size in bytes; 0 when the kernel has none or the value is no
 // power of two.
 std::size_t getHugePageSize(const char* root = "");

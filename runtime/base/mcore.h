@@ -8,7 +8,7 @@ namespace rt0::runtime {
 
 struct mcore {
     std::int32_t locks = 0;                      // runtime locks held, debug builds only [own:M]
-    std::uint8_t held[lock_ranks] = {};          // per rank [own:M]
+    std::uint32_t held[lock_ranks] = {};         // per rank; select may hold thousands of one rank [own:M]
 };
 
 }  // namespace rt0::runtime

@@ -1,0 +1,48 @@
+// futex(2).  All waits are private but those of thread.cc, which waits on a word that
+// the kernel clears and wakes with the shared form.
+//
+//   FX1  a negative relative timeout means none; 0 and past deadlines return -ETIMEDOUT
+//        (or -EAGAIN) without sleeping.
+//   FX2  relative waits and deadlines both run on CLOCK_MONOTONIC, nanotime()'s clock.
+#include "kernel_if/futex.h"
+
+#include <linux/futex.h>
+#include <time.h>
+
+#include "kernel_if/inject.h"
+#include "kernel_if/syscall.h"
+
+namespace rt0::kernel {
+
+static_assert(sizeof(std::atomic<std::uint32_t>) == 4 && std::atomic<std::uint32_t>::is_always_lock_free,
+              "the kernel reads the atomic as a plain 32-bit word");
+
+namespace {
+
+constexpr std::int64_t ns_per_s = 1'000'000'000;
+
+timespec to_timespec(std::int64_t ns) {
+    return {.tv_sec = static_cast<time_t>(ns / ns_per_s), .tv_nsec = static_cast<long>(ns % ns_per_s)};
+}
+
+}  // namespace
+
+int futex_wait(const std::atomic<std::uint32_t>* addr, std::uint32_t val, std::int64_t timeout) {
+    if (int e = injected(inject::futex_wait)) return e;
+    timespec ts = to_timespec(timeout < 0 ? 0 : timeout);
+    return static_cast<int>(sysc(SYS_futex, addr, FUTEX_WAIT_PRIVATE, val, timeout < 0 ? nullptr : &ts));
+}
+
+int futex_wait_until(const std::atomic<std::uint32_t>* addr, std::uint32_t val, std::int64_t deadline) {
+    if (int e = injected(inject::futex_wait)) return e;
+    timespec ts = to_timespec(deadline < 0 ? 0 : deadline);
+    return static_cast<int>(
+        sysc(SYS_futex, addr, FUTEX_WAIT_BITSET_PRIVATE, val, &ts, nullptr, FUTEX_BITSET_MATCH_ANY));
+}
+
+int futex_wake(const std::atomic<std::uint32_t>* addr, int n) {
+    if (int e = injected(inject::futex_wake)) return e;
+    return static_cast<int>(sysc(SYS_futex, addr, FUTEX_WAKE_PRIVATE, n));
+}
+
+}  // namespace rt0::kernel

@@ -1,0 +1,149 @@
+// Address space.
+//
+//   MM1  a reservation is one MAP_NORESERVE read-write mapping: untouched pages cost
+//        nothing and are not charged against overcommit (PROT_NONE + mprotect would be).
+//   MM2  a guard faults on any access, by the program or by the kernel on its behalf
+//        (EFAULT), and survives sys_unused.  The probe asserts both.
+//   MM3  guard regions (MADV_GUARD_INSTALL, Linux 6.13) need no VMA; mprotect guards take
+//        two each and end at vm.max_map_count.  A mapping that refuses the first kind
+//        (locked memory: mlockall) gets the second, whatever guard_mode() says.
+#include "kernel_if/memory.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#include <atomic>
+
+#include "kernel_if/cpu.h"
+#include "kernel_if/inject.h"
+#include "kernel_if/syscall.h"
+
+namespace rt0::kernel {
+
+namespace {
+
+// Linux 6.13; older headers lack the names.
+constexpr int madv_guard_install = 102;
+constexpr int madv_guard_remove = 103;
+constexpr int pr_set_vma = 0x53564d41;
+constexpr int pr_set_vma_anon_name = 0;
+
+// What the probe found; 0 before it.  Racing probes find the same.
+std::atomic<int> probed{0};
+// Set once a guard had to be made by mprotect although guard regions work (MM3).
+std::atomic<bool> mixed{false};
+
+std::size_t page() {
+    static const std::size_t size = read_auxv(nullptr).page_size;
+    return size;
+}
+
+long mmap_anon(std::size_t n) {
+    return sysc(SYS_mmap, nullptr, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+}
+
+bool failed(long addr) { return addr < 0 && addr > -4096; }
+
+int madvise_retry(void* p, std::size_t n, int advice) {
+    long r;
+    do
+        r = sysc(SYS_madvise, p, n, advice);
+    while (r == -EINTR || r == -EAGAIN);
+    return static_cast<int>(r);
+}
+
+// Does the kernel, told to write to p, refuse?
+bool faults(void* p) { return sysc(SYS_clock_gettime, CLOCK_MONOTONIC, p) == -EFAULT; }
+
+bool probe_guards() {
+    std::size_t n = page();
+    long a = mmap_anon(n);
+    if (failed(a)) return false;
+    void* p = reinterpret_cast<void*>(a);
+    bool ok = !faults(p) && madvise_retry(p, n, madv_guard_install) == 0 && faults(p) &&
+              madvise_retry(p, n, MADV_DONTNEED) == 0 && faults(p) && madvise_retry(p, n, madv_guard_remove) == 0 &&
+              !faults(p);
+    sysc(SYS_munmap, p, n);
+    return ok;
+}
+
+int mprotect_guard(void* p, std::size_t n, int prot) {
+    if (prot == PROT_NONE)
+        if (int e = injected(inject::mprotect)) return e;
+    return static_cast<int>(sysc(SYS_mprotect, p, n, prot));
+}
+
+}  // namespace
+
+void* sys_reserve(std::size_t n, std::size_t align) {
+    if (injected(inject::mmap)) return nullptr;
+    long a = mmap_anon(n);
+    if (failed(a)) return nullptr;
+    auto at = static_cast<std::uintptr_t>(a);
+    if ((at & (align - 1)) == 0) return reinterpret_cast<void*>(at);
+    sysc(SYS_munmap, at, n);
+    std::size_t slack = align - page();
+    if (n + slack < n) return nullptr;
+    a = mmap_anon(n + slack);
+    if (failed(a)) return nullptr;
+    at = static_cast<std::uintptr_t>(a);
+    std::uintptr_t lo = (at + align - 1) & ~(align - 1);
+    if (lo != at) sysc(SYS_munmap, at, lo - at);
+    if (at + slack != lo) sysc(SYS_munmap, lo + n, at + slack - lo);
+    return reinterpret_cast<void*>(lo);
+}
+
+void sys_free(void* p, std::size_t n) { sysc(SYS_munmap, p, n); }
+
+int sys_unused(void* p, std::size_t n) {
+    if (int e = injected(inject::madvise)) return e;
+    return madvise_retry(p, n, MADV_DONTNEED);
+}
+
+int sys_hugepage(void* p, std::size_t n) {
+    if (int e = injected(inject::madvise)) return e;
+    return madvise_retry(p, n, MADV_HUGEPAGE);
+}
+
+int sys_nohugepage(void* p, std::size_t n) {
+    if (int e = injected(inject::madvise)) return e;
+    return madvise_retry(p, n, MADV_NOHUGEPAGE);
+}
+
+void sys_name(void* p, std::size_t n, const char* name) {
+    sysc(SYS_prctl, pr_set_vma, pr_set_vma_anon_name, p, n, name);
+}
+
+guard_kind guard_mode() {
+    int v = probed.load(std::memory_order_relaxed);  // relaxed: the value is the whole message
+    if (v == 0) {
+        v = probe_guards() ? 1 : 2;
+        probed.store(v, std::memory_order_relaxed);  // relaxed: as above
+    }
+    return v == 1 ? guard_kind::madvise : guard_kind::mprotect;
+}
+
+int guard_install(void* p, std::size_t n) {
+    if (int e = injected(inject::guard)) return e;
+    if (guard_mode() == guard_kind::madvise) {
+        int r = madvise_retry(p, n, madv_guard_install);
+        if (r != -EINVAL) return r;
+        mixed.store(true, std::memory_order_relaxed);  // relaxed: whoever removes this guard was handed it by us
+    }
+    return mprotect_guard(p, n, PROT_NONE);
+}
+
+int guard_remove(void* p, std::size_t n) {
+    bool regions = guard_mode() == guard_kind::madvise;
+    if (regions) {
+        int r = madvise_retry(p, n, madv_guard_remove);
+        if (r != 0) return r;
+    }
+    // relaxed: guard_install of this range happened before, in program order or by a lock.
+    if (!regions || mixed.load(std::memory_order_relaxed)) return mprotect_guard(p, n, PROT_READ | PROT_WRITE);
+    return 0;
+}
+
+}  // namespace rt0::kernel

@@ -1,0 +1,55 @@
+// Small system calls that fit nowhere else.
+#include "kernel_if/sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/prctl.h>
+
+#include "kernel_if/syscall.h"
+
+namespace rt0::kernel {
+
+long write_all(int fd, const void* p, std::size_t n) {
+    auto* s = static_cast<const char*>(p);
+    std::size_t done = 0;
+    while (done < n) {
+        long r = sysc(SYS_write, fd, s + done, n - done);
+        if (r == -EINTR) continue;
+        if (r < 0) return r;
+        if (r == 0) return -EIO;  // no progress and no error: do not try for ever
+        done += static_cast<std::size_t>(r);
+    }
+    return static_cast<long>(done);
+}
+
+long read_small_file(const char* path, char* buf, std::size_t cap) {
+    if (cap == 0) return -EINVAL;
+    buf[0] = 0;
+    long fd;
+    do
+        fd = sysc(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    while (fd == -EINTR);
+    if (fd < 0) return fd;
+    std::size_t n = 0;
+    long r = 0;
+    while (n < cap - 1) {
+        r = sysc(SYS_read, fd, buf + n, cap - 1 - n);
+        if (r == -EINTR) continue;
+        if (r <= 0) break;
+        n += static_cast<std::size_t>(r);
+    }
+    sysc(SYS_close, fd);
+    if (r < 0) n = 0;
+    buf[n] = 0;
+    return r < 0 ? r : static_cast<long>(n);
+}
+
+void exit_group(int status) {
+    for (;;) sysc(SYS_exit_group, status);
+}
+
+void set_timer_slack(unsigned long ns) { sysc(SYS_prctl, PR_SET_TIMERSLACK, ns); }
+
+void set_thread_name(const char* name) { sysc(SYS_prctl, PR_SET_NAME, name); }
+
+}  // namespace rt0::kernel

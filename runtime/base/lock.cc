@@ -1,0 +1,155 @@
+// The slow paths of mutex, note, and (debug builds) the check of the lock order.
+//
+//   LK3  a thread spins only while there is a second processor, and for a bounded time:
+//        lock_active_spin rounds of PAUSE, then lock_passive_spin of sched_yield, then
+//        the futex.  A futex round trip costs 20 us, a critical section 0.1.
+//   LK4  (debug) the order is checked before a thread sleeps on a lock, so that a
+//        deadlock by order is reported, not suffered, and after every acquisition.
+// The wake-up in unlock() touches the lock after it was given up: memory that holds a
+// mutex or note may be reused at once (the wake is then a spurious one for somebody
+// else, which every futex loop survives), but never unmapped under a running unlock.
+#include "base/lock.h"
+
+#include <cerrno>
+
+#include "arch/arch.h"
+#include "base/config.h"
+#include "base/mcore.h"
+#include "base/throw.h"
+#include "base/upcall.h"
+#include "kernel_if/clock.h"
+#include "kernel_if/futex.h"
+
+namespace rt0::runtime {
+
+int ncpu = 1;
+
+namespace {
+
+// Sleeps as long as *key == val and the kernel likes.
+void sleep_on(const atomic<std::uint32_t>* key, std::uint32_t val, int (*wait)(const atomic<std::uint32_t>*,
+              std::uint32_t, std::int64_t), std::int64_t t) {
+    int e = wait(key, val, t);
+    if (e != 0 && e != -EAGAIN && e != -EINTR && e != -ETIMEDOUT) runtime_throw("futex wait failed");
+}
+
+void wake(const atomic<std::uint32_t>* key) {
+    // -EFAULT: the memory was given back between the release of the word and this call.
+    int e = kernel::futex_wake(key, 1);
+    if (e < 0 && e != -EFAULT) runtime_throw("futex wake failed");
+}
+
+}  // namespace
+
+#ifdef RT0_DEBUG
+
+// The one definition that stands in for the scheduler's where there is none (tests of
+// the lower layers).
+__attribute__((weak)) mcore* upcall_mcore() { return nullptr; }
+
+namespace {
+
+constexpr const char* rank_names[] = {"none", "world",    "deferred",  "timers",     "context", "waitq", "hchan", "sched",
+                                      "gfree", "allg", "allm", "mcentral", "stackpool", "stacklarge", "heap",    "print"};
+static_assert(sizeof rank_names / sizeof *rank_names == lock_ranks, "a name for each rank");
+
+// A thread that is no M keeps its books here.
+__attribute__((noinline)) mcore* this_core() {
+    static thread_local mcore foreign;
+    mcore* c = upcall_mcore();
+    return c ? c : &foreign;
+}
+
+void check_order(const mcore* c, lock_rank r) {
+    if (r == lock_rank::none) return;
+    int want = static_cast<int>(r);
+    for (int i = want + (r == lock_rank::hchan); i < lock_ranks; i++) {
+        if (c->held[i] == 0) continue;
+        static char text[128];  // the process ends here; a second thread that fails too may garble the name
+        textbuf line;
+        line << "lock order: " << rank_names[want] << " wanted while holding " << rank_names[i];
+        std::size_t n = line.view().copy(text, sizeof text - 1);
+        text[n] = 0;
+        runtime_throw(text);
+    }
+}
+
+}  // namespace
+
+void mutex::took() {
+    mcore* c = this_core();
+    check_order(c, rank_);
+    c->locks++;
+    c->held[static_cast<int>(rank_)]++;
+}
+
+void mutex::dropping() {
+    mcore* c = this_core();
+    if (!is_locked()) runtime_throw("unlock of unlocked runtime mutex");
+    if (c->held[static_cast<int>(rank_)] == 0) runtime_throw("runtime mutex unlocked by a thread that does not hold it");
+    c->locks--;
+    c->held[static_cast<int>(rank_)]--;
+}
+
+#endif
+
+void mutex::lock_slow() {
+#ifdef RT0_DEBUG
+    check_order(this_core(), rank_);
+#endif
+    int active = ncpu > 1 ? cfg::lock_active_spin : 0;
+    int spins = active + cfg::lock_passive_spin;
+    std::uint32_t take = locked;  // becomes `sleeping` for good once this thread slept (LK2)
+    for (;;) {
+        for (int i = 0; i < spins; i++) {
+            std::uint32_t free = unlocked;
+            // relaxed: a look before the read-modify-write.
+            // ORDER(mutex): acquire; pairs with the release in unlock().
+            if (key_.load(memory_order_relaxed) == unlocked &&
+                key_.compare_exchange_strong(free, take, memory_order_acquire, memory_order_relaxed))
+                return;
+            if (i < active)
+                for (int k = 0; k < cfg::lock_active_pause; k++) arch::cpu_relax();
+            else
+                kernel::osyield();
+        }
+        // ORDER(mutex): acquire; pairs with the release in unlock().
+        if (key_.exchange(sleeping, memory_order_acquire) == unlocked) return;
+        take = sleeping;
+        sleep_on(&key_, sleeping, kernel::futex_wait, -1);
+    }
+}
+
+void mutex::wake_one() { wake(&key_); }
+
+void noteclear(note* n) {
+    n->key.store(0, memory_order_relaxed);  // relaxed: whoever hands the note to a waker orders this by doing so
+}
+
+void notewakeup(note* n) {
+    // ORDER(note): release; pairs with the acquires in notesleep and notetsleep.
+    if (n->key.exchange(1, memory_order_release) != 0) runtime_throw("notewakeup: note already woken");
+    wake(&n->key);
+}
+
+void notesleep(note* n) {
+    // ORDER(note): acquire; pairs with the release in notewakeup.
+    while (n->key.load(memory_order_acquire) == 0) sleep_on(&n->key, 0, kernel::futex_wait, -1);
+}
+
+bool notetsleep(note* n, std::int64_t ns) {
+    if (ns < 0) {
+        notesleep(n);
+        return true;
+    }
+    std::int64_t deadline;
+    if (__builtin_add_overflow(kernel::nanotime(), ns, &deadline)) deadline = INT64_MAX;
+    for (;;) {
+        // ORDER(note): acquire; pairs with the release in notewakeup.
+        if (n->key.load(memory_order_acquire) != 0) return true;
+        if (kernel::nanotime() >= deadline) return false;
+        sleep_on(&n->key, 0, kernel::futex_wait_until, deadline);
+    }
+}
+
+}  // namespace rt0::runtime
