@@ -1,0 +1,43 @@
+// timersN: N goroutines, each sleeping K times between 1 and 100 ms (uniform, the same
+// durations for every peer).  lateness_p99_us: how long after its time a sleep ended.
+// ops: sleeps; what counts is cpu_ns_per_op, the wall time is mostly the sleeping.
+#include "report.h"
+
+using clock_type = std::chrono::steady_clock;
+
+// The k-th sleep of goroutine i: a hash (splitmix64) into 1..100 ms.
+static std::chrono::nanoseconds duration(std::int64_t i, std::int64_t k) {
+    std::uint64_t x = static_cast<std::uint64_t>(i) * 0x9e3779b97f4a7c15 + static_cast<std::uint64_t>(k) * 0xd1b54a32d192ed03;
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
+    x ^= x >> 31;
+    return std::chrono::nanoseconds(1'000'000 + x % 99'000'000);
+}
+
+void main_main() {
+    const auto args = report::args({"goroutines", "sleeps-each"});
+    const std::int64_t n = args[0], each = args[1];
+    std::vector<std::int64_t> late(n * each);
+    rt0::wait_group wg;
+    wg.add(n);
+    report::stopwatch clock;
+    for (std::int64_t i = 0; i < n; ++i)
+        rt0::go([&, i] {
+            for (std::int64_t k = 0; k < each; ++k) {
+                const auto d = duration(i, k);
+                const auto t = clock_type::now();
+                rt0::this_goroutine::sleep_for(d);
+                late[i * each + k] = (clock_type::now() - t - d).count();
+            }
+            wg.done();
+        });
+    wg.wait();
+    const auto span = clock.stop();
+    for (std::int64_t l : late)
+        if (l < 0)
+            report::fail("a sleep ended %ld ns early", -l);
+    report::line("timers" + report::brief(n), n * each, span,
+                 {{"sleeps_per_s", static_cast<double>(n * each) / span.wall},
+                  {"lateness_p50_us", report::percentile(late, 0.50) / 1e3},
+                  {"lateness_p99_us", report::percentile(late, 0.99) / 1e3}});
+}

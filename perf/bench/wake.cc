@@ -1,0 +1,33 @@
+// wake: a goroutine of an otherwise idle process, woken every 2 ms by a thread of the
+// operating system that sends on a channel.  ops: wake-ups; what counts is p50_us and
+// p99_us, from before the send until the receiver runs.
+#include "report.h"
+
+#include <thread>
+
+using clock_type = std::chrono::steady_clock;
+
+void main_main() {
+    const std::int64_t n = report::args({"wake-ups"})[0];
+    rt0::chan<clock_type::time_point> ch(0);
+    std::vector<std::int64_t> late;
+    late.reserve(n);
+    report::stopwatch clock;
+    std::thread waker([ch, n]() mutable {
+        for (std::int64_t i = 0; i < n; ++i) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(2));
+            ch.send(clock_type::now());
+        }
+        ch.close();
+    });
+    for (auto t : ch)
+        late.push_back((clock_type::now() - t).count());
+    const auto span = clock.stop();
+    waker.join();
+    if (static_cast<std::int64_t>(late.size()) != n)
+        report::fail("%zu wake-ups, not %ld", late.size(), n);
+    report::line("wake", n, span,
+                 {{"p50_us", report::percentile(late, 0.50) / 1e3},
+                  {"p99_us", report::percentile(late, 0.99) / 1e3},
+                  {"cpu_percent", 100 * span.cpu / span.wall}});
+}

@@ -1,0 +1,3 @@
+module rt0/perf/peers/go
+
+go 1.19
