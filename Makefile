@@ -11,6 +11,8 @@ LIBDIR  ?= $(PREFIX)/lib
 DIR     ?= /usr/include
 SECS    ?= 600
 SEED    ?=
+BENCH   ?=
+REPS    ?= 5
 P       ?=
 V       ?= 0
 VERSION := 0.1.0
@@ -61,7 +63,7 @@ HEADERS  := $(shell find arch kernel_if runtime tests/support -name '*.h' 2>/dev
 .SECONDARY:
 .DELETE_ON_ERROR:
 .PHONY: all tests programs benches run run-test test stress bench profile asan tsan lint headers install uninstall clean help \
-        need-build need-test need-prog need-lint
+        need-build need-test need-prog need-bench need-lint
 
 all: $(B)/librt0.a $(B)/librt0.so $(B)/librt0_main.a  ## build the library: librt0.a, librt0.so, librt0_main.a
 tests: $(HOST) $(ONRT)  ## build the test programs
@@ -73,6 +75,7 @@ NEED := sh tests/support/need.sh
 need-build: ; @$(NEED) g++ liburcu-dev $(if $(CLANG),clang)
 need-test:  need-build ; @$(NEED) libgtest-dev libssl-dev
 need-prog:  need-build ; @$(NEED) libssl-dev
+need-bench: need-build ; @$(NEED) python3 golang-go
 
 # ---- compiling and linking
 $(B)/%.cc.o: %.cc | need-build
@@ -109,6 +112,9 @@ $(PROGS) $(BENCHES): $(B)/%: $(B)/%.cc.o $(LIBS)
 
 run-test: $(B)/$(T)  ## build and run one test: T=tests/unit/foo_test [P=4] [ARGS=--gtest_filter=...]
 	$(Q)$(if $(P),RT0_MAXPROCS=$(P)) $(B)/$(T) $(ARGS)
+
+bench: benches | need-bench  ## run the workloads of rt0 and Go interleaved, into perf/results: BENCH=pattern REPS=5
+	$(Q)perf/bench/run --bin $(B)/perf/bench --bench '$(BENCH)' --reps $(REPS)
 
 clean:  ## remove build/
 	$(Q)rm -rf build
