@@ -19,4 +19,7 @@ void rt0_mcall(rt0::arch::gobuf* save, std::uintptr_t sp, void (*fn)(void*), voi
 void rt0_oncall(std::uintptr_t sp, void (*fn)(void*), void* arg);
 void rt0_goentry();  // never called from C++: the resume address of a new context
 int rt0_unwind_saved(std::uintptr_t sp, int (*fn)(void*), void* arg);
+
+// Contract in arch/<cpu>/clone.S.
+long rt0_clone(unsigned long flags, std::uintptr_t sp, void* tid, void* tls, void (*fn)(void*), void* arg);
 }

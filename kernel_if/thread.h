@@ -9,15 +9,16 @@
 namespace rt0::kernel {
 
 struct kthread {
-    void* tcb = nullptr;                  // raw: the thread control block; pthread: its pthread_t
-    std::atomic<std::uint32_t>* tid = nullptr;  // cleared and woken by the kernel when the thread has left its stack
+    void* tcb = nullptr;                  // raw: the thread control block; pthread: a record of thread.cc
+    std::atomic<std::uint32_t>* tid = nullptr;  // raw: cleared and woken by the kernel when the thread has left its
+                                                // stack; pthread: cleared when thread_gone or thread_reap finds that
 };
 
 enum class thread_kind { raw_clone, pthread };
 
 // Calibrates glibc's thread layout against a live donor thread.  Called once, by
 // osinit, on the initial thread.  `why` receives, for the pthread kind, one line that
-// says what did not match.
+// says what did not match (null for raw clone).
 thread_kind thread_init(const char** why);
 thread_kind thread_mode();
 
@@ -32,7 +33,7 @@ bool thread_gone(const kthread* t);
 // Waits until thread_gone, then frees the thread's TLS.  Once per created thread.
 void thread_reap(kthread* t);
 
-// The calling thread's kernel id; no system call after the first on a thread.
+// The calling thread's kernel id: a read of the TCB where its layout is known, else a system call.
 std::int32_t gettid();
 
 // Number of threads of this process, from /proc/self/task; -errno if it cannot be read.
