@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "base/atomic.h"
+
 namespace rt0::runtime {
 
 // "fatal error: <what>", the trace of the current goroutine or thread, status 2.
@@ -19,9 +21,17 @@ namespace rt0::runtime {
 void warn(std::string_view text);
 [[noreturn]] void die(std::string_view text);
 
+// ---- the report that ends the process (throw.cc: RP1-RP3); panics use it too.
+// Returns to one thread only, which must go on to report_end().
+void report_begin();
+[[noreturn]] void report_end();  // status 2
+extern atomic<std::uint32_t> panicking;  // 1 from report_begin on: exit paths let the report finish
+
 // A line built in place, for messages with numbers; truncates at its capacity.
 class textbuf {
 public:
+    static constexpr std::size_t capacity = 511;  // bytes, without the NUL of c_str
+
     textbuf& operator<<(std::string_view s);
     textbuf& operator<<(const char* s) { return *this << std::string_view(s); }
     textbuf& operator<<(char c) { return *this << std::string_view(&c, 1); }
@@ -35,7 +45,7 @@ public:
     const char* c_str() { buf_[n_] = 0; return buf_; }
 
 private:
-    char buf_[512];
+    char buf_[capacity + 1];
     std::size_t n_ = 0;
 };
 

@@ -16,6 +16,9 @@ mcore* upcall_mcore();
 // of all goroutines, async-signal-safe and without any lock.
 void upcall_traceback(bool all);
 
+// base/throw -> debug/panic.cc: a report failed half-way; write out what it had buffered.
+void upcall_report_failed();
+
 // sched/init -> debug/panic.cc: install the std::terminate handler and symboliser.
 void upcall_tracebackinit();
 

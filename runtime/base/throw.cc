@@ -1,0 +1,115 @@
+// Fatal lines and warnings; the report that ends the process.
+//
+//   RP1  One report per process: the first thread in report_begin owns it, every other
+//        thread that gets there stays there, and the owner ends the process.
+//   RP2  The line that says what is wrong is written before anything is unwound or
+//        symbolised: those may fail, the line may not.
+//   RP3  A second failure of the owner, inside its own report, ends the process at once.
+//
+// No locks, no allocation: a report must come out of any state.
+#include "base/throw.h"
+
+#include <cstring>
+
+#include "base/upcall.h"
+#include "kernel_if/futex.h"
+#include "kernel_if/sys.h"
+#include "kernel_if/thread.h"
+
+namespace rt0::runtime {
+
+atomic<std::uint32_t> panicking{0};
+
+namespace {
+
+constexpr int stderr_fd = 2;
+constexpr int fatal_status = 2;  // Go's
+
+atomic<std::uint32_t> report_owner{0};  // tid of the reporting thread, 0: no report
+
+void put(std::string_view s) { kernel::write_all(stderr_fd, s.data(), s.size()); }
+
+// "<head><text>\n" in one write where it fits, so that lines of other threads do not cut it.
+void put_line(std::string_view head, std::string_view text) {
+    textbuf t;
+    if (head.size() + text.size() + 1 <= textbuf::capacity) {
+        put(t << head << text << '\n');
+        return;
+    }
+    put(head);
+    put(text);
+    put("\n");
+}
+
+}  // namespace
+
+void report_begin() {
+    std::uint32_t me = static_cast<std::uint32_t>(kernel::gettid());
+    std::uint32_t owner = 0;
+    // ORDER(report): acq_rel; pairs with itself: a loser sees that there is an owner and writes nothing (RP1).
+    if (report_owner.compare_exchange_strong(owner, me, memory_order_acq_rel, memory_order_acquire)) {
+        // ORDER(panicking): release; pairs with the acquire in runtime_main, which lets a report finish before it exits.
+        panicking.store(1, memory_order_release);
+        return;
+    }
+    if (owner == me) {  // RP3
+        upcall_report_failed();
+        put_line("fatal error: ", "failed again while reporting; giving up");
+        kernel::exit_group(fatal_status);
+    }
+    for (;;) kernel::futex_wait(&report_owner, owner, -1);  // the owner ends the process
+}
+
+void report_end() { kernel::exit_group(fatal_status); }
+
+void runtime_throw(const char* what) {
+    report_begin();
+    put_line("fatal error: ", what);
+    upcall_traceback(false);
+    report_end();
+}
+
+void fatal(std::string_view what) {
+    report_begin();
+    put_line("fatal error: ", what);
+    upcall_traceback(true);
+    report_end();
+}
+
+void warn(std::string_view text) { put_line("rt0: ", text); }
+
+void die(std::string_view text) {
+    warn(text);
+    kernel::exit_group(fatal_status);
+}
+
+textbuf& textbuf::operator<<(std::string_view s) {
+    std::size_t n = s.size() < capacity - n_ ? s.size() : capacity - n_;
+    std::memcpy(buf_ + n_, s.data(), n);
+    n_ += n;
+    return *this;
+}
+
+textbuf& textbuf::operator<<(std::uint64_t v) {
+    char digits[20];  // 2^64 - 1 has twenty
+    char* p = digits + sizeof digits;
+    do *--p = static_cast<char>('0' + v % 10);
+    while (v /= 10);
+    return *this << std::string_view(p, static_cast<std::size_t>(digits + sizeof digits - p));
+}
+
+textbuf& textbuf::operator<<(std::int64_t v) {
+    if (v >= 0) return *this << static_cast<std::uint64_t>(v);
+    return *this << '-' << (~static_cast<std::uint64_t>(v) + 1);
+}
+
+textbuf& textbuf::operator<<(const void* ptr) {
+    auto v = reinterpret_cast<std::uintptr_t>(ptr);
+    char digits[2 * sizeof v];
+    char* p = digits + sizeof digits;
+    do *--p = "0123456789abcdef"[v % 16];
+    while (v /= 16);
+    return *this << "0x" << std::string_view(p, static_cast<std::size_t>(digits + sizeof digits - p));
+}
+
+}  // namespace rt0::runtime

@@ -1,0 +1,209 @@
+// libbacktrace for files, lines and inlined frames, the ELF symbol for the function
+// that holds the code (DWARF gives local functions without their parameters), the
+// C++ runtime's demangler for the names.
+//
+// Rejected: dladdr and backtrace_symbols (exported names only, loader's lock, malloc);
+// addr2line as a child process (a fork in a dying process).
+#include "debug/symbolise.h"
+
+#include <cxxabi.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "base/atomic.h"
+
+// libbacktrace's header lies among gcc's own; other compilers do not look there.
+#if __has_include(<backtrace.h>)
+#include <backtrace.h>
+#else
+extern "C" {
+struct backtrace_state;
+typedef void (*backtrace_error_callback)(void*, const char*, int);
+typedef int (*backtrace_full_callback)(void*, uintptr_t, const char*, int, const char*);
+typedef void (*backtrace_syminfo_callback)(void*, uintptr_t, const char*, uintptr_t, uintptr_t);
+backtrace_state* backtrace_create_state(const char*, int, backtrace_error_callback, void*);
+int backtrace_pcinfo(backtrace_state*, uintptr_t, backtrace_full_callback, backtrace_error_callback, void*);
+int backtrace_syminfo(backtrace_state*, uintptr_t, backtrace_syminfo_callback, backtrace_error_callback, void*);
+}
+#endif
+
+namespace rt0::runtime {
+
+namespace {
+
+void ignore_error(void*, const char*, int) {}
+
+backtrace_state* state() {
+    static atomic<backtrace_state*> made{nullptr};
+    // ORDER(symboliser): acquire; pairs with the release half of the exchange below.
+    backtrace_state* s = made.load(memory_order_acquire);
+    if (s) return s;
+    s = backtrace_create_state(nullptr, 1, ignore_error, nullptr);
+    backtrace_state* other = nullptr;
+    // ORDER(symboliser): acq_rel; pairs with the load above.  The loser's state is a few words, never freed.
+    if (s && !made.compare_exchange_strong(other, s, memory_order_acq_rel, memory_order_acquire)) return other;
+    return s;
+}
+
+struct lookup {
+    source_frame* out;
+    int n = 0;
+    const char* symbol = nullptr;
+    std::uintptr_t start = 0;
+};
+
+int on_frame(void* arg, std::uintptr_t, const char* file, int line, const char* function) {
+    auto* l = static_cast<lookup*>(arg);
+    if (l->n == max_inlined) l->n--;  // the outermost, which comes last, is kept
+    l->out[l->n++] = {function, file, line, 0};
+    return 0;
+}
+
+void on_symbol(void* arg, std::uintptr_t, const char* name, std::uintptr_t start, std::uintptr_t) {
+    auto* l = static_cast<lookup*>(arg);
+    l->symbol = name;
+    l->start = start;
+}
+
+bool starts_with(const char* s, const char* prefix) { return std::strncmp(s, prefix, std::strlen(prefix)) == 0; }
+
+// The part of a mangled name behind "_Z" and the marks for "nested", "local" and
+// "const member"; null for a name that is not C++.
+const char* mangled_path(const char* name) {
+    if (!name || !starts_with(name, "_Z")) return nullptr;
+    name += 2;
+    while (*name == 'Z' || *name == 'N' || *name == 'K') name++;
+    return name;
+}
+
+template <std::size_t N>
+bool any_prefix(const char* s, const char* const (&prefixes)[N]) {
+    for (const char* p : prefixes)
+        if (starts_with(s, p)) return true;
+    return false;
+}
+
+constexpr const char* plumbing_cxx[] = {
+    "3rt07runtime", "3rt06detail",     "3rt06kernel",      "3rt04arch",        "3rt05panic",
+    "3rt02goI",     "3rt05spawnI",     "3rt08blockingI",   "3rt010stack_dump", "10__cxxabiv1",
+    "St9terminate", "St10unexpected",  "9__gnu_cxx27__verbose_terminate_handler", "St8__invoke",
+    "St13__invoke", "St6invokeI",      "St5applyI",        "St12__apply_impl", "St17_Function_handler", "St8functionI",
+};
+constexpr const char* plumbing_c[] = {
+    "__cxa_",  "_Unwind_",  "__gxx_personality", "__gcc_personality", "rt0_switch",
+    "rt0_gogo", "rt0_mcall", "rt0_oncall",        "rt0_goentry",       "rt0_unwind_saved",
+};
+
+int take_file(void* arg, std::uintptr_t, const char* file, int, const char*) {
+    *static_cast<const char**>(arg) = file;  // the last, outermost frame is the function's own
+    return 0;
+}
+
+// Local functions that were inlined have no linkage name: their file tells.  The folder
+// of the runtime's sources is wherever this file was compiled.
+bool is_own_file(const char* file) {
+    static constexpr std::string_view me = "debug/symbolise.cc";
+    static atomic<const char*> self{nullptr};
+    if (!file) return false;
+    if (std::strstr(file, "/rt0/detail/")) return true;
+    const char* mine = self.load(memory_order_relaxed);  // relaxed: a string of libbacktrace's, always the same
+    if (!mine && state()) {
+        backtrace_pcinfo(state(), reinterpret_cast<std::uintptr_t>(&symbolise) + 1, take_file, ignore_error, &mine);
+        if (!mine) return false;
+        self.store(mine, memory_order_relaxed);  // relaxed: as above
+    }
+    std::string_view root(mine ? mine : "");
+    if (!root.ends_with(me)) return false;
+    root.remove_suffix(me.size());
+    std::string_view f(file);
+    return f.starts_with(root) && !f.substr(root.size()).starts_with("include/");
+}
+
+constexpr std::size_t max_mangled = 1500;  // bytes; the demangler takes about 80 bytes of stack for each (SY2)
+
+// Names nobody wants to read in full.
+constexpr struct {
+    std::string_view longname, shortname;
+} short_names[] = {
+    {"std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >", "std::string"},
+    {"std::basic_string_view<char, std::char_traits<char> >", "std::string_view"},
+};
+
+void put_short(sink& out, std::string_view s) {
+    while (!s.empty()) {
+        bool found = false;
+        for (auto& r : short_names) {
+            if (!s.starts_with(r.longname)) continue;
+            out << r.shortname;
+            s.remove_prefix(r.longname.size());
+            found = true;
+        }
+        if (found) continue;
+        out << s.substr(0, 1);
+        s.remove_prefix(1);
+    }
+}
+
+// True when the name was a C++ one and has been written.
+bool put_demangled(sink& out, const char* mangled) {
+    if (std::strlen(mangled) > max_mangled) return false;
+    int status = 0;
+    char* text = abi::__cxa_demangle(mangled, nullptr, nullptr, &status);
+    if (!text) return false;
+    put_short(out, text);
+    std::free(text);
+    return true;
+}
+
+}  // namespace
+
+int symbolise(std::uintptr_t return_address, source_frame* out) {
+    std::uintptr_t pc = return_address - 1;  // inside the call instruction
+    lookup l{out};
+    if (backtrace_state* s = state()) {
+        backtrace_pcinfo(s, pc, on_frame, ignore_error, &l);
+        backtrace_syminfo(s, pc, on_symbol, ignore_error, &l);
+    }
+    if (l.n == 0) out[l.n++] = {};
+    if (l.symbol) {
+        out[l.n - 1].function = l.symbol;
+        for (int i = 0; i < l.n; i++) out[i].offset = return_address - l.start;
+    }
+    return l.n;
+}
+
+bool is_plumbing(const source_frame& f) {
+    if (!f.function) return false;
+    if (const char* path = mangled_path(f.function)) return any_prefix(path, plumbing_cxx);
+    return any_prefix(f.function, plumbing_c) || is_own_file(f.file);
+}
+
+bool is_rt0(const source_frame& f) {
+    if (const char* path = mangled_path(f.function)) return starts_with(path, "3rt0") || is_plumbing(f);
+    return is_plumbing(f);
+}
+
+void put_function(sink& out, const char* name) {
+    if (!name) {
+        out << "?()";
+        return;
+    }
+    // Parts of a function that the compiler moved elsewhere ("foo.cold") are still foo.
+    char whole[max_mangled + 1];
+    std::size_t n = std::strcspn(name, ".");
+    if (mangled_path(name) && name[n] && n <= max_mangled) {
+        std::memcpy(whole, name, n);
+        whole[n] = 0;
+        name = whole;
+    }
+    if (mangled_path(name) && put_demangled(out, name)) return;
+    out << name << "()";
+}
+
+void put_type(sink& out, const char* name) {
+    if (*name == '*') name++;  // mark of a type local to one file
+    if (!put_demangled(out, name)) out << name;
+}
+
+}  // namespace rt0::runtime

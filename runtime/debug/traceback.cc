@@ -1,0 +1,196 @@
+// Walking stacks with the C++ unwinder; Go's format for what was found.  Invariants:
+// traceback.h.
+//
+// A running stack is walked from here outwards; one at rest through rt0_unwind_saved,
+// whose frame says "my caller is the saved context".  Both end at rt0_goentry.
+// Frame pointers would be quicker and wrong: user code is compiled without them.
+#include "debug/traceback.h"
+
+#include <unwind.h>
+
+#include <cstring>
+
+#include "arch/arch.h"
+#include "debug/symbolise.h"
+#include "kernel_if/clock.h"
+
+namespace rt0::runtime {
+
+traceback_level traceback = traceback_level::single;
+
+namespace {
+
+constexpr std::size_t max_frames = 1'000'000;          // a walk longer than that goes in circles
+constexpr int scan_tries = 1000;                       // for the scan bit, of a G that moves or is held by another scan
+constexpr std::int64_t minute = 60'000'000'000;        // ns
+
+// Where the frames after that of a given function go.
+struct walk {
+    pc_list* now;                  // null: not kept
+    std::uintptr_t border;         // start of the function that ends `now`
+    pc_list* behind;               // what follows
+    std::size_t frames = 0;
+};
+
+_Unwind_Reason_Code on_frame(_Unwind_Context* context, void* arg) {
+    auto* w = static_cast<walk*>(arg);
+    if (w->border && _Unwind_GetRegionStart(context) == w->border) {
+        w->now = w->behind;
+        w->border = 0;
+        return _URC_NO_REASON;
+    }
+    int before_insn = 0;
+    std::uintptr_t ip = _Unwind_GetIPInfo(context, &before_insn);
+    if (ip == 0 || w->frames++ >= max_frames) return _URC_END_OF_STACK;
+    if (w->now) w->now->add(before_insn ? ip + 1 : ip);  // a signal's frame: the pc itself counts, not the call before it
+    return _URC_NO_REASON;
+}
+
+std::uintptr_t address(void (*f)(std::uintptr_t, void (*)(void*), void*)) { return reinterpret_cast<std::uintptr_t>(f); }
+
+void collect_saved(std::uintptr_t sp, pc_list* out) {
+    walk w{nullptr, reinterpret_cast<std::uintptr_t>(&rt0_unwind_saved), out};
+    rt0_unwind_saved(
+        sp,
+        [](void* arg) -> int {
+            _Unwind_Backtrace(on_frame, arg);
+            asm volatile("");  // no tail call: this frame stands between the walk and rt0_unwind_saved
+            return 0;
+        },
+        &w);
+}
+
+const char* status_text(const goroutine_info& i) {
+    switch (i.status) {
+        case gidle: return "idle";
+        case grunnable: return "runnable";
+        case grunning: return "running";
+        case gsyscall: return "syscall";
+        case gdead: return "dead";
+        case gdetached: return "detached";
+        case gwaiting: {
+            const char* reason = waitreason_text(i.reason);
+            return *reason ? reason : "waiting";
+        }
+    }
+    return "???";
+}
+
+// One frame, two lines; false when it is plumbing and not wanted.
+bool put_frame(sink& out, const source_frame& f, bool plumbing) {
+    if (!plumbing && is_plumbing(f)) return false;
+    put_function(out, f.function);
+    out << "\n\t" << (f.file ? f.file : "?") << ':' << f.line;
+    if (f.function) out << " +" << reinterpret_cast<const void*>(f.offset);
+    out << '\n';
+    return true;
+}
+
+bool put_pc(sink& out, std::uintptr_t pc, bool plumbing) {
+    source_frame frames[max_inlined];
+    int n = symbolise(pc, frames);
+    bool any = false;
+    for (int i = 0; i < n; i++) any |= put_frame(out, frames[i], plumbing);
+    return any;
+}
+
+// "created by f(int) in goroutine 1": the frame with the go statement, not what rt0's
+// headers were inlined into it.
+void put_created_by(sink& out, const goroutine_info& info, bool plumbing) {
+    if (!info.gopc) return;
+    source_frame frames[max_inlined];
+    int n = symbolise(info.gopc, frames);
+    int at = 0;
+    while (at < n - 1 && is_rt0(frames[at])) at++;
+    if (!plumbing && is_plumbing(frames[at])) return;
+    const source_frame& f = frames[at];
+    out << "created by ";
+    put_function(out, f.function);
+    out << " in goroutine " << info.parentgoid << "\n\t" << (f.file ? f.file : "?") << ':' << f.line;
+    if (f.function) out << " +" << reinterpret_cast<const void*>(f.offset);
+    out << '\n';
+}
+
+}  // namespace
+
+g* user_g() {
+    g* gp = getg();
+    if (gp && gp->mp && gp == gp->mp->g0) return gp->mp->curg;
+    return gp;
+}
+
+void collect_running(running_stack* out) {
+    g* gp = getg();
+    *out = {};
+    out->on_system = gp && gp->mp && gp == gp->mp->g0;
+    walk w{&out->user, 0, nullptr};
+    if (out->on_system) w = {&out->system, address(&rt0_oncall), &out->user};
+    _Unwind_Backtrace(on_frame, &w);
+}
+
+void collect_identity(const g* gp, goroutine_info* out) {
+    out->goid = gp->goid;
+    out->parentgoid = gp->parentgoid;
+    out->locked = gp->lockedm != nullptr;
+    out->gopc = gp->gopc;
+    out->startpc = gp->startpc;
+    std::memcpy(out->name, gp->name, sizeof out->name);
+    out->name[sizeof out->name - 1] = 0;
+}
+
+bool collect(g* gp, goroutine_info* out) {
+    *out = {};
+    for (int tries = 0;; tries++) {
+        std::uint32_t status = readgstatus(gp) & ~std::uint32_t{gscan};
+        out->status = status;
+        if (status == gdead || status == gidle) return false;
+        bool at_rest = status == grunnable || status == gwaiting;
+        if (!at_rest || tries == scan_tries) {
+            if (gp->foreign) return false;  // a thread between its calls
+            // Fields of a G that runs: it may end and become another meanwhile; a stale line is no harm.
+            collect_identity(gp, out);
+            return true;
+        }
+        if (castogscanstatus(gp, status, status | gscan)) {  // TB1
+            collect_identity(gp, out);
+            out->reason = gp->waitreason;
+            if (status == gwaiting && gp->waitsince) out->minutes = (kernel::nanotime() - gp->waitsince) / minute;
+            collect_saved(gp->sched.sp, &out->stack);
+            out->has_stack = true;
+            casfrom_gscanstatus(gp, status | gscan, status);
+            return true;
+        }
+        kernel::osyield();
+    }
+}
+
+void put_frames(sink& out, const pc_list& pcs, bool plumbing) {
+    std::size_t kept = pcs.total < pc_list::top + pc_list::bottom ? pcs.total : pc_list::top + pc_list::bottom;
+    std::size_t elided = pcs.total - kept;
+    for (std::size_t i = 0; i < kept; i++) {
+        std::size_t at = i;
+        if (i >= pc_list::top && elided) {
+            if (i == pc_list::top) out << "..." << std::uint64_t{elided} << " frames elided...\n";
+            at = pc_list::top + (elided + i - pc_list::top) % pc_list::bottom;
+        }
+        put_pc(out, pcs.pc[at], plumbing);
+    }
+}
+
+void put_goroutine(sink& out, const goroutine_info& info, bool plumbing) {
+    out << "\ngoroutine " << info.goid << " [" << status_text(info);
+    if (info.minutes > 0) out << ", " << info.minutes << " minutes";
+    if (info.locked) out << ", locked to thread";
+    if (info.name[0]) out << ", \"" << info.name << '"';
+    out << "]:\n";
+    if (info.has_stack) {
+        put_frames(out, info.stack, plumbing);
+        // A goroutine that never ran has no frame yet but that of its entry.
+        if (info.status == grunnable && info.stack.total <= 1 && info.startpc) put_pc(out, info.startpc + 1, plumbing);
+    } else {
+        out << "\tgoroutine running on other thread; stack unavailable\n";
+    }
+    put_created_by(out, info, plumbing);
+}
+
+}  // namespace rt0::runtime
