@@ -9,8 +9,6 @@
 // No locks, no allocation: a report must come out of any state.
 #include "base/throw.h"
 
-#include <cstring>
-
 #include "base/upcall.h"
 #include "kernel_if/futex.h"
 #include "kernel_if/sys.h"
@@ -48,7 +46,7 @@ void report_begin() {
     std::uint32_t owner = 0;
     // ORDER(report): acq_rel; pairs with itself: a loser sees that there is an owner and writes nothing (RP1).
     if (report_owner.compare_exchange_strong(owner, me, memory_order_acq_rel, memory_order_acquire)) {
-        // ORDER(panicking): release; pairs with the acquire in runtime_main, which lets a report finish before it exits.
+        // ORDER(panicking): release; pairs with the acquire in runtime_main, which lets a report finish first.
         panicking.store(1, memory_order_release);
         return;
     }
@@ -81,35 +79,6 @@ void warn(std::string_view text) { put_line("rt0: ", text); }
 void die(std::string_view text) {
     warn(text);
     kernel::exit_group(fatal_status);
-}
-
-textbuf& textbuf::operator<<(std::string_view s) {
-    std::size_t n = s.size() < capacity - n_ ? s.size() : capacity - n_;
-    std::memcpy(buf_ + n_, s.data(), n);
-    n_ += n;
-    return *this;
-}
-
-textbuf& textbuf::operator<<(std::uint64_t v) {
-    char digits[20];  // 2^64 - 1 has twenty
-    char* p = digits + sizeof digits;
-    do *--p = static_cast<char>('0' + v % 10);
-    while (v /= 10);
-    return *this << std::string_view(p, static_cast<std::size_t>(digits + sizeof digits - p));
-}
-
-textbuf& textbuf::operator<<(std::int64_t v) {
-    if (v >= 0) return *this << static_cast<std::uint64_t>(v);
-    return *this << '-' << (~static_cast<std::uint64_t>(v) + 1);
-}
-
-textbuf& textbuf::operator<<(const void* ptr) {
-    auto v = reinterpret_cast<std::uintptr_t>(ptr);
-    char digits[2 * sizeof v];
-    char* p = digits + sizeof digits;
-    do *--p = "0123456789abcdef"[v % 16];
-    while (v /= 16);
-    return *this << "0x" << std::string_view(p, static_cast<std::size_t>(digits + sizeof digits - p));
 }
 
 }  // namespace rt0::runtime

@@ -6,27 +6,13 @@
 // addr2line as a child process (a fork in a dying process).
 #include "debug/symbolise.h"
 
+#include <backtrace.h>
 #include <cxxabi.h>
 
 #include <cstdlib>
 #include <cstring>
 
 #include "base/atomic.h"
-
-// libbacktrace's header lies among gcc's own; other compilers do not look there.
-#if __has_include(<backtrace.h>)
-#include <backtrace.h>
-#else
-extern "C" {
-struct backtrace_state;
-typedef void (*backtrace_error_callback)(void*, const char*, int);
-typedef int (*backtrace_full_callback)(void*, uintptr_t, const char*, int, const char*);
-typedef void (*backtrace_syminfo_callback)(void*, uintptr_t, const char*, uintptr_t, uintptr_t);
-backtrace_state* backtrace_create_state(const char*, int, backtrace_error_callback, void*);
-int backtrace_pcinfo(backtrace_state*, uintptr_t, backtrace_full_callback, backtrace_error_callback, void*);
-int backtrace_syminfo(backtrace_state*, uintptr_t, backtrace_syminfo_callback, backtrace_error_callback, void*);
-}
-#endif
 
 namespace rt0::runtime {
 

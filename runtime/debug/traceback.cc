@@ -42,11 +42,9 @@ _Unwind_Reason_Code on_frame(_Unwind_Context* context, void* arg) {
     int before_insn = 0;
     std::uintptr_t ip = _Unwind_GetIPInfo(context, &before_insn);
     if (ip == 0 || w->frames++ >= max_frames) return _URC_END_OF_STACK;
-    if (w->now) w->now->add(before_insn ? ip + 1 : ip);  // a signal's frame: the pc itself counts, not the call before it
+    if (w->now) w->now->add(before_insn ? ip + 1 : ip);  // of a signal's frame the pc itself counts, not the call before
     return _URC_NO_REASON;
 }
-
-std::uintptr_t address(void (*f)(std::uintptr_t, void (*)(void*), void*)) { return reinterpret_cast<std::uintptr_t>(f); }
 
 void collect_saved(std::uintptr_t sp, pc_list* out) {
     walk w{nullptr, reinterpret_cast<std::uintptr_t>(&rt0_unwind_saved), out};
@@ -124,7 +122,7 @@ void collect_running(running_stack* out) {
     *out = {};
     out->on_system = gp && gp->mp && gp == gp->mp->g0;
     walk w{&out->user, 0, nullptr};
-    if (out->on_system) w = {&out->system, address(&rt0_oncall), &out->user};
+    if (out->on_system) w = {&out->system, reinterpret_cast<std::uintptr_t>(&rt0_oncall), &out->user};
     _Unwind_Backtrace(on_frame, &w);
 }
 
