@@ -37,5 +37,14 @@ inline std::uintptr_t make_context(std::uintptr_t top, Entry* entry, void (*fn)(
     asm volatile("movq " #symbol "@gottpoff(%%rip), %0\n\t"     \
                  "movq %%fs:(%0), %0"                           \
                  : "=r"(out))
+#define RT0_WRITE_TLS(symbol, value)                            \
+    do {                                                        \
+        void* rt0_tls_offset;                                   \
+        asm volatile("movq " #symbol "@gottpoff(%%rip), %0\n\t" \
+                     "movq %1, %%fs:(%0)"                       \
+                     : "=&r"(rt0_tls_offset)                    \
+                     : "r"(value)                               \
+                     : "memory");                               \
+    } while (0)
 
 }  // namespace rt0::arch

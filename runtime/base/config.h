@@ -40,6 +40,11 @@ inline constexpr std::size_t main_stack = 8 << 20;       // bytes; what the init
 inline constexpr std::size_t closure_on_stack = 256;     // bytes; larger callables of go() are boxed
 inline constexpr int stack_colours = 4;                  // stack tops start at 0, 64, 128, 192 bytes below the end
 
+inline constexpr std::size_t scavenge_step = 1 << 20;      // bytes returned between two looks at the scheduler
+inline constexpr std::int64_t scavenge_pause = 1'000'000;  // ns between steps: at most 1 GiB/s
+inline constexpr std::size_t scavenge_slack = 16 << 20;    // bytes of idle stacks kept while the process is busy
+inline constexpr std::int64_t scavenge_period = 1'000'000'000;  // ns between looks at idle memory
+
 // ---- locks
 inline constexpr int lock_active_spin = 4;        // rounds of lock_active_pause PAUSEs, when there is a second processor
 inline constexpr int lock_active_pause = 30;
@@ -49,6 +54,7 @@ inline constexpr int lock_passive_spin = 1;       // rounds of sched_yield befor
 inline constexpr std::int64_t sysmon_tick_min = 20'000;      // ns
 inline constexpr std::int64_t sysmon_tick_max = 10'000'000;  // ns
 inline constexpr int sysmon_calm_ticks = 50;                 // quiet ticks before the tick doubles
+inline constexpr int sysmon_idle_ticks = 100;                // ticks of 10 ms with every P idle before it sleeps deeply
 inline constexpr std::int64_t forced_preempt = 10'000'000;   // ns; a G that has run this long is asked to yield
 
 // ---- status words

@@ -49,8 +49,8 @@ __attribute__((weak)) mcore* upcall_mcore() { return nullptr; }
 
 namespace {
 
-constexpr const char* rank_names[] = {"none", "world",    "deferred",  "timers",     "context", "waitq", "hchan", "sched",
-                                      "gfree", "allg", "allm", "mcentral", "stackpool", "stacklarge", "heap",    "print"};
+constexpr const char* rank_names[] = {"none", "world",  "timers",  "context",  "waitq", "hchan", "sched",
+                                      "gfree", "allg", "allm", "retired", "mcentral", "stackpool", "stacklarge", "heap",    "print"};
 static_assert(sizeof rank_names / sizeof *rank_names == lock_ranks, "a name for each rank");
 
 // A thread that is no M keeps its books here.

@@ -8,7 +8,6 @@ namespace rt0::runtime {
 enum class lock_rank : unsigned char {
     none,        // not checked: leaf locks of tests
     world,       // stop-the-world is wanted by one at a time, before anything else
-    deferred,    // retired RCU arrays: taken with nothing else held
     timers,      // a P's timer heap; its callbacks ready Gs, send on channels, start Gs
     context,     // contexts' trees wake goroutines
     waitq,       // a mutex', semaphore's ... queue of waiters; readies Gs under it
@@ -17,6 +16,7 @@ enum class lock_rank : unsigned char {
     gfree,       // the global list of dead Gs; taken by newproc under timers
     allg,        // growing allgs; a new G takes stack memory before it
     allm,        // growing allm, freem
+    retired,     // arrays waiting for an RCU grace period
     mcentral,    // a size class' spans; refills from the heap
     stackpool,   // an order's free stacks; refills from the heap
     stacklarge,  // large stacks

@@ -40,6 +40,7 @@ enum gstatus : std::uint32_t {
     gwaiting = 4,
     gdead = 6,
     gdetached = 7,
+    gstates = 8,  // how many values, for tables
     gscan = 0x1000,
 };
 
@@ -124,6 +125,9 @@ struct g {
     void* closure = nullptr;                    // [own:G]
     std::size_t allglink = 0;                   // its index in allgs [const]
     timer* sleeptimer = nullptr;                // of the sleep in progress [own:G]
+    struct alignas(16) {
+        unsigned char bytes[32];
+    } unwind_exception;                         // of this_goroutine::exit: must outlive the frames it unwinds [own:G]
     char name[32] = {};                         // go_options::name, truncated, NUL-terminated [const]
 #ifdef RT0_ASAN
     void* asan_fake = nullptr;                  // fake stack while not running [own:G]
@@ -182,5 +186,6 @@ inline g* getg() {
     RT0_READ_TLS(rt0_tls_g, gp);
     return gp;
 }
+inline void setg(g* gp) { RT0_WRITE_TLS(rt0_tls_g, gp); }
 
 }  // namespace rt0::runtime

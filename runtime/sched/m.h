@@ -11,12 +11,21 @@
 
 namespace rt0::runtime {
 
+// __cxa_eh_globals of the Itanium C++ ABI: exceptions caught and not yet finished, and
+// how many are in flight.  glibc keeps one per thread; a goroutine takes its own along.
+struct eh_globals {
+    void* caught;
+    unsigned uncaught;
+};
+
 // An M's life: made by newm with a P, runs schedule(); without work it gives its P up
 // and sleeps on `park` on the idle list (stopm), until startm hands it another.  An M
 // whose locked goroutine ended leaves through mexit: freem keeps its stacks until the
 // kernel has let go of them.
 struct m : mcore {
     g* g0 = nullptr;                        // system stack [const]
+    std::uintptr_t g0sp = 0;                // where rt0_mcall starts on it, below the frames of mstart [const]
+    arch::gobuf mstartctx;                  // context of mstart, to leave the thread through [own:M]
     g* gsignal = nullptr;                   // signal stack [const]
     g* curg = nullptr;                      // running goroutine [own:M]
     p* pp = nullptr;                        // attached P, null when not executing goroutines [own:M]
@@ -30,8 +39,10 @@ struct m : mcore {
     unlockf_t waitunlockf = nullptr;        // gopark's [own:M]
     void* waitlock = nullptr;               // gopark's [own:M]
 
-    void** eh_globals = nullptr;            // this thread's __cxa_eh_globals [const]
+    struct eh_globals* eh = nullptr;        // this thread's __cxa_get_globals() [const]
     std::uint64_t rand = 0;                 // state of fastrand [own:M]
+    std::uint32_t wakes_deferred = 0;       // wake_batches alive [own:M]
+    bool wake_wanted = false;               // and a wakep was called meanwhile [own:M]
     bool spinning = false;                  // out of work, looking for some [own:M]
     atomic<bool> blocked{false};            // asleep on a note [atomic] read by dumps
     bool is_extra = false;                  // lends the runtime to a foreign thread [const]
@@ -50,7 +61,6 @@ struct m : mcore {
     std::int32_t tid = 0;                   // kernel thread id, 0 before it runs
     stack g0stack, gsigstack;               // [const]
     sigset_t sigmask = {};                  // mask to run goroutines with [const]
-    bool rcu_registered = false;            // [own:M]
 #ifdef RT0_ASAN
     void* asan_fake = nullptr;              // g0's fake stack while a goroutine runs [own:M]
 #endif

@@ -103,8 +103,11 @@ void goparkunlock(mutex* l, wait_reason reason);
 void goready(g* gp);
 // The same at the end of the queue: for whoever readies many and goes on itself.
 void goready_tail(g* gp);
+// From an M without a P (sysmon): through the global queue.
+void goready_injected(g* gp);
 void gosched();            // yield: back of the queue
 [[noreturn]] void goexit();  // ends the running goroutine; destructors have run already
+[[noreturn]] void goexit_unwind();  // forced unwinding to the goroutine's entry, then goexit
 
 // ---- running on the system stack
 // Calls f() on g0's stack and comes back; on a system stack already, calls it there.
@@ -133,6 +136,8 @@ void exitsyscall();
 // ---- threads
 void lockOSThread();       // the runtime's own (lockedint)
 void unlockOSThread();
+void lock_os_thread_ext(g* gp);    // the user's (lockedext)
+void unlock_os_thread_ext(g* gp);
 
 // ---- memory of the runtime's own objects, through the current P's mcache if there is one
 void* rtalloc(std::size_t n);       // zeroed; null when exhausted

@@ -25,12 +25,14 @@ struct timer {
     void (*f)(timer*, std::int64_t now) = nullptr;  // [const] while armed
     void* arg = nullptr;                       // for f [const] while armed
     atomic<p*> owner{nullptr};                 // the heap it is in [atomic] TM1
+    p* home = nullptr;                         // the heap it was in last [lock:owner], then constant
     std::uint32_t index = 0;                   // in that heap [lock:owner]
 };
 
 // Arms t (not armed yet; when, f, arg set) on the current P's heap.
 void addtimer(timer* t);
 // Disarms; true when it had been armed and has not run.  After it returned TM2 holds.
+// One caller at a time arms and disarms a timer.
 bool deltimer(timer* t);
 // Disarms and arms anew; true when it had been armed.
 bool modtimer(timer* t, std::int64_t when, std::int64_t period);

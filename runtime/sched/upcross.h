@@ -18,25 +18,28 @@
 
 namespace rt0::runtime {
 
-g* runtime_call_enter_slow(g* gp);
-void runtime_call_leave_slow(g* gp);
+g* runtime_call_enter_slow(g* gp, bool* borrowed);
+void runtime_call_leave_slow(g* gp, bool borrowed);
 
 class runtime_call {
 public:
     g* gp;  // the calling goroutine, a foreign thread's too; never null
 
     runtime_call() : gp(getg()) {
-        // relaxed: outside and exiting are written by this G or seen at the latest at the next crossing.
+        // relaxed: outside is written by this G, exiting is seen at the latest at the next crossing.
         if (!gp || (gp->attn.load(memory_order_relaxed) & (attn_outside | attn_exiting))) [[unlikely]]
-            gp = runtime_call_enter_slow(gp);
+            gp = runtime_call_enter_slow(gp, &borrowed_);
     }
     ~runtime_call() {
         // relaxed: as above; a preempt bit missed now is seen at the next crossing.
-        if (gp->attn.load(memory_order_relaxed)) [[unlikely]]
-            runtime_call_leave_slow(gp);
+        if (borrowed_ || gp->attn.load(memory_order_relaxed)) [[unlikely]]
+            runtime_call_leave_slow(gp, borrowed_);
     }
     runtime_call(const runtime_call&) = delete;
     runtime_call& operator=(const runtime_call&) = delete;
+
+private:
+    bool borrowed_ = false;  // this call took a P that it must give back
 };
 
 }  // namespace rt0::runtime

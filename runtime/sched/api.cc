@@ -1,0 +1,185 @@
+// The public functions of <rt0/go.h> that belong to the scheduler.
+#include <rt0/go.h>
+
+#include "base/throw.h"
+#include "kernel_if/clock.h"
+#include "kernel_if/sys.h"
+#include "sched/exit.h"
+#include "sched/init.h"
+#include "sched/newproc.h"
+#include "sched/procresize.h"
+#include "sched/schedule.h"
+#include "sched/sched.h"
+#include "sched/timer.h"
+#include "sched/upcross.h"
+
+namespace rt0 {
+
+namespace rt = runtime;
+
+namespace detail {
+
+new_goroutine newproc_begin(const go_options& o, std::size_t size, std::size_t align) {
+    static_assert(closure_on_stack == rt::cfg::closure_on_stack);
+    if (o.stack_size > rt::cfg::stack_max) throw std::length_error("rt0::go: stack_size over 1 GiB");
+    rt::g* newg;
+    {
+        rt::runtime_call rc;
+        newg = rt::newproc_begin({.closure_size = size,
+                                  .closure_align = align,
+                                  .stack_size = o.stack_size,
+                                  .name = o.name,
+                                  .callerpc = reinterpret_cast<std::uintptr_t>(__builtin_return_address(0))});
+    }
+    if (!newg) throw std::bad_alloc();
+    return {newg, newg->closure};
+}
+
+void newproc_commit(void* newg, void (*entry)(void*), const void* startpc) {
+    rt::runtime_call rc;
+    rt::newproc_commit(static_cast<rt::g*>(newg), entry, reinterpret_cast<std::uintptr_t>(startpc));
+}
+
+void newproc_abort(void* newg) noexcept {
+    rt::runtime_call rc;
+    rt::newproc_abort(static_cast<rt::g*>(newg));
+}
+
+// A goroutine outside already (nested, or a foreign thread) stays as it is.
+syscall_scope::syscall_scope() : entered_(false) {
+    rt::g* gp = rt::getg();
+    if (!gp || (gp->attn.load(rt::memory_order_relaxed) & rt::attn_outside)) return;  // relaxed: its own bit
+    rt::entersyscall();
+    gp->attn.fetch_or(rt::attn_outside, rt::memory_order_relaxed);
+    entered_ = true;
+}
+
+syscall_scope::~syscall_scope() {
+    if (!entered_) return;
+    rt::g* gp = rt::getg();
+    std::uint32_t attn = gp->attn.fetch_and(~rt::attn_outside, rt::memory_order_relaxed);  // relaxed: its own bit
+    if (attn & rt::attn_exiting && !rt::may_still_run(gp)) rt::sleep_for_good();
+    rt::exitsyscall();
+}
+
+void line::write() {
+    text_.push_back('\n');
+    syscall_scope in_kernel;
+    kernel::write_all(1, text_.data(), text_.size());
+}
+
+}  // namespace detail
+
+int num_cpu() {
+    rt::runtime_call rc;
+    return rt::numcpu();
+}
+
+int num_goroutine() {
+    rt::runtime_call rc;
+    return rt::gcount();
+}
+
+int num_thread() {
+    rt::runtime_call rc;
+    rt::guard l(rt::sched.lock);
+    return rt::mcount();
+}
+
+int set_max_threads(int n) {
+    rt::runtime_call rc;
+    if (n <= 0) panic("rt0::set_max_threads: the limit must be positive");
+    rt::guard l(rt::sched.lock);
+    int old = rt::sched.maxmcount;
+    rt::sched.maxmcount = n;
+    if (rt::mcount() > n) {
+        rt::textbuf t;
+        t << "rt0::set_max_threads: " << rt::mcount() << " threads exist, " << n << " allowed";
+        rt::warn(t);
+        rt::runtime_throw("thread exhaustion");
+    }
+    return old;
+}
+
+int gomaxprocs(int n) {
+    rt::runtime_call rc;
+    int old = rt::gomaxprocs_now.load(rt::memory_order_relaxed);  // relaxed: changes only in a stopped world
+    if (n <= 0 || n == old) return old;
+    if (n > rt::cfg::max_procs) n = rt::cfg::max_procs;
+    rt::systemstack([&] {
+        rt::stop_the_world();
+        rt::want_newprocs(n);
+        rt::start_the_world();
+    });
+    return old;
+}
+
+void exit(int code) { rt::process_exit(code); }
+std::span<char* const> args() { return rt::program_args(); }
+
+namespace this_goroutine {
+
+std::uint64_t id() {
+    rt::runtime_call rc;
+    return rc.gp->goid;
+}
+
+std::string_view name() {
+    rt::runtime_call rc;
+    return rc.gp->name;
+}
+
+void yield() {
+    rt::runtime_call rc;
+    rt::gosched();
+}
+
+void sleep_for(std::chrono::nanoseconds d) {
+    rt::runtime_call rc;
+    if (d.count() <= 0) return rt::gosched();
+    std::int64_t now = kernel::nanotime(), when;
+    if (__builtin_add_overflow(now, d.count(), &when)) when = INT64_MAX;
+    rt::timesleep(when);
+}
+
+void lock_os_thread() {
+    rt::runtime_call rc;
+    rt::lock_os_thread_ext(rc.gp);
+}
+
+void unlock_os_thread() {
+    rt::runtime_call rc;
+    rt::unlock_os_thread_ext(rc.gp);
+}
+
+void exit() {
+    {
+        rt::runtime_call rc;
+        if (rc.gp->foreign) panic("this_goroutine::exit on a thread that is no goroutine");
+    }
+    rt::goexit_unwind();
+}
+
+std::size_t stack_remaining() {
+    rt::runtime_call rc;
+    std::uintptr_t here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+    if (here < rc.gp->stk.lo || here > rc.gp->stk.hi) return 0;  // a foreign thread's stack
+    return here - rc.gp->stk.lo;
+}
+
+}  // namespace this_goroutine
+
+}  // namespace rt0
+
+namespace rt0::runtime {
+
+int gcount() {
+    rcu_reader r;
+    // relaxed throughout: a number that may be old when it is read.
+    std::int64_t n = static_cast<std::int64_t>(allgs().n) - sched.gfree.n.load(memory_order_relaxed) -
+                     sched.ngsys.load(memory_order_relaxed);
+    for (p* pp : allp()) n -= pp->gfree_n;
+    return n < 1 ? 1 : static_cast<int>(n);
+}
+
+}  // namespace rt0::runtime

@@ -1,0 +1,81 @@
+// bgsweep and bgscavenge, the runtime's own goroutines, and gcenable that starts them.
+//
+// bgsweep has nothing to sweep before there is a collector: it announces itself and
+// parks; the collector's sweep phase will ready it.  bgscavenge returns idle stack memory
+// to the kernel: sysmon wakes it when there is enough that has been idle for a while.
+#include "sched/background.h"
+
+#include "base/throw.h"
+#include "kernel_if/clock.h"
+#include "sched/sched.h"
+#include "sched/timer.h"
+
+namespace rt0::runtime {
+
+namespace {
+
+// gcenable's channel of capacity 2: the two announce themselves, gcenable waits for both.
+struct {
+    mutex lock{lock_rank::waitq};
+    int arrived = 0;     // [lock]
+    g* waiter = nullptr; // [lock]
+} started;
+
+void announce() {
+    g* wake = nullptr;
+    {
+        guard l(started.lock);
+        if (++started.arrived == 2) wake = started.waiter;
+    }
+    if (wake) goready(wake);
+}
+
+bool collection_enabled = false;
+
+void bgsweep(void*) {
+    announce();
+    for (;;) gopark(nullptr, nullptr, wait_reason::bgsweep_wait);
+}
+
+struct {
+    mutex lock{lock_rank::waitq};
+    g* gp = nullptr;     // [lock] set while it is parked
+} scavenger;
+
+void bgscavenge(void*) {
+    announce();
+    for (;;) {
+        scavenger.lock.lock();
+        scavenger.gp = getg();
+        goparkunlock(&scavenger.lock, wait_reason::bgscavenge_wait);
+        // In steps, so that a P is not held for long: 1.5 us a stack.
+        while (scavenge(cfg::scavenge_step) != 0) timesleep(kernel::nanotime() + cfg::scavenge_pause);
+    }
+}
+
+}  // namespace
+
+void wake_scavenger() {
+    g* gp;
+    {
+        guard l(scavenger.lock);
+        gp = scavenger.gp;
+        scavenger.gp = nullptr;
+    }
+    if (gp) goready_injected(gp);
+}
+
+void gcenable() {
+    newproc_system(bgsweep, nullptr, "bgsweep");
+    newproc_system(bgscavenge, nullptr, "bgscavenge");
+    started.lock.lock();
+    if (started.arrived < 2) {
+        started.waiter = getg();
+        goparkunlock(&started.lock, wait_reason::chan_receive);
+    } else {
+        started.lock.unlock();
+    }
+    collection_enabled = true;
+}
+
+}  // namespace rt0::runtime

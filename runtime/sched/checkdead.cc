@@ -1,0 +1,74 @@
+// checkdead: "all goroutines are asleep - deadlock!"
+//
+// Exact when every thread of the process is an M: an M that runs or may run a goroutine
+// is neither idle, nor waiting for its locked G, nor sysmon.  With any other thread
+// (std::thread, an own main) nobody can know what it will send, so nothing is reported.
+// The M that sleeps until a timer is not on the idle list, so timers count as running.
+//
+// Source: Go's proc.go.
+#include "sched/checkdead.h"
+
+#include "base/throw.h"
+#include "kernel_if/thread.h"
+#include "sched/sched.h"
+
+namespace rt0::runtime {
+
+namespace {
+
+bool disabled = false;  // [lock:sched]
+
+bool other_threads_exist() {
+    rcu_reader r;
+    int ours = 0;
+    for (m* mp : allm()) {
+        if (mp->is_extra) return true;
+        ours++;
+    }
+    int all = kernel::count_threads();
+    return all < 0 || all > ours;
+}
+
+// How many goroutines could be blamed: user goroutines that wait.
+int waiting_goroutines() {
+    rcu_reader r;
+    int n = 0;
+    for (g* gp : allgs()) {
+        if (gp->is_system) continue;
+        std::uint32_t s = readgstatus(gp) & ~gscan;
+        if (s == gwaiting) n++;
+        if (s == grunnable || s == grunning || s == gsyscall || s == gdetached) {
+            textbuf t;
+            t << "checkdead: goroutine " << gp->goid << " has status " << s << " and no M to run it";
+            runtime_throw(t.c_str());
+        }
+    }
+    return n;
+}
+
+}  // namespace
+
+void checkdead_disable() {
+    guard l(sched.lock);
+    disabled = true;
+}
+
+void checkdead() {
+    // relaxed: set once for good.
+    if (disabled || sched.exiting.load(memory_order_relaxed) || panicking.load(memory_order_relaxed)) return;
+    std::int64_t run = sched.mnext - sched.nmfreed - sched.nmidle - sched.nmidlelocked - sched.nmsys;
+    if (run > 0) return;
+    if (run < 0) {
+        textbuf t;
+        t << "checkdead: inconsistent counts: mcount " << sched.mnext - sched.nmfreed << " nmidle " << sched.nmidle
+          << " nmidlelocked " << sched.nmidlelocked << " nmsys " << sched.nmsys;
+        runtime_throw(t.c_str());
+    }
+    if (other_threads_exist()) return;
+    int waiting = waiting_goroutines();
+    sched.lock.unlock();  // the report takes its time; nothing else can run any more
+    if (waiting == 0) fatal("no goroutines (main called this_goroutine::exit) - deadlock!");
+    fatal("all goroutines are asleep - deadlock!");
+}
+
+}  // namespace rt0::runtime

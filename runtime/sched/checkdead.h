@@ -1,0 +1,12 @@
+// Deadlock detection.
+#pragma once
+
+namespace rt0::runtime {
+
+// sched.lock is held; called when an M goes idle or ends.  If no goroutine can ever run
+// again, says so and ends the process.
+void checkdead();
+// Without the lock: the runtime was booted from a foreign thread, so never report.
+void checkdead_disable();
+
+}  // namespace rt0::runtime

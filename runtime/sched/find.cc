@@ -1,0 +1,275 @@
+// findrunnable: one function per source of work, and how an M goes to sleep.
+//
+// Waking is dear (a futex wake costs the waker 11 us), sleeping too early is dearer, and
+// sleeping with work left is wrong.  Go's discipline:
+//
+//   WK1  An M that is out of local work spins (looks everywhere) before it sleeps; at most
+//        half of the busy Ps' number spin at a time.
+//   WK2  Whoever makes work wakes an M only if a P is idle and nobody spins: the spinner
+//        will find it.  The new M starts spinning.
+//   WK3  A spinner that finds work and was the last one wakes another (resetspinning):
+//        work may come in batches.
+//   WK4  A spinner that gives up first stops counting as one, then looks once more at
+//        every queue.  With WK2 that loses nothing:
+//
+//        producer                          last spinner, going to sleep
+//        queue G            (seq_cst)      nmspinning--          (seq_cst)
+//        read nmspinning    (seq_cst)      look at all queues    (seq_cst)
+//
+//        Store buffering: not both may read old values, hence seq_cst on all four
+//        (label wake).  Either the producer sees no spinner and wakes one, or the
+//        spinner sees the G.
+//   WK5  The same for a P put on the idle list: its M looks at the queues after pidleput,
+//        the producer looks at npidle after the put.
+//
+// Sleeping until a timer: one M (whoever turns sched.lastpoll to 0) sleeps until the
+// earliest deadline of all Ps, in the place where a network poller will wait; it gives
+// its P up first.  wakenetpoller shortens its sleep.
+#include "sched/find.h"
+
+#include "base/throw.h"
+#include "kernel_if/clock.h"
+#include "kernel_if/futex.h"
+#include "sched/pidle.h"
+#include "sched/runq.h"
+#include "sched/schedule.h"
+#include "sched/timer.h"
+
+namespace rt0::runtime {
+
+void wakep() {
+    // ORDER(wake): seq_cst; WK2, WK5.
+    if (sched.npidle.load(memory_order_seq_cst) == 0) return;
+    m* mp = getg()->mp;
+    if (mp->wakes_deferred) {
+        mp->wake_wanted = true;
+        return;
+    }
+    std::uint32_t none = 0;
+    // ORDER(wake): seq_cst; WK2: read after the work was queued.
+    if (sched.nmspinning.load(memory_order_seq_cst) != 0 ||
+        !sched.nmspinning.compare_exchange_strong(none, 1, memory_order_seq_cst, memory_order_relaxed))
+        return;
+    startm(nullptr, true);
+}
+
+wake_batch::wake_batch() : mp_(getg()->mp) { mp_->wakes_deferred++; }
+wake_batch::~wake_batch() {
+    if (--mp_->wakes_deferred != 0 || !mp_->wake_wanted) return;
+    mp_->wake_wanted = false;
+    wakep();
+}
+
+void wakenetpoller(std::int64_t when) {
+    // ORDER(poll): seq_cst; the timer is in its heap before we look for a sleeper, who
+    // publishes polluntil before it looks at the heaps.
+    std::int64_t until = sched.polluntil.load(memory_order_seq_cst);
+    if (until != 0) {
+        if (until <= when) return;
+        // ORDER(poll): seq_cst; the sleeper compares the word before it sleeps.
+        sched.pollwake.fetch_add(1, memory_order_seq_cst);
+        kernel::futex_wake(&sched.pollwake, 1);
+        return;
+    }
+    // Nobody sleeps with a deadline.  Everybody awake sees the timer before sleeping; an idle P gets an M that will.
+    wakep();
+}
+
+namespace {
+
+g* from_local(p* pp, bool* inherit) { return runqget(pp, inherit); }
+
+g* from_global(p* pp) {
+    // relaxed: looked at again under the lock before sleeping.
+    if (sched.runqsize.load(memory_order_relaxed) == 0) return nullptr;
+    guard l(sched.lock);
+    return globrunqget(pp, 0);
+}
+
+// WK1: is one more spinner worth it?
+bool start_spinning(m* mp) {
+    if (mp->spinning) return true;
+    // relaxed: a heuristic.
+    std::uint32_t busy = gomaxprocs_now.load(memory_order_relaxed) - sched.npidle.load(memory_order_relaxed);
+    if (2 * sched.nmspinning.load(memory_order_relaxed) >= busy) return false;
+    mp->spinning = true;
+    // ORDER(wake): seq_cst; see the head.
+    sched.nmspinning.fetch_add(1, memory_order_seq_cst);
+    return true;
+}
+
+// Visits all Ps in a random order: start anywhere, step by a number coprime to how many there are.
+class random_order {
+public:
+    random_order(m* mp, std::uint32_t n) : n_(n), i_(fastrandn(mp, n)), step_(1) {
+        if (n > 2) {
+            step_ = 1 + fastrandn(mp, n - 1);
+            while (std::uint32_t d = gcd(step_, n)) {
+                if (d == 1) break;
+                step_ = step_ % (n - 1) + 1;
+            }
+        }
+    }
+    bool done() const { return seen_ == n_; }
+    std::uint32_t index() const { return i_; }
+    void next() {
+        seen_++;
+        i_ = (i_ + step_) % n_;
+    }
+
+private:
+    static std::uint32_t gcd(std::uint32_t a, std::uint32_t b) {
+        while (b) {
+            std::uint32_t t = a % b;
+            a = b;
+            b = t;
+        }
+        return a;
+    }
+    std::uint32_t n_, i_, step_, seen_ = 0;
+};
+
+// Runs p2's due timers here: they ready Gs onto pp.  True when any ran.
+bool steal_timers(p* p2, std::int64_t* now, std::int64_t* until) {
+    std::int64_t when = p2->timers.when0.load(memory_order_relaxed);  // relaxed: checktimers looks under the lock
+    if (when == 0) return false;
+    if (*now == 0) *now = kernel::nanotime();
+    if (when > *now) {
+        if (*until == 0 || when < *until) *until = when;
+        return false;
+    }
+    std::int64_t next;
+    return checktimers(p2, *now, &next);
+}
+
+g* from_others(m* mp, p* pp, std::int64_t* now, std::int64_t* until, bool* inherit) {
+    rcu_reader r;
+    auto ps = allp();
+    std::uint32_t n = gomaxprocs_now.load(memory_order_relaxed);  // relaxed: a larger array is as good
+    if (n > ps.n) n = static_cast<std::uint32_t>(ps.n);
+    for (int round = 0; round < cfg::steal_rounds; round++) {
+        bool last = round == cfg::steal_rounds - 1;
+        for (random_order o(mp, n); !o.done(); o.next()) {
+            if (sched.gcwaiting.load(memory_order_relaxed)) return nullptr;  // relaxed: the caller looks again
+            p* p2 = ps.data[o.index()];
+            if (p2 == pp) continue;
+            if (last && steal_timers(p2, now, until))
+                if (g* gp = runqget(pp, inherit)) return gp;
+            if (g* gp = runqsteal(pp, p2, last)) return gp;
+        }
+        arch::cpu_relax();
+    }
+    return nullptr;
+}
+
+// WK4: the last look.  A P with work and an idle P to run it.
+p* queues_have_work() {
+    rcu_reader r;
+    for (p* pp : allp()) {
+        if (pp->status.load(memory_order_relaxed) == pdead || runqempty(pp)) continue;  // relaxed: dead ones are empty
+        guard l(sched.lock);
+        return pidleget();
+    }
+    // ORDER(wake): seq_cst; WK4 for the global queue.
+    if (sched.runqsize.load(memory_order_seq_cst) == 0) return nullptr;
+    guard l(sched.lock);
+    return pidleget();
+}
+
+std::int64_t earliest_timer() {
+    rcu_reader r;
+    std::int64_t until = 0;
+    for (p* pp : allp()) {
+        // ORDER(poll): seq_cst; read after polluntil was published, see wakenetpoller.
+        std::int64_t when = pp->timers.when0.load(memory_order_seq_cst);
+        if (when != 0 && (until == 0 || when < until)) until = when;
+    }
+    return until;
+}
+
+// Without a P: sleeps until the earliest timer, if nobody else does.  A P to look again
+// with, or null: sleep on the idle list.
+p* sleep_until_timer() {
+    // ORDER(poll): seq_cst; one sleeper at a time.
+    if (earliest_timer() == 0 || sched.lastpoll.exchange(0, memory_order_seq_cst) == 0) return nullptr;
+    constexpr std::int64_t forever = INT64_MAX;
+    std::uint32_t seen = sched.pollwake.load(memory_order_seq_cst);  // ORDER(poll): before polluntil is published
+    sched.polluntil.store(forever, memory_order_seq_cst);            // ORDER(poll): then look at the heaps
+    if (std::int64_t until = earliest_timer()) {
+        sched.polluntil.store(until, memory_order_seq_cst);  // ORDER(poll): later timers need not wake us
+        if (until > kernel::nanotime()) kernel::futex_wait_until(&sched.pollwake, seen, until);
+    }
+    sched.polluntil.store(0, memory_order_seq_cst);                   // ORDER(poll): from here others sleep or wake
+    sched.lastpoll.store(kernel::nanotime(), memory_order_seq_cst);   // ORDER(poll): the place is free
+    guard l(sched.lock);
+    return pidleget();
+}
+
+// Gives the P up.  A G if one turned up in the global queue meanwhile; *again when the
+// world is stopping.
+g* give_up_p(m* mp, bool* again) {
+    guard l(sched.lock);
+    // relaxed: sched.lock.
+    if (sched.gcwaiting.load(memory_order_relaxed)) {
+        *again = true;
+        return nullptr;
+    }
+    if (sched.runqsize.load(memory_order_relaxed) != 0) return globrunqget(mp->pp, 0);
+    pidleput(releasep());
+    return nullptr;
+}
+
+// WK4.  True: took a P again, look again.  False: went to sleep and woke with a P.
+void sleep_or_look_again(m* mp) {
+    bool was_spinning = mp->spinning;
+    if (was_spinning) {
+        mp->spinning = false;
+        // ORDER(wake): seq_cst; WK4: before the last look.
+        if (static_cast<std::int32_t>(sched.nmspinning.fetch_sub(1, memory_order_seq_cst)) <= 0)
+            runtime_throw("findrunnable: negative nmspinning");
+    }
+    p* pp = queues_have_work();
+    if (pp) {
+        acquirep(pp);
+        if (was_spinning) {
+            mp->spinning = true;
+            // ORDER(wake): seq_cst; see the head.
+            sched.nmspinning.fetch_add(1, memory_order_seq_cst);
+        }
+        return;
+    }
+    if ((pp = sleep_until_timer())) {
+        acquirep(pp);
+        return;
+    }
+    stopm();
+}
+
+}  // namespace
+
+bool timers_pending() { return earliest_timer() != 0; }
+
+g* findrunnable(bool* inherit) {
+    m* mp = getg()->mp;
+    for (;;) {
+        if (sched.gcwaiting.load(memory_order_relaxed)) {  // relaxed: gcstopm looks again
+            gcstopm();
+            continue;
+        }
+        p* pp = mp->pp;
+        std::int64_t now = 0, until = 0;
+        if (pp->timers.when0.load(memory_order_relaxed)) {  // relaxed: checktimers looks under the lock
+            now = kernel::nanotime();
+            checktimers(pp, now, &until);
+        }
+        if (g* gp = from_local(pp, inherit)) return gp;
+        if (g* gp = from_global(pp)) return gp;
+        if (start_spinning(mp))
+            if (g* gp = from_others(mp, pp, &now, &until, inherit)) return gp;
+        bool again = false;
+        if (g* gp = give_up_p(mp, &again)) return gp;
+        if (!again) sleep_or_look_again(mp);
+    }
+}
+
+}  // namespace rt0::runtime

@@ -1,0 +1,33 @@
+// Looking for work, and deciding that somebody else should.
+#pragma once
+#include "sched/sched.h"
+
+namespace rt0::runtime {
+
+// A G to run: from the local queue, the global one, timers, other Ps.  Sleeps while
+// there is none.  On g0, with a P on entry and on return (not always the same).
+g* findrunnable(bool* inherit);
+
+// While one lives, wakep on this M only takes a note of the wish; the end wakes once.
+// For whoever readies many Gs, or readies under a lock.  Must not span a park.
+class wake_batch {
+public:
+    wake_batch();
+    ~wake_batch();
+    wake_batch(const wake_batch&) = delete;
+    wake_batch& operator=(const wake_batch&) = delete;
+
+private:
+    m* mp_;
+};
+
+// There is new work: get one more M looking for it, if a P idles and nobody looks yet.
+void wakep();
+
+// A timer at `when` was added: make sure some M wakes for it.
+void wakenetpoller(std::int64_t when);
+
+// Is any timer armed on any P?  A hint.
+bool timers_pending();
+
+}  // namespace rt0::runtime

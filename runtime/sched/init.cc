@@ -1,0 +1,229 @@
+// The boot sequence, station by station (SPEC 1-10), and the end of the process.
+//
+//     rt0_go        g, m0, g0 tied together
+//       check         what we rely on
+//       args          argv, environment, auxiliary vector
+//       osinit        ncpu, huge page size, thread layout
+//       schedinit     stacks, memory, m0, debug variables, Ps
+//       newproc       runtime_main becomes the first goroutine
+//       mstart        m0 schedules; never returns
+//     runtime_main  sysmon, init tasks, gcenable, main_main, exit(0)
+//
+// In a process with its own main the same sequence runs on a thread made for it
+// (boot_from_foreign), without a main_main, and the callers take part as foreign threads.
+#include "sched/init.h"
+
+#include <cxxabi.h>
+#include <pthread.h>
+
+#include <cstdlib>
+
+#include "base/throw.h"
+#include "base/upcall.h"
+#include "kernel_if/clock.h"
+#include "kernel_if/cpu.h"
+#include "kernel_if/signal.h"
+#include "kernel_if/sys.h"
+#include "kernel_if/thread.h"
+#include "sched/background.h"
+#include "sched/check.h"
+#include "sched/checkdead.h"
+#include "sched/debugvars.h"
+#include "sched/find.h"
+#include "sched/lists.h"
+#include "sched/mstart.h"
+#include "sched/pidle.h"
+#include "sched/procresize.h"
+#include "sched/schedule.h"
+#include "sched/sysmon.h"
+
+namespace rt0::runtime {
+
+m m0;
+g g0;
+schedt sched;
+atomic<std::int32_t> gomaxprocs_now{0};
+atomic<std::uint32_t> panicking{0};
+mcache* mcache0 = nullptr;
+std::size_t physHugePageSize = 0;
+
+namespace {
+
+int main_argc = 0;
+char** main_argv = nullptr;
+void (*main_main)() = nullptr;
+kernel::auxv aux;
+atomic<std::uint32_t> boot_state{0};  // futex word: 0 not booted, 1 booting, 2 done
+note boot_done;
+
+void args(int argc, char** argv) {
+    main_argc = argc;
+    main_argv = argv;
+    aux = kernel::read_auxv(argv ? argv + argc + 1 : nullptr);
+    boottrace("args");
+}
+
+void osinit() {
+    ncpu = kernel::getproccount();
+    physHugePageSize = kernel::getHugePageSize();
+    const char* why = nullptr;
+    kernel::thread_kind kind = kernel::thread_init(&why);
+    boottrace("osinit");
+    if (kind == kernel::thread_kind::pthread) boottrace(why ? why : "threads by pthread_create");
+}
+
+void goargs_goenvs() {
+    if (aux.random) {
+        std::uint64_t seed;
+        __builtin_memcpy(&seed, aux.random, sizeof seed);
+        if (seed) m0.rand = seed;
+    }
+}
+
+void schedinit() {
+    sched.maxmcount = cfg::max_ms;
+    sched.starttime = kernel::nanotime();
+    sched.lastpoll.store(sched.starttime, memory_order_relaxed);  // relaxed: one thread so far
+    upcall_tracebackinit();
+    boottrace("tracebackinit");
+    mallocinit();
+    mcache0 = allocmcache();
+    if (!mcache0) die("out of memory at start (see ulimit -v, vm.overcommit_memory)");
+    boottrace("stackinit mallocinit");
+    mcommoninit(&m0);
+    boottrace("mcommoninit");
+    kernel::sigmask_get(&m0.sigmask);
+    boottrace("msigsave");
+    goargs_goenvs();
+    boottrace("goargs goenvs");
+    parsedebugvars(std::getenv("RT0DEBUG"));
+    boottrace("parsedebugvars");
+    boottrace("gcinit");  // nothing to set up: collection is not enabled before gcenable
+    {
+        guard l(sched.lock);
+        if (procresize(maxprocs_from_environment())) runtime_throw("unknown runnable goroutine during bootstrap");
+    }
+    boottrace("procresize");
+}
+
+// The initial thread's stack, for bounds and sanitizers.
+stack thread_stack() {
+    stack s;
+    pthread_attr_t a;
+    if (pthread_getattr_np(pthread_self(), &a) != 0) return s;
+    void* lo;
+    std::size_t n;
+    if (pthread_attr_getstack(&a, &lo, &n) == 0) {
+        s.lo = reinterpret_cast<std::uintptr_t>(lo);
+        s.hi = s.lo + n;
+    }
+    pthread_attr_destroy(&a);
+    return s;
+}
+
+void run_main(void*);
+
+// Stations 1-8 on the calling thread, up to the first goroutine being queued.
+void bootstrap(int argc, char** argv) {
+    boottrace("rt0_go");
+    m0.g0 = &g0;
+    g0.mp = &m0;
+    g0.is_system = true;
+    g0.stk = m0.g0stack = thread_stack();
+    setg(&g0);
+    check(kernel::read_auxv(nullptr).page_size);
+    boottrace("check");
+    args(argc, argv);
+    osinit();
+    m0.eh = reinterpret_cast<eh_globals*>(abi::__cxa_get_globals());
+    schedinit();
+    minit(&m0);
+    newproc_args a{.closure_size = 0, .closure_align = 1, .stack_size = cfg::main_stack, .name = {}, .callerpc = 0};
+    g* gp = newproc_begin(a);
+    if (!gp) die("out of memory for the main goroutine's stack (8 MiB of address space)");
+    newproc_commit(gp, run_main, reinterpret_cast<std::uintptr_t>(main_main));
+    boottrace("newproc");
+}
+
+void runtime_main() {
+    g* gp = getg();
+    boottrace("runtime_main");
+    lockOSThread();
+    if (gp->mp != &m0) runtime_throw("runtime_main not on m0");
+    systemstack([] { newm_sysmon(); });
+    boottrace("sysmon");
+    gcenable();
+    boottrace("gcenable");
+    unlockOSThread();
+    boot_state.store(2, memory_order_release);  // ORDER(boot): pairs with booted()
+    notewakeup(&boot_done);
+}
+
+void run_main(void*) {
+    runtime_main();
+    if (!main_main) return;  // a foreign thread booted us; its threads are the program
+    boottrace("main_main");
+    main_main();
+    // relaxed: whoever panics ends the process; we only must not be faster.
+    if (panicking.load(memory_order_relaxed)) gopark(nullptr, nullptr, wait_reason::panic_wait);
+    process_exit(0);
+}
+
+}  // namespace
+
+bool booted() {
+    // ORDER(boot): acquire; pairs with the release in runtime_main.
+    return boot_state.load(memory_order_acquire) == 2;
+}
+
+void rt0_go(int argc, char** argv, void (*main_fn)()) {
+    std::uint32_t none = 0;
+    // ORDER(boot): acq_rel; one thread boots.
+    if (!boot_state.compare_exchange_strong(none, 1, memory_order_acq_rel, memory_order_acquire)) {
+        // A static constructor used the runtime already: the initial thread is a foreign one.
+        main_argc = argc;
+        main_argv = argv;
+        main_fn();
+        process_exit(0);
+    }
+    main_main = main_fn;
+    bootstrap(argc, argv);
+    boottrace("mstart");
+    mstart(&m0);
+    runtime_throw("mstart returned");
+}
+
+namespace {
+
+void boot_thread(void*) {
+    bootstrap(0, nullptr);
+    mstart(&m0);
+    runtime_throw("mstart returned");
+}
+
+}  // namespace
+
+void boot_from_foreign() {
+    std::uint32_t none = 0;
+    // ORDER(boot): acq_rel; one thread boots, the others wait for it.
+    if (!boot_state.compare_exchange_strong(none, 1, memory_order_acq_rel, memory_order_acquire)) {
+        while (!booted()) kernel::usleep(50);  // once in a process' life, a few milliseconds
+        return;
+    }
+    checkdead_disable();
+    // m0 lives on a thread of its own: an ordinary one, since thread_init has not run.
+    pthread_t t;
+    pthread_attr_t a;
+    pthread_attr_init(&a);
+    pthread_attr_setdetachstate(&a, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&a, 1 << 20);
+    int rc = pthread_create(&t, &a, [](void*) -> void* { boot_thread(nullptr); return nullptr; }, nullptr);
+    if (rc != 0) die("cannot create the first thread of the runtime (see ulimit -u)");
+    pthread_attr_destroy(&a);
+    notesleep(&boot_done);
+}
+
+std::span<char* const> program_args() { return {main_argv, static_cast<std::size_t>(main_argc)}; }
+int numcpu() { return ncpu; }
+
+}  // namespace rt0::runtime

@@ -1,0 +1,96 @@
+// lock_os_thread: a G and an M for each other only.
+//
+//   LO1  gp->lockedm == mp iff mp->lockedg == gp.
+//   LO2  a locked G runs on no other M: who finds it on a queue hands its P over
+//        (startlockedm) instead of running it.
+//   LO3  an M with a locked G runs no other: when that G parks, the M gives its P away
+//        and sleeps on its own note, not on the idle list.
+#include "sched/locked.h"
+
+#include "base/throw.h"
+#include "sched/checkdead.h"
+#include "sched/mstart.h"
+#include "sched/pidle.h"
+#include "sched/schedule.h"
+
+namespace rt0::runtime {
+
+namespace {
+void count_locked(std::int32_t d) {
+    guard l(sched.lock);
+    sched.nmidlelocked += d;
+    if (d > 0) checkdead();
+}
+void dolock(g* gp) {
+    gp->mp->lockedg = gp;
+    gp->lockedm = gp->mp;
+}
+void dounlock(g* gp) {
+    m* mp = gp->mp;
+    if (mp->lockedint + mp->lockedext != 0 || gp->foreign) return;
+    mp->lockedg = nullptr;
+    gp->lockedm = nullptr;
+}
+}  // namespace
+
+void stoplockedm() {
+    m* mp = getg()->mp;
+    if (!mp->lockedg || mp->lockedg->lockedm != mp) runtime_throw("stoplockedm: inconsistent locking");
+    if (mp->pp) handoffp(releasep());
+    count_locked(1);
+    mp->blocked.store(true, memory_order_relaxed);  // relaxed: for reports
+    notesleep(&mp->park);
+    mp->blocked.store(false, memory_order_relaxed);
+    noteclear(&mp->park);
+    std::uint32_t status = readgstatus(mp->lockedg);
+    if ((status & ~gscan) != grunnable) {
+        textbuf t;
+        t << "stoplockedm: goroutine " << mp->lockedg->goid << " is not runnable but " << status;
+        runtime_throw(t.c_str());
+    }
+    acquirep(mp->nextp);
+    mp->nextp = nullptr;
+}
+
+void startlockedm(g* gp) {
+    m* mp = gp->lockedm;
+    if (mp == getg()->mp) runtime_throw("startlockedm: locked to me");
+    if (mp->nextp) runtime_throw("startlockedm: m has p");
+    count_locked(-1);
+    mp->nextp = releasep();
+    notewakeup(&mp->park);
+    stopm();
+}
+
+void lockOSThread() {
+    g* gp = getg();
+    gp->mp->lockedint++;
+    dolock(gp);
+}
+
+void unlockOSThread() {
+    g* gp = getg();
+    if (gp->mp->lockedint == 0) runtime_throw("unlockOSThread: not locked");
+    gp->mp->lockedint--;
+    dounlock(gp);
+}
+
+void lock_os_thread_ext(g* gp) {
+    if (++gp->mp->lockedext == 0) runtime_throw("lock_os_thread: nesting overflow");
+    dolock(gp);
+}
+
+void unlock_os_thread_ext(g* gp) {
+    if (gp->mp->lockedext == 0) return;  // as Go: unlocking an unlocked goroutine does nothing
+    gp->mp->lockedext--;
+    dounlock(gp);
+}
+
+void mexit_locked() {
+    m* mp = getg()->mp;
+    mp->lockedg = nullptr;
+    mp->lockedext = mp->lockedint = 0;
+    mexit();
+}
+
+}  // namespace rt0::runtime

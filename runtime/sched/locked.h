@@ -1,0 +1,14 @@
+// Goroutines locked to their thread.
+#pragma once
+#include "sched/sched.h"
+
+namespace rt0::runtime {
+
+// The calling M waits until its locked G is runnable and it was handed a P.
+void stoplockedm();
+// Hands the calling M's P to the M that gp is locked to, and stops the calling M.
+void startlockedm(g* gp);
+// A locked goroutine ended: its thread ends with it.  Does not return.
+[[noreturn]] void mexit_locked();
+
+}  // namespace rt0::runtime

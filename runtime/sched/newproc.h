@@ -1,0 +1,21 @@
+// New goroutines and the free lists of dead ones.
+#pragma once
+#include "sched/sched.h"
+
+namespace rt0::runtime {
+
+// A dead G of default stack size from pp's free list, the global one, or null.
+g* gfget(p* pp);
+// Keeps a dead G for reuse; a stack of other than the default size is freed.
+void gfput(p* pp, g* gp);
+// All of pp's free Gs go to the global list (a dying P).
+void gfpurge(p* pp);
+
+// A new G with a stack of `size` bytes; null when there is no memory.
+g* malg(std::size_t size);
+// running -> dead: forget everything about the life that ended.  Its context is no longer in use.
+void gdestroy(g* gp);
+
+std::uint64_t next_goid(p* pp);
+
+}  // namespace rt0::runtime

@@ -1,0 +1,199 @@
+// Parking, readying, yielding, ending.
+//
+//   PK1  A G is on a queue that others can see (a channel's, a timer) before it parks;
+//        what keeps them from readying it too early is the lock that unlockf drops, or
+//        a flag that unlockf sets, and unlockf runs when the context is saved (SW1).
+//
+//            G on M1                              waker on M2
+//            lock(c); enqueue sudog
+//            gopark(unlock c)
+//              context saved, status waiting
+//              unlockf: unlock(c)                 lock(c); dequeue sudog; unlock(c)
+//                                                 goready(G): waiting -> runnable, queued, may run at once
+//
+//   PK2  The status is `waiting` before unlockf runs, so goready never meets `running`.
+//   PK3  unlockf false: the G was not given away; it goes on.
+//   PK4  A G that parks while another waits in the local queue goes straight to that one;
+//        g0 and schedule() are for the rest: nothing local, the global queue's or the
+//        timers' turn, a locked G, a world that is to stop.
+#include "base/throw.h"
+#include "sched/exit.h"
+#include "sched/find.h"
+#include "sched/locked.h"
+#include "sched/newproc.h"
+#include "sched/pidle.h"
+#include "sched/runq.h"
+#include "sched/schedule.h"
+#include "sched/switch.h"
+
+namespace rt0::runtime {
+
+namespace {
+
+void dropg(g* gp) {
+    m* mp = gp->mp;
+    if (mp->curg == gp) mp->curg = nullptr;  // else the next one is already current (direct switch)
+    gp->mp = nullptr;
+}
+
+// ---- the leaves: what is done with a G once its context is saved (SW1).  They run on
+// the stack of whoever came next, g0 or a goroutine, and mp is the M of both.
+
+void leave_parked(g* gp) {
+    m* mp = gp->mp;
+    unlockf_t unlockf = mp->waitunlockf;
+    void* lock = mp->waitlock;
+    mp->waitunlockf = nullptr;
+    mp->waitlock = nullptr;
+    casgstatus(gp, grunning, gwaiting);
+    dropg(gp);
+    if (unlockf && !unlockf(gp, lock)) {  // PK3
+        casgstatus(gp, gwaiting, grunnable);
+        runqput(mp->pp, gp, true);
+    }
+}
+
+void leave_yielded(g* gp) {
+    m* mp = gp->mp;
+    casgstatus(gp, grunning, grunnable);
+    dropg(gp);
+    runqput(mp->pp, gp, false);
+    wakep();
+}
+
+void leave_dead(g* gp) {
+    p* pp = gp->mp->pp;
+    gdestroy(gp);
+    gfput(pp, gp);
+}
+
+// ---- g0's versions: the same, then a round of schedule().
+
+void park_m(g* gp) {
+    m* mp = gp->mp;
+    if (sched.exiting.load(memory_order_relaxed) && may_still_run(gp))  // relaxed: set by gp itself (EX2)
+        die("an atexit handler or static destructor waits for a goroutine, but the process is exiting and none runs");
+    unlockf_t unlockf = mp->waitunlockf;
+    void* lock = mp->waitlock;
+    mp->waitunlockf = nullptr;
+    mp->waitlock = nullptr;
+    casgstatus(gp, grunning, gwaiting);
+    dropg(gp);
+    if (unlockf && !unlockf(gp, lock)) {  // PK3
+        casgstatus(gp, gwaiting, grunnable);
+        execute(gp, true);
+    }
+    schedule();
+}
+
+void gosched_m(g* gp) {
+    casgstatus(gp, grunning, grunnable);
+    dropg(gp);
+    {
+        guard l(sched.lock);
+        globrunqput(gp);
+    }
+    schedule();
+}
+
+void goexit0(g* gp) {
+    m* mp = gp->mp;
+    bool locked = mp->lockedg == gp && mp->lockedext + mp->lockedint > 0;
+    gdestroy(gp);
+    gfput(mp->pp, gp);
+    if (locked) mexit_locked();
+    schedule();
+}
+
+// The next G of the local queue, if PK4 lets us go to it directly; booked as running.
+g* direct_successor(m* mp) {
+    p* pp = mp->pp;
+    // relaxed: a stop asked for a moment later is seen at the next round.
+    if (mp->lockedg || sched.gcwaiting.load(memory_order_relaxed)) return nullptr;
+    std::uint32_t tick = pp->schedtick.load(memory_order_relaxed);  // relaxed: our own
+    if (tick % cfg::sched_tick_global == 0) return nullptr;
+    // relaxed: timers that were just added by others are seen by them or a sleeper (TM4).
+    if (tick % cfg::timer_check_ticks == 0 && pp->timers.when0.load(memory_order_relaxed)) return nullptr;
+    bool inherit;
+    g* next = runqget(pp, &inherit);
+    if (!next) return nullptr;
+    if (next->lockedm) [[unlikely]] {  // needs its own M: schedule() hands it over
+        runqput(pp, next, true);
+        return nullptr;
+    }
+    execute_books(mp, next, inherit);
+    return next;
+}
+
+}  // namespace
+
+void gopark(unlockf_t unlockf, void* lock, wait_reason reason) {
+    g* gp = getg();
+    m* mp = gp->mp;
+    if (readgstatus(gp) != grunning || gp == mp->g0) [[unlikely]]
+        runtime_throw("gopark: bad g status");
+    mp->waitunlockf = unlockf;
+    mp->waitlock = lock;
+    gp->waitreason = reason;
+    if (g* next = direct_successor(mp))
+        switch_to(gp, next, leave_parked);
+    else
+        mcall(park_m);
+}
+
+void goparkunlock(mutex* l, wait_reason reason) {
+    gopark(
+        [](g*, void* lock) {
+            static_cast<mutex*>(lock)->unlock();
+            return true;
+        },
+        l, reason);
+}
+
+namespace {
+void ready(g* gp, bool next) {
+    m* mp = getg()->mp;
+    casgstatus(gp, gwaiting, grunnable);
+    runqput(mp->pp, gp, next);
+    wakep();
+}
+}  // namespace
+
+void goready(g* gp) { ready(gp, true); }
+void goready_tail(g* gp) { ready(gp, false); }
+
+void goready_injected(g* gp) {
+    casgstatus(gp, gwaiting, grunnable);
+    {
+        guard l(sched.lock);
+        globrunqput(gp);
+    }
+    if (sched.npidle.load(memory_order_seq_cst) != 0) startm(nullptr, false);  // ORDER(wake): WK5
+}
+
+namespace {
+// Nobody else could run here, so a yield may return at once.
+bool nothing_to_yield_to(m* mp) {
+    p* pp = mp->pp;
+    // relaxed: a G that is queued a moment later waits for the next yield, as it would anyhow.
+    return runqempty(pp) && sched.runqsize.load(memory_order_relaxed) == 0 &&
+           (!sched.gcwaiting.load(memory_order_relaxed) || sched.exiting.load(memory_order_relaxed)) && pp->timers.when0.load(memory_order_relaxed) == 0 && !mp->lockedg;
+}
+}  // namespace
+
+void gosched() {
+    g* gp = getg();
+    if (nothing_to_yield_to(gp->mp)) return;
+    if (g* next = direct_successor(gp->mp))
+        switch_to(gp, next, leave_yielded);
+    else
+        mcall(gosched_m);
+}
+
+void goexit() {
+    g* gp = getg();
+    if (g* next = direct_successor(gp->mp)) switch_to_final(gp, next, leave_dead);
+    mcall_final(goexit0);
+}
+
+}  // namespace rt0::runtime

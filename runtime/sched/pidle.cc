@@ -1,0 +1,195 @@
+// Idle Ms and Ps.
+//
+//   ID1  A P is on sched.pidle, or held by one M (p.mp), or in the hands of one function
+//        between the two; the same for an M and sched.midle.
+//   ID2  An M asleep in stopm is on sched.midle; who takes it off writes nextp, then its
+//        note.  It wakes with exactly that P.
+#include "sched/pidle.h"
+
+#include "base/throw.h"
+#include "sched/checkdead.h"
+#include "sched/find.h"
+#include "sched/mstart.h"
+#include "sched/runq.h"
+
+namespace rt0::runtime {
+
+void pidleput(p* pp) {
+    if (!runqempty(pp)) runtime_throw("pidleput: P has non-empty run queue");
+    pp->link = sched.pidle;
+    sched.pidle = pp;
+    // ORDER(wake): seq_cst; WK5: the P counts as idle before its M looks at the queues again.
+    sched.npidle.fetch_add(1, memory_order_seq_cst);
+}
+
+p* pidleget() {
+    p* pp = sched.pidle;
+    if (!pp) return nullptr;
+    sched.pidle = pp->link;
+    pp->link = nullptr;
+    // ORDER(wake): seq_cst; one order with pidleput.
+    sched.npidle.fetch_sub(1, memory_order_seq_cst);
+    if (sched.sysmonwait.load(memory_order_relaxed)) {  // relaxed: sched.lock
+        sched.sysmonwait.store(false, memory_order_relaxed);
+        notewakeup(&sched.sysmonnote);
+    }
+    return pp;
+}
+
+void mput(m* mp) {
+    mp->schedlink = sched.midle;
+    sched.midle = mp;
+    sched.nmidle++;
+    checkdead();
+}
+
+m* mget() {
+    m* mp = sched.midle;
+    if (!mp) return nullptr;
+    sched.midle = mp->schedlink;
+    mp->schedlink = nullptr;
+    sched.nmidle--;
+    return mp;
+}
+
+namespace {
+void wirep(m* mp, p* pp) {
+    if (mp->pp) runtime_throw("wirep: M already has a P");
+    // ORDER(pstatus): acquire; what the last holder of the P did is visible.
+    if (pp->mp || pp->status.load(memory_order_acquire) != pidle) {
+        textbuf t;
+        t << "wirep: invalid P state: P " << pp->id << " status " << pp->status.load(memory_order_relaxed)  // relaxed: message
+          << " m " << pp->mp;
+        runtime_throw(t.c_str());
+    }
+    mp->pp = pp;
+    pp->mp = mp;
+    pp->status.store(prunning, memory_order_relaxed);  // relaxed: the P is ours, nobody else decides on it
+}
+}  // namespace
+
+void acquirep(p* pp) {
+    wirep(getg()->mp, pp);
+    mcache_prepare_for_sweep(pp->mcache);
+}
+
+p* releasep() {
+    m* mp = getg()->mp;
+    p* pp = mp->pp;
+    if (!pp) runtime_throw("releasep: no P");
+    if (pp->mp != mp || pp->status.load(memory_order_relaxed) != prunning) {  // relaxed: ours
+        textbuf t;
+        t << "releasep: invalid P state: M " << mp->id << " P " << pp->id << " p.mp " << pp->mp;
+        runtime_throw(t.c_str());
+    }
+    mp->pp = nullptr;
+    pp->mp = nullptr;
+    // ORDER(pstatus): release; pairs with the acquire in wirep.
+    pp->status.store(pidle, memory_order_release);
+    return pp;
+}
+
+void stopm() {
+    m* mp = getg()->mp;
+    if (mp->locks != 0) runtime_throw("stopm: holding locks");
+    if (mp->pp) runtime_throw("stopm: holding P");
+    if (mp->spinning) runtime_throw("stopm: spinning");
+    {
+        guard l(sched.lock);
+        mput(mp);
+    }
+    mp->blocked.store(true, memory_order_relaxed);  // relaxed: for reports
+    notesleep(&mp->park);
+    mp->blocked.store(false, memory_order_relaxed);
+    noteclear(&mp->park);
+    acquirep(mp->nextp);  // ID2
+    mp->nextp = nullptr;
+}
+
+namespace {
+// First thing an M does that startm made as a spinner.
+void mspinning() { getg()->mp->spinning = true; }
+}  // namespace
+
+void startm(p* pp, bool spinning) {
+    m* mp;
+    {
+        guard l(sched.lock);
+        if (!pp && !(pp = pidleget())) {
+            // ORDER(wake): seq_cst; the caller's count is taken back.
+            if (spinning && static_cast<std::int32_t>(sched.nmspinning.fetch_sub(1, memory_order_seq_cst)) <= 0)
+                runtime_throw("startm: negative nmspinning");
+            return;
+        }
+        mp = mget();
+    }
+    if (!mp) {
+        newm(spinning ? mspinning : nullptr, pp);
+        return;
+    }
+    if (mp->spinning) runtime_throw("startm: M is spinning");
+    if (mp->nextp) runtime_throw("startm: M has a P");
+    if (spinning && !runqempty(pp)) runtime_throw("startm: P has runnable goroutines");
+    mp->spinning = spinning;
+    mp->nextp = pp;
+    notewakeup(&mp->park);
+}
+
+void startm_for(p* pp) {
+    if (m* mp = pp->mp) {  // procresize found this M idle and tied it already
+        pp->mp = nullptr;
+        if (mp->nextp) runtime_throw("startm_for: inconsistent mp->nextp");
+        mp->nextp = pp;
+        notewakeup(&mp->park);
+        return;
+    }
+    newm(nullptr, pp);
+}
+
+namespace {
+
+// The decisions of handoffp that need sched.lock.  True: pp was disposed of.
+bool handoffp_locked(p* pp, bool* start, bool* start_spinning) {
+    guard l(sched.lock);
+    if (sched.gcwaiting.load(memory_order_relaxed)) {  // relaxed: sched.lock
+        pp->status.store(pgcstop, memory_order_relaxed);
+        if (--sched.stopwait == 0) notewakeup(&sched.stopnote);
+        return true;
+    }
+    if (sched.runqsize.load(memory_order_relaxed) != 0) {  // relaxed: sched.lock
+        *start = true;
+        return false;
+    }
+    // The last P going idle with timers pending and nobody asleep for them: some M must look.
+    // relaxed: sched.lock orders npidle; lastpoll is a hint that sleep_until_timer decides on.
+    if (sched.npidle.load(memory_order_relaxed) + 1 == static_cast<std::uint32_t>(gomaxprocs_now.load(memory_order_relaxed)) &&
+        sched.lastpoll.load(memory_order_relaxed) != 0 && timers_pending()) {
+        *start_spinning = false;
+        *start = true;
+        return false;
+    }
+    pidleput(pp);
+    return true;
+}
+
+bool has_timers(const p* pp) { return pp->timers.when0.load(memory_order_relaxed) != 0; }  // relaxed: the P is ours
+
+}  // namespace
+
+void handoffp(p* pp) {
+    // relaxed throughout: each is looked at again under sched.lock, or makes one spare M look.
+    if (!runqempty(pp) || sched.runqsize.load(memory_order_relaxed) != 0) return startm(pp, false);
+    // Nobody looks for work and no P idles: one more running G may make work that nobody would take (WK2).
+    std::uint32_t none = 0;
+    if (sched.nmspinning.load(memory_order_relaxed) + sched.npidle.load(memory_order_relaxed) == 0 &&
+        sched.nmspinning.compare_exchange_strong(none, 1, memory_order_seq_cst, memory_order_relaxed))  // ORDER(wake)
+        return startm(pp, true);
+    bool start = false, spin = false;
+    if (handoffp_locked(pp, &start, &spin)) {
+        if (has_timers(pp)) wakenetpoller(pp->timers.when0.load(memory_order_relaxed));  // relaxed: a hint
+        return;
+    }
+    if (start) startm(pp, spin);
+}
+
+}  // namespace rt0::runtime

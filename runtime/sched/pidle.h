@@ -1,0 +1,28 @@
+// Idle Ms and Ps: parting them, tying them, putting them to sleep and waking them.
+#pragma once
+#include "sched/sched.h"
+
+namespace rt0::runtime {
+
+// ---- lists; sched.lock is held
+void pidleput(p* pp);
+p* pidleget();
+void mput(m* mp);
+m* mget();
+
+// ---- tying an M and a P
+void acquirep(p* pp);    // to the calling M; flushes a stale mcache
+p* releasep();           // from the calling M; the P is idle afterwards, on no list
+
+// Puts the calling M (without P) on the idle list and sleeps until startm gives it one.
+void stopm();
+// Runs pp (null: an idle one, if there is) on an idle M or a new one.  spinning: the
+// caller counted one in nmspinning; it is passed on, or taken back if there is no P.
+void startm(p* pp, bool spinning);
+// After a restart: pp with work, to its own M if it has one waiting.
+void startm_for(p* pp);
+// Finds somebody for a P whose M leaves it (system call, locked goroutine), or idles it.
+// SPEC station 20: starts an M in every situation in which findrunnable would find work for pp.
+void handoffp(p* pp);
+
+}  // namespace rt0::runtime

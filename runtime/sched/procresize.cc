@@ -1,0 +1,119 @@
+// procresize: Ps come and go while the world stands still.
+//
+//   PR1  A P, once made, is never freed: a shrunk one is dead and waits to be used again,
+//        so that thieves and dumps may hold on to it.
+//   PR2  Nothing is lost with a dying P: its Gs go to the global queue, its timers and free
+//        Gs and cached memory to others.
+#include "sched/procresize.h"
+
+#include <new>
+
+#include "base/throw.h"
+#include "sched/lists.h"
+#include "sched/newproc.h"
+#include "sched/pidle.h"
+#include "sched/runq.h"
+#include "sched/timer.h"
+
+namespace rt0::runtime {
+
+extern mcache* mcache0;  // m0's, until P0 takes it (init.cc)
+
+namespace {
+
+std::int32_t newprocs = 0;  // [stw] 0: as many as now
+
+p* new_p() {
+    void* mem = rtalloc(sizeof(p));
+    if (!mem) die("out of memory for a processor");
+    return new (mem) p;
+}
+
+void p_init(p* pp, std::int32_t id) {
+    pp->id = id;
+    pp->status.store(pgcstop, memory_order_relaxed);  // relaxed: the world is stopped
+    if (pp->mcache) return;
+    if (id == 0 && mcache0) {
+        pp->mcache = mcache0;
+        mcache0 = nullptr;
+    } else if (!(pp->mcache = allocmcache())) {
+        die("out of memory for a processor's cache");
+    }
+}
+
+void p_destroy(p* pp) {
+    bool inherit;
+    while (g* gp = runqget(pp, &inherit)) globrunqput(gp);
+    movetimers(pp, getg()->mp->pp);
+    gfpurge(pp);
+    freemcache(pp->mcache);
+    pp->mcache = nullptr;
+    pp->goidcache = pp->goidcacheend = 0;
+    pp->status.store(pdead, memory_order_relaxed);  // relaxed: the world is stopped
+}
+
+void grow_allp(std::int32_t n) {
+    auto old = allp();
+    if (static_cast<std::size_t>(n) <= old.n) return;
+    p* ps[cfg::max_procs];
+    for (std::size_t i = 0; i < static_cast<std::size_t>(n); i++) {
+        ps[i] = i < old.n ? old.data[i] : new_p();
+        ps[i]->id = static_cast<std::int32_t>(i);
+        if (i >= old.n) ps[i]->status.store(pdead, memory_order_relaxed);  // relaxed: not published yet
+    }
+    allp_set(ps, static_cast<std::size_t>(n));
+}
+
+// The calling M stays with its P, or takes P0 when its own is to die.
+void keep_or_take_p(std::int32_t n) {
+    m* mp = getg()->mp;
+    if (mp->pp && mp->pp->id < n) {
+        mp->pp->status.store(prunning, memory_order_relaxed);  // relaxed: the world is stopped
+        return;
+    }
+    if (p* pp = mp->pp) {
+        pp->mp = nullptr;
+        mp->pp = nullptr;
+    }
+    p* p0 = allp().data[0];
+    p0->mp = nullptr;
+    p0->status.store(pidle, memory_order_relaxed);  // relaxed: the world is stopped
+    acquirep(p0);
+}
+
+}  // namespace
+
+std::int32_t newprocs_wanted() {
+    std::int32_t n = newprocs;
+    newprocs = 0;
+    return n ? n : gomaxprocs_now.load(memory_order_relaxed);  // relaxed: the world is stopped
+}
+void want_newprocs(std::int32_t n) { newprocs = n; }
+
+p* procresize(std::int32_t n) {
+    std::int32_t old = gomaxprocs_now.load(memory_order_relaxed);  // relaxed: the world is stopped
+    if (old < 0 || n <= 0 || n > cfg::max_procs) runtime_throw("procresize: invalid arg");
+    grow_allp(n);
+    auto ps = allp();
+    for (std::int32_t i = old; i < n; i++) p_init(ps.data[i], i);
+    keep_or_take_p(n);
+    for (std::int32_t i = n; i < old; i++) p_destroy(ps.data[i]);
+    gomaxprocs_now.store(n, memory_order_relaxed);  // relaxed: the world is stopped
+    p* mine = getg()->mp->pp;
+    p* runnable = nullptr;
+    for (std::int32_t i = n - 1; i >= 0; i--) {
+        p* pp = ps.data[i];
+        if (pp == mine) continue;
+        pp->status.store(pidle, memory_order_relaxed);  // relaxed: sched.lock
+        if (runqempty(pp)) {
+            pidleput(pp);
+        } else {
+            pp->mp = mget();
+            pp->link = runnable;
+            runnable = pp;
+        }
+    }
+    return runnable;
+}
+
+}  // namespace rt0::runtime

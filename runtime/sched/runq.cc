@@ -1,0 +1,183 @@
+// Run queues; invariants RQ1-RQ5 in runq.h.
+#include "sched/runq.h"
+
+#include "base/throw.h"
+#include "kernel_if/clock.h"
+
+namespace rt0::runtime {
+
+bool runqempty(const p* pp) {
+    // runqput kicks the old runnext to the ring: a look at head, tail and runnext one
+    // after the other could miss a G on its way from one to the other.
+    //
+    //     looker                         putter
+    //     head == tail (empty)
+    //                                    ring gets old runnext, runnext = new
+    //                                    ring is drained by a thief ...
+    //     runnext == null
+    //
+    // so the three are taken as one only if tail did not move in between.
+    for (;;) {
+        // ORDER(runq-head): acquire; pairs with the release CASes that take.
+        std::uint32_t head = pp->runqhead.load(memory_order_acquire);
+        // ORDER(wake): seq_cst; an idle M's last look, against wakep (find.cc draws it).
+        std::uint32_t tail = pp->runqtail.load(memory_order_seq_cst);
+        // ORDER(wake): seq_cst; as above, for a G put in runnext.
+        g* next = pp->runnext.load(memory_order_seq_cst);
+        // ORDER(runq-tail): acquire; the same tail says no put came in between.
+        if (tail == pp->runqtail.load(memory_order_acquire)) return head == tail && next == nullptr;
+    }
+}
+
+std::uint32_t runqlen(const p* pp) {
+    // relaxed: a number for heuristics and reports.
+    std::uint32_t n = pp->runqtail.load(memory_order_relaxed) - pp->runqhead.load(memory_order_relaxed);
+    return (n > cfg::runq_size ? 0 : n) + (pp->runnext.load(memory_order_relaxed) != nullptr);
+}
+
+namespace {
+
+// The ring is full: half of it and gp go to the global queue.  False if thieves made room.
+bool runqputslow(p* pp, g* gp, std::uint32_t head, std::uint32_t tail) {
+    constexpr std::uint32_t half = cfg::runq_size / 2;
+    if (tail - head != cfg::runq_size) runtime_throw("runqputslow: queue is not full");
+    gqueue batch;
+    g* taken[half];
+    for (std::uint32_t i = 0; i < half; i++)
+        taken[i] = pp->runq[(head + i) % cfg::runq_size].load(memory_order_relaxed);  // relaxed: RQ2, the CAS decides
+    // ORDER(runq-head): release; the reads above are done before the slots count as free.
+    if (!pp->runqhead.compare_exchange_strong(head, head + half, memory_order_release, memory_order_relaxed)) return false;
+    for (g* t : taken) batch.push_back(t);
+    batch.push_back(gp);
+    guard l(sched.lock);
+    globrunqputbatch(&batch, half + 1);
+    return true;
+}
+
+}  // namespace
+
+void runqput(p* pp, g* gp, bool next) {
+    if (next) {
+        // ORDER(wake): seq_cst; the G is visible before wakep reads nmspinning (find.cc).
+        gp = pp->runnext.exchange(gp, memory_order_seq_cst);
+        if (gp == nullptr) return;
+    }
+    for (;;) {
+        // ORDER(runq-head): acquire; slots that thieves took are free to overwrite.
+        std::uint32_t head = pp->runqhead.load(memory_order_acquire);
+        std::uint32_t tail = pp->runqtail.load(memory_order_relaxed);  // relaxed: RQ1, our own
+        if (tail - head < cfg::runq_size) [[likely]] {
+            pp->runq[tail % cfg::runq_size].store(gp, memory_order_relaxed);  // relaxed: published by the tail
+            // ORDER(runq-tail): release; pairs with the acquires of thieves.
+            // ORDER(wake): seq_cst; visible before wakep reads nmspinning (find.cc).
+            pp->runqtail.store(tail + 1, memory_order_seq_cst);
+            return;
+        }
+        if (runqputslow(pp, gp, head, tail)) return;
+    }
+}
+
+g* runqget(p* pp, bool* inherit) {
+    // relaxed: only this M fills runnext; thieves can only empty it, and the CAS tells.
+    g* next = pp->runnext.load(memory_order_relaxed);
+    // ORDER(runnext): acq_rel; pairs with the exchange in runqput and a thief's CAS.
+    if (next && pp->runnext.compare_exchange_strong(next, nullptr, memory_order_acq_rel, memory_order_relaxed)) {
+        *inherit = true;
+        return next;
+    }
+    *inherit = false;
+    // ORDER(runq-head): acquire; pairs with thieves' releases.
+    std::uint32_t head = pp->runqhead.load(memory_order_acquire);
+    for (;;) {
+        std::uint32_t tail = pp->runqtail.load(memory_order_relaxed);  // relaxed: RQ1
+        if (head == tail) return nullptr;
+        g* gp = pp->runq[head % cfg::runq_size].load(memory_order_relaxed);  // relaxed: RQ1, we wrote it
+        // ORDER(runq-head): acq_rel; the slot was read before it counts as free.
+        if (pp->runqhead.compare_exchange_weak(head, head + 1, memory_order_acq_rel, memory_order_acquire)) return gp;
+    }
+}
+
+namespace {
+
+// A G that was made ready a moment ago is most likely run next by its own P, which is
+// about to park; only one that has been there for a while is worth taking away.
+g* steal_runnext(p* p2) {
+    // ORDER(runnext): acquire; pairs with the exchange in runqput.
+    g* next = p2->runnext.load(memory_order_acquire);
+    if (!next) return nullptr;
+    if (p2->status.load(memory_order_relaxed) == prunning) {  // relaxed: a hint
+        std::int64_t end = kernel::nanotime() + cfg::steal_runnext_spin;
+        do {
+            for (int i = 0; i < 8; i++) arch::cpu_relax();
+            if (p2->runnext.load(memory_order_relaxed) != next) return nullptr;  // relaxed: the CAS decides
+        } while (kernel::nanotime() < end);
+    }
+    // ORDER(runnext): acq_rel; RQ4, pairs with runqget's CAS.
+    if (!p2->runnext.compare_exchange_strong(next, nullptr, memory_order_acq_rel, memory_order_relaxed)) return nullptr;
+    return next;
+}
+
+// Copies half of p2's ring behind pp's tail; how many.  pp's tail is not moved yet.
+std::uint32_t runqgrab(p* p2, p* pp, std::uint32_t pptail) {
+    for (;;) {
+        // ORDER(runq-head): acquire; pairs with other takers.
+        std::uint32_t head = p2->runqhead.load(memory_order_acquire);
+        // ORDER(runq-tail): acquire; pairs with the owner's put: the slots are filled.
+        std::uint32_t tail = p2->runqtail.load(memory_order_acquire);
+        std::uint32_t n = tail - head;
+        n = n - n / 2;
+        if (n == 0) return 0;
+        if (n > cfg::runq_size / 2) continue;  // head and tail were read apart
+        for (std::uint32_t i = 0; i < n; i++) {
+            g* gp = p2->runq[(head + i) % cfg::runq_size].load(memory_order_relaxed);        // relaxed: RQ2
+            pp->runq[(pptail + i) % cfg::runq_size].store(gp, memory_order_relaxed);         // relaxed: our tail publishes
+        }
+        // ORDER(runq-head): acq_rel; RQ2, the reads above are done before the slots are free.
+        if (p2->runqhead.compare_exchange_strong(head, head + n, memory_order_acq_rel, memory_order_relaxed)) return n;
+    }
+}
+
+}  // namespace
+
+g* runqsteal(p* pp, p* p2, bool stealnext) {
+    std::uint32_t tail = pp->runqtail.load(memory_order_relaxed);  // relaxed: RQ1
+    std::uint32_t n = runqgrab(p2, pp, tail);
+    if (n == 0) return stealnext ? steal_runnext(p2) : nullptr;
+    n--;
+    g* gp = pp->runq[(tail + n) % cfg::runq_size].load(memory_order_relaxed);  // relaxed: written by us
+    if (n == 0) return gp;
+    // ORDER(runq-head): acquire; our own ring was empty, nobody can have filled it.
+    std::uint32_t head = pp->runqhead.load(memory_order_acquire);
+    if (tail - head + n >= cfg::runq_size) runtime_throw("runqsteal: queue overflow");
+    // ORDER(runq-tail): release; the copied slots are published to other thieves.
+    pp->runqtail.store(tail + n, memory_order_release);
+    return gp;
+}
+
+void globrunqput(g* gp) {
+    sched.runq.push_back(gp);
+    // ORDER(wake): seq_cst; visible before wakep reads nmspinning (find.cc).
+    sched.runqsize.fetch_add(1, memory_order_seq_cst);
+}
+
+void globrunqputbatch(gqueue* batch, std::int32_t n) {
+    sched.runq.push_back_all(*batch);
+    *batch = {};
+    // ORDER(wake): seq_cst; as above.
+    sched.runqsize.fetch_add(n, memory_order_seq_cst);
+}
+
+g* globrunqget(p* pp, std::int32_t max) {
+    std::int32_t size = sched.runqsize.load(memory_order_relaxed);  // relaxed: sched.lock is held
+    if (size == 0) return nullptr;
+    std::int32_t n = size / gomaxprocs_now.load(memory_order_relaxed) + 1;  // relaxed: changes only in a stopped world
+    if (n > size) n = size;
+    if (max > 0 && n > max) n = max;
+    if (n > static_cast<std::int32_t>(cfg::runq_size / 2)) n = cfg::runq_size / 2;
+    sched.runqsize.fetch_sub(n, memory_order_relaxed);  // relaxed: readers without the lock only take a hint
+    g* gp = sched.runq.pop();
+    for (n--; n > 0; n--) runqput(pp, sched.runq.pop(), false);
+    return gp;
+}
+
+}  // namespace rt0::runtime

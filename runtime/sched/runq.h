@@ -1,0 +1,34 @@
+// The run queues: a ring of 256 slots and one runnext per P, and the global queue.
+//
+//   RQ1  runqtail and runq[tail..] are written only by the M that holds the P.
+//   RQ2  runqhead moves only by CAS, by the owner and by thieves; a slot is read before
+//        the CAS that takes it and its content used only if the CAS succeeds.
+//   RQ3  0 <= tail - head <= size, modulo 2^32.
+//   RQ4  runnext is taken by exchange or CAS to null, so one taker gets it.
+//   RQ5  a put is visible to a thief before the putter looks for idle Ps (wakep): see
+//        ORDER(wake) in find.cc.
+//
+// Source: Go's proc.go (runqput, runqget, runqgrab, runqsteal).
+#pragma once
+#include "sched/sched.h"
+
+namespace rt0::runtime {
+
+bool runqempty(const p* pp);
+// next: into runnext, and the G that was there goes to the tail.  Half of a full ring
+// goes to the global queue.
+void runqput(p* pp, g* gp, bool next);
+// *inherit: the G came from runnext and shares the time slice.
+g* runqget(p* pp, bool* inherit);
+// Takes half of p2's ring (or its runnext, if that is all and stealnext allows) to pp's; one of them to run.
+g* runqsteal(p* pp, p* p2, bool stealnext);
+// Number of Gs, racy.
+std::uint32_t runqlen(const p* pp);
+
+// ---- the global queue; sched.lock is held
+void globrunqput(g* gp);
+void globrunqputbatch(gqueue* batch, std::int32_t n);
+// One to run, and a fair share onto pp's ring (max 0: no limit but that).
+g* globrunqget(p* pp, std::int32_t max);
+
+}  // namespace rt0::runtime

@@ -1,0 +1,181 @@
+// schedule(): one round, and stopping all rounds.
+//
+//   SC1  schedule runs on g0 with a P, except while its M has a locked G: then it gives
+//        the P away and waits for that G to be made ready (stoplockedm).
+//   SC2  A world is stopped when every P is in gcstop.  Ps come there by their own M
+//        (gcstopm, at schedule's head), from idle or from a system call by the stopper's
+//        hand.  sched.gcwaiting is set before the stopper looks at any P, and an M looks
+//        at gcwaiting after every acquirep, so none slips through.
+#include "sched/schedule.h"
+
+#include "base/throw.h"
+#include "kernel_if/clock.h"
+#include "sched/find.h"
+#include "sched/locked.h"
+#include "sched/pidle.h"
+#include "sched/procresize.h"
+#include "sched/runq.h"
+#include "sched/switch.h"
+#include "sched/timer.h"
+
+namespace rt0::runtime {
+
+void execute(g* gp, bool inherit) {
+    m* mp = getg()->mp;
+    execute_books(mp, gp, inherit);
+    gogo(gp);
+}
+
+namespace {
+
+// Every 61st round, so that two goroutines that keep readying each other cannot shut
+// the global queue out.
+g* global_turn(p* pp) {
+    // relaxed: both only decide when to look.
+    if (pp->schedtick.load(memory_order_relaxed) % cfg::sched_tick_global != 0) return nullptr;
+    if (sched.runqsize.load(memory_order_relaxed) == 0) return nullptr;
+    guard l(sched.lock);
+    return globrunqget(pp, 1);
+}
+
+// A G stolen or taken by a spinning M: it is not looking any more; if it was the last
+// that did, somebody else must, since there may be more where this came from.
+void resetspinning(m* mp) {
+    mp->spinning = false;
+    // ORDER(wake): seq_cst; pairs with wakep's read: the decrement comes before our look at idle Ps.
+    if (static_cast<std::int32_t>(sched.nmspinning.fetch_sub(1, memory_order_seq_cst)) <= 0)
+        runtime_throw("resetspinning: negative nmspinning");
+    wakep();
+}
+
+}  // namespace
+
+void schedule() {
+    m* mp = getg()->mp;
+    if (mp->locks != 0) runtime_throw("schedule: holding locks");
+    for (;;) {
+        if (mp->lockedg) {  // SC1
+            stoplockedm();
+            execute(mp->lockedg, false);
+        }
+        if (sched.gcwaiting.load(memory_order_relaxed)) {  // relaxed: gcstopm looks again under the lock
+            gcstopm();
+            continue;
+        }
+        p* pp = mp->pp;
+        pp->preempt.store(false, memory_order_relaxed);  // relaxed: this is the reschedule that was asked for
+        if (pp->timers.when0.load(memory_order_relaxed)) {  // relaxed: when it is set late, TM4 covers it
+            std::int64_t until;
+            checktimers(pp, kernel::nanotime(), &until);
+        }
+        bool inherit = false;
+        g* gp = global_turn(pp);
+        if (!gp) gp = runqget(pp, &inherit);
+        if (!gp) gp = findrunnable(&inherit);  // blocks until there is work
+        if (mp->spinning) resetspinning(mp);
+        if (gp->lockedm) {  // hand it our P and look for other work
+            startlockedm(gp);
+            continue;
+        }
+        execute(gp, inherit);
+    }
+}
+
+void gcstopm() {
+    m* mp = getg()->mp;
+    if (!sched.gcwaiting.load(memory_order_relaxed)) runtime_throw("gcstopm: not waiting for stop");  // relaxed: set for long
+    if (mp->spinning) {
+        mp->spinning = false;
+        // ORDER(wake): seq_cst; as in resetspinning; no wakep, the restart will look for work.
+        if (static_cast<std::int32_t>(sched.nmspinning.fetch_sub(1, memory_order_seq_cst)) <= 0)
+            runtime_throw("gcstopm: negative nmspinning");
+    }
+    p* pp = releasep();
+    {
+        guard l(sched.lock);
+        pp->status.store(pgcstop, memory_order_relaxed);  // relaxed: sched.lock
+        if (--sched.stopwait == 0) notewakeup(&sched.stopnote);
+    }
+    stopm();
+}
+
+bool preemptone(p* pp) {
+    m* mp = pp->mp;
+    if (!mp || mp == getg()->mp) return false;
+    g* gp = mp->curg;
+    if (!gp || gp == mp->g0) return false;
+    // relaxed: a hint that the G acts upon at its next crossing; being late or hitting the
+    // next G that runs there only costs one spare yield.
+    gp->attn.fetch_or(attn_preempt, memory_order_relaxed);
+    pp->preempt.store(true, memory_order_relaxed);
+    return true;
+}
+
+void preemptall() {
+    rcu_reader r;
+    for (p* pp : allp())
+        if (pp->status.load(memory_order_relaxed) == prunning) preemptone(pp);  // relaxed: a hint
+}
+
+namespace {
+mutex world_lock{lock_rank::world};
+
+// Ps that nobody runs are stopped by our hand; how many are left to stop themselves.
+std::int32_t stop_quiet_ps(p* mine) {
+    rcu_reader r;
+    mine->status.store(pgcstop, memory_order_relaxed);  // relaxed: sched.lock
+    sched.stopwait--;
+    for (p* pp : allp()) {
+        std::uint32_t s = psyscall;
+        // ORDER(pstatus): acq_rel; the winner of this CAS owns the P, see exitsyscall and retake.
+        if (pp->status.compare_exchange_strong(s, pgcstop, memory_order_acq_rel, memory_order_relaxed)) {
+            pp->syscalltick.fetch_add(1, memory_order_relaxed);  // relaxed: tells the M that the P was away
+            sched.stopwait--;
+        }
+    }
+    while (p* pp = pidleget()) {
+        pp->status.store(pgcstop, memory_order_relaxed);  // relaxed: sched.lock
+        sched.stopwait--;
+    }
+    return sched.stopwait;
+}
+}  // namespace
+
+void stop_the_world() {
+    world_lock.lock();
+    bool wait;
+    {
+        guard l(sched.lock);
+        sched.stopwait = gomaxprocs_now.load(memory_order_relaxed);  // relaxed: changes under world_lock
+        sched.gcwaiting.store(true, memory_order_seq_cst);           // ORDER(stop): before any look at a P (SC2)
+        preemptall();
+        wait = stop_quiet_ps(getg()->mp->pp) > 0;
+    }
+    while (wait && !notetsleep(&sched.stopnote, 100'000)) preemptall();  // Gs that came to run since: ask them too
+    noteclear(&sched.stopnote);
+    if (sched.stopwait != 0) runtime_throw("stop_the_world: not stopped");
+}
+
+void start_the_world() {
+    g* gp = getg();
+    p* with_work;
+    {
+        guard l(sched.lock);
+        with_work = procresize(newprocs_wanted());
+        sched.gcwaiting.store(false, memory_order_seq_cst);  // ORDER(stop): Ps are ready before Ms may take them
+        if (sched.sysmonwait.load(memory_order_relaxed)) {   // relaxed: sched.lock
+            sched.sysmonwait.store(false, memory_order_relaxed);
+            notewakeup(&sched.sysmonnote);
+        }
+    }
+    while (p* pp = with_work) {
+        with_work = pp->link;
+        pp->link = nullptr;
+        startm_for(pp);
+    }
+    gp->attn.fetch_and(~attn_preempt, memory_order_relaxed);  // relaxed: our own
+    world_lock.unlock();
+    wakep();
+}
+
+}  // namespace rt0::runtime

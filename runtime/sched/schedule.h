@@ -1,0 +1,21 @@
+// One round of the scheduler.
+#pragma once
+#include "sched/sched.h"
+
+namespace rt0::runtime {
+
+// On g0, with a P (or locked): finds a goroutine and runs it.  Does not return.
+[[noreturn]] void schedule();
+// Runs gp on this M.  Does not return.
+[[noreturn]] void execute(g* gp, bool inherit);
+// Gives the P up for a stop-the-world and sleeps until it is over.
+void gcstopm();
+// Asks every running goroutine to yield at its next crossing.
+void preemptall();
+bool preemptone(p* pp);
+
+// ---- the world.  One at a time; the caller keeps its P and must not park in between.
+void stop_the_world();
+void start_the_world();
+
+}  // namespace rt0::runtime
