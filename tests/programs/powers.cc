@@ -1,8 +1,8 @@
 // Power series as streams of coefficients, after M. D. McIlroy, "Squinting at Power
 // Series" (1990): an operator is a goroutine that reads its arguments' channels and
 // writes its result's.  Products and the recursive definitions below need a series more
-// than once: `split` copies it, and holds as many coefficients back as the faster
-// reader is ahead (a nil channel switches its select case off).
+// than once: `split` serves two readers and keeps what one of them has not yet read.
+// (A nil channel in a select switches its case off.)
 //
 //   powers [N]   N coefficients (10) of exp x, of its inverse product and of tan x,
 //                compared with the known fractions.
@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <deque>
-#include <numeric>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -33,97 +33,113 @@ struct ratio {
 ratio operator+(ratio a, ratio b) { return ratio::of(wide{a.num} * b.den + wide{b.num} * a.den, wide{a.den} * b.den); }
 ratio operator*(ratio a, ratio b) { return ratio::of(wide{a.num} * b.num, wide{a.den} * b.den); }
 
-using series = rt0::chan<ratio>;
+// A series is asked for each coefficient: without that, the recursive ones below would
+// run ahead of their readers without end.
+struct series {
+    rt0::chan<char> want = rt0::chan<char>(0);
+    rt0::chan<ratio> data = rt0::chan<ratio>(0);
 
-// Runs f(out) on a goroutine and gives back the channel it writes to.
+    ratio get() {
+        want.send(0);
+        return *data.recv();
+    }
+};
+
+// The series whose coefficients next() gives, one per call, on a goroutine of its own.
 template <class F>
-series stream(F f) {
-    series out(0);
-    rt0::go([out, f = std::move(f)]() mutable { f(out); });
+series stream(F next) {
+    series out;
+    rt0::go([out, next = std::move(next)]() mutable {
+        for (;;) {
+            out.want.recv();
+            out.data.send(next());
+        }
+    });
     return out;
 }
 
+// Two readers of one series.  Each is served from a queue; a coefficient is asked for
+// when a reader waits at an empty one, and the other is served meanwhile.
 std::pair<series, series> split(series in) {
-    series a(0), b(0);
+    series a, b;
     rt0::go([=]() mutable {
-        std::deque<ratio> for_a, for_b;
-        for (;;) {
-            // Read on only when one of the readers has nothing left to take.
-            const bool dry = for_a.empty() || for_b.empty();
-            rt0::select(rt0::recv(dry ? in : series(),
-                                  [&](std::optional<ratio> r) {
-                                      for_a.push_back(*r);
-                                      for_b.push_back(*r);
+        struct side {
+            bool waits = false;
+            std::deque<ratio> queue;
+            bool can_take() const { return waits && !queue.empty(); }
+            bool lacks() const { return waits && queue.empty(); }
+            void took() { queue.pop_front(), waits = false; }
+        } l, r;
+        bool asked = false;
+        const rt0::chan<char> no_want;
+        const rt0::chan<ratio> no_data;  // nil: never ready
+        for (;;)
+            rt0::select(rt0::recv(l.waits ? no_want : a.want, [&](std::optional<char>) { l.waits = true; }),
+                        rt0::recv(r.waits ? no_want : b.want, [&](std::optional<char>) { r.waits = true; }),
+                        rt0::send(!asked && (l.lacks() || r.lacks()) ? in.want : no_want, char{0}, [&] { asked = true; }),
+                        rt0::recv(asked ? in.data : no_data,
+                                  [&](std::optional<ratio> c) {
+                                      l.queue.push_back(*c), r.queue.push_back(*c);
+                                      asked = false;
                                   }),
-                        rt0::send(for_a.empty() ? series() : a, for_a.empty() ? ratio() : for_a.front(), [&] { for_a.pop_front(); }),
-                        rt0::send(for_b.empty() ? series() : b, for_b.empty() ? ratio() : for_b.front(), [&] { for_b.pop_front(); }));
-        }
+                        rt0::send(l.can_take() ? a.data : no_data, l.can_take() ? l.queue.front() : ratio(), [&] { l.took(); }),
+                        rt0::send(r.can_take() ? b.data : no_data, r.can_take() ? r.queue.front() : ratio(), [&] { r.took(); }));
     });
     return {a, b};
 }
 
 series constant(ratio c) {  // c + 0x + 0x² + …
-    return stream([=](series out) mutable {
-        out.send(c);
-        for (;;) out.send({});
-    });
+    return stream([=]() mutable { return std::exchange(c, ratio()); });
 }
 
 series add(series f, series g) {
-    return stream([=](series out) mutable {
-        for (;;) {
-            ratio a = *f.recv();
-            out.send(a + *g.recv());
-        }
+    return stream([=]() mutable {
+        ratio a = f.get();
+        return a + g.get();
     });
 }
 
 series scale(ratio c, series f) {
-    return stream([=](series out) mutable {
-        for (;;) out.send(c * *f.recv());
-    });
+    return stream([=]() mutable { return c * f.get(); });
 }
 
 series shift(series f) {  // x·f
-    return stream([=](series out) mutable {
-        out.send({});
-        for (;;) out.send(*f.recv());
-    });
+    return stream([=, first = true]() mutable { return std::exchange(first, false) ? ratio() : f.get(); });
 }
 
 // f·g = f₀g₀ + x(f₀·G + g₀·F + x·F·G) with f = f₀ + xF, g = g₀ + xG
 series multiply(series f, series g) {
-    return stream([=](series out) mutable {
-        ratio f0 = *f.recv(), g0 = *g.recv();
-        out.send(f0 * g0);
+    return stream([=, rest = std::optional<series>()]() mutable {
+        if (rest) return rest->get();
+        ratio f0 = f.get(), g0 = g.get();
         auto [f1, f2] = split(f);
         auto [g1, g2] = split(g);
-        series rest = add(add(scale(f0, g1), scale(g0, f1)), shift(multiply(f2, g2)));
-        for (;;) out.send(*rest.recv());
+        rest = add(add(scale(f0, g1), scale(g0, f1)), shift(multiply(f2, g2)));
+        return f0 * g0;
     });
 }
 
 series integral(ratio c, series f) {
-    return stream([=](series out) mutable {
-        out.send(c);
-        for (std::int64_t n = 1;; n++) out.send(*f.recv() * ratio{1, n});
-    });
+    return stream([=, n = std::int64_t{0}]() mutable { return n++ == 0 ? c : f.get() * ratio{1, n - 1}; });
 }
 
 // The solution y of y = c + ∫ step(y), fed back into itself.
 template <class Step>
 series solve(ratio c, Step step) {
-    series again(0);
+    series again;
     auto [y, back] = split(integral(c, step(again)));
-    rt0::go([=]() mutable {
-        for (;;) again.send(*back.recv());
+    rt0::go([=, back = back]() mutable {
+        for (;;) {
+            again.want.recv();
+            again.data.send(back.get());
+        }
     });
     return y;
 }
 
 void expect(const char* what, series f, int n, auto coefficient) {
     for (int i = 0; i < n; i++) {
-        ratio got = *f.recv(), want = coefficient(i);
+        ratio got = f.get(), want = coefficient(i);
         if (got != want)
             rt0::panic(std::string(what) + ": coefficient " + std::to_string(i) + " is " + std::to_string(got.num) + "/" + std::to_string(got.den));
     }
