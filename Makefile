@@ -25,6 +25,10 @@ ifeq ($(origin CXX),default)
 CXX := $(if $(filter tsan,$(MODE)),clang++,g++)
 endif
 CLANG := $(findstring clang,$(CXX))
+# As many jobs as processors, unless the command line says otherwise.
+ifeq ($(filter -j%,$(MAKEFLAGS))$(MAKELEVEL),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
 ARCH  := $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(shell uname -m)))
 B     := build/$(MODE)$(if $(CLANG),$(if $(filter tsan,$(MODE)),,-clang))
 Q     := $(if $(filter 1,$(V)),,@)
@@ -54,16 +58,15 @@ SUP_SRC  := $(filter-out tests/support/rt_gtest_main.cc,$(wildcard tests/support
 SUP_OBJ  := $(patsubst %,$(B)/%.o,$(SUP_SRC))
 HOST     := $(patsubst %.cc,$(B)/%,$(wildcard tests/unit/host_*_test.cc tests/model/*_test.cc))
 ONRT     := $(filter-out $(HOST),$(patsubst %.cc,$(B)/%,$(wildcard tests/unit/*_test.cc tests/stress/*_test.cc tests/crash/*_test.cc)))
-PROGS    := $(patsubst %.cc,$(B)/%,$(wildcard tests/programs/*.cc tests/crash/*_prog.cc))
+PROGS    := $(patsubst %.cc,$(B)/%,$(wildcard tests/programs/*.cc tests/stress/*_prog.cc tests/crash/*_prog.cc))
 BENCHES  := $(patsubst %.cc,$(B)/%,$(wildcard perf/bench/*.cc))
 LIBS     := $(B)/librt0_main.a $(B)/librt0.a
-HEADERS  := $(shell find arch kernel_if runtime tests/support -name '*.h' 2>/dev/null | sort)
 
 .DEFAULT_GOAL := all
 .SECONDARY:
 .DELETE_ON_ERROR:
 .PHONY: all tests programs benches run run-test test stress bench profile asan tsan lint headers install uninstall clean help \
-        need-build need-test need-prog need-bench need-lint
+        need-build need-test need-prog need-bench need-check need-lint need-perf
 
 all: $(B)/librt0.a $(B)/librt0.so $(B)/librt0_main.a  ## build the library: librt0.a, librt0.so, librt0_main.a
 tests: $(HOST) $(ONRT)  ## build the test programs
@@ -75,6 +78,9 @@ NEED := sh tests/support/need.sh
 need-build: ; @$(NEED) g++ liburcu-dev $(if $(CLANG),clang)
 need-test:  need-build ; @$(NEED) libgtest-dev libssl-dev
 need-prog:  need-build ; @$(NEED) libssl-dev
+need-check: need-build ; @$(NEED) cmake pkg-config
+need-lint:  need-build ; @$(NEED) clang
+need-perf:  ; @$(NEED) linux-perf
 need-bench: need-build ; @$(NEED) python3 golang-go
 
 # ---- compiling and linking
@@ -115,6 +121,60 @@ run-test: $(B)/$(T)  ## build and run one test: T=tests/unit/foo_test [P=4] [ARG
 
 bench: benches | need-bench  ## run the workloads of rt0 and Go interleaved, into perf/results: BENCH=pattern REPS=5
 	$(Q)perf/bench/run --bin $(B)/perf/bench --bench '$(BENCH)' --reps $(REPS)
+
+run: $(B)/tests/programs/hello $(B)/tests/programs/treesum  ## hello with the boot trace, then treesum: DIR=tree
+	$(Q)RT0DEBUG=boottrace=1 $(B)/tests/programs/hello
+	$(Q)$(B)/tests/programs/treesum $(DIR)
+
+# ---- running tests.  A job is "PROCS LIMIT COMMAND" (tests/support/run.sh).
+SMALL := $(filter asan tsan,$(MODE))
+SIZED := sieve:$(if $(SMALL),200,1000) skynet:$(if $(SMALL),100000,1000000) ring:$(if $(SMALL),200000,1000000) \
+         powers:10 philosophers:5:$(if $(SMALL),500,2000) pingpong:$(if $(SMALL),20000,100000)
+STORM  = $(B)/tests/stress/storm_prog
+export ASAN_OPTIONS ?= detect_stack_use_after_return=0
+test: all tests programs | need-check  ## build and run everything: programs at P = 1, 2, 3, 4, 8, 64; 60 s of stress
+	$(Q){ echo "- 240 $(STORM) $(if $(SMALL),20,60) $(SEED)"; \
+	  for t in $(HOST); do echo "- 240 $$t"; done; \
+	  echo "- 240 bash tests/programs/treesum_test.sh $(B)/tests/programs/treesum"; \
+	  for p in 1 2 8; do for t in $(ONRT); do echo "$$p 240 $$t"; done; done; \
+	  for p in 1 2 3 4 8 64; do \
+	    for t in $(SIZED); do echo "$$p 240 $(B)/tests/programs/$$t" | tr : ' '; done; \
+	    echo "$$p 60 bash tests/programs/output_test.sh $(B)/tests/programs"; \
+	  done; \
+	  $(if $(SMALL),,echo "- 240 sh tests/install/outside_test.sh $(MODE)";) \
+	} | sh tests/support/run.sh $(B)
+stress: $(STORM)  ## the stress programme alone: SECS=600 SEED=
+	$(Q)$(STORM) $(SECS) $(SEED)
+asan:  ## make test with AddressSanitizer and UndefinedBehaviorSanitizer
+	$(Q)$(MAKE) --no-print-directory MODE=asan test
+tsan:  ## make test with ThreadSanitizer (clang)
+	$(Q)$(MAKE) --no-print-directory MODE=tsan test
+lint:  ## the rules of the house that a machine can check
+	$(Q)sh tests/lint/lint.sh
+headers: | need-lint  ## each header compiles alone, with g++ and clang++
+	$(Q)sh tests/lint/headers.sh g++ clang++
+profile: $(B)/$(PROG) | need-perf  ## where the time goes: PROG=perf/bench/spawn ARGS="2 1000"
+	$(Q)perf record -q --call-graph fp -o build/perf.data $(B)/$(PROG) $(ARGS)
+	$(Q)perf report -i build/perf.data --stdio --no-children -g none --percent-limit 0.5 2>/dev/null | grep -v '^#'
+
+# ---- installing
+INC_SRC := $(shell find runtime/include/rt0 -name '*.h')
+D       := $(DESTDIR)$(LIBDIR)
+DOC     := $(DESTDIR)$(PREFIX)/share/doc/rt0
+FILL    := sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@LDLIBS@|$(LDLIBS)|g' \
+           -e 's|@VERSION@|$(VERSION)|g' -e 's|@SOMAJOR@|$(SOMAJOR)|g'
+install: all  ## headers, libraries, pkg-config and CMake files: PREFIX=/usr/local DESTDIR=
+	$(Q)for h in $(INC_SRC:runtime/include/%=%); do install -D -m 644 runtime/include/$$h $(DESTDIR)$(PREFIX)/include/$$h || exit; done
+	$(Q)install -d $D/pkgconfig $D/cmake/rt0 $(DOC)
+	$(Q)install -m 644 $(B)/librt0.a $(B)/librt0_main.a $D
+	$(Q)install -m 755 $(B)/librt0.so $D/librt0.so.$(SOMAJOR)
+	$(Q)ln -sf librt0.so.$(SOMAJOR) $D/librt0.so
+	$(Q)$(FILL) runtime/main/rt0.pc.in >$D/pkgconfig/rt0.pc
+	$(Q)for f in rt0Config rt0ConfigVersion; do $(FILL) runtime/main/$$f.cmake.in >$D/cmake/rt0/$$f.cmake || exit; done
+	$(Q)install -m 644 README.md LICENSE $(DOC)
+uninstall:  ## remove what install put there
+	$(Q)rm -rf $(DESTDIR)$(PREFIX)/include/rt0 $D/librt0.a $D/librt0_main.a $D/librt0.so $D/librt0.so.$(SOMAJOR) \
+	    $D/pkgconfig/rt0.pc $D/cmake/rt0 $(DOC)
 
 clean:  ## remove build/
 	$(Q)rm -rf build

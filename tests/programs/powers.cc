@@ -68,6 +68,7 @@ std::pair<series, series> split(series in) {
             std::deque<ratio> queue;
             bool can_take() const { return waits && !queue.empty(); }
             bool lacks() const { return waits && queue.empty(); }
+            ratio front() const { return queue.empty() ? ratio() : queue.front(); }
             void took() { queue.pop_front(), waits = false; }
         } l, r;
         bool asked = false;
@@ -82,8 +83,8 @@ std::pair<series, series> split(series in) {
                                       l.queue.push_back(*c), r.queue.push_back(*c);
                                       asked = false;
                                   }),
-                        rt0::send(l.can_take() ? a.data : no_data, l.can_take() ? l.queue.front() : ratio(), [&] { l.took(); }),
-                        rt0::send(r.can_take() ? b.data : no_data, r.can_take() ? r.queue.front() : ratio(), [&] { r.took(); }));
+                        rt0::send(l.can_take() ? a.data : no_data, l.front(), [&] { l.took(); }),
+                        rt0::send(r.can_take() ? b.data : no_data, r.front(), [&] { r.took(); }));
     });
     return {a, b};
 }
@@ -140,8 +141,9 @@ series solve(ratio c, Step step) {
 void expect(const char* what, series f, int n, auto coefficient) {
     for (int i = 0; i < n; i++) {
         ratio got = f.get(), want = coefficient(i);
-        if (got != want)
-            rt0::panic(std::string(what) + ": coefficient " + std::to_string(i) + " is " + std::to_string(got.num) + "/" + std::to_string(got.den));
+        if (got == want) continue;
+        rt0::println("powers:", what, "coefficient", i, "is", got.num, "/", got.den, "not", want.num, "/", want.den);
+        rt0::panic("powers: wrong coefficient");
     }
     rt0::println("powers:", what, n, "coefficients ok");
 }
@@ -167,6 +169,7 @@ void main_main() {
         auto [a, b] = split(y);
         return add(constant({1, 1}), multiply(a, b));
     });
-    static constexpr ratio tangent[] = {{0, 1}, {1, 1}, {0, 1}, {1, 3}, {0, 1}, {2, 15}, {0, 1}, {17, 315}, {0, 1}, {62, 2835}};
+    static constexpr ratio tangent[] = {{0, 1}, {1, 1},  {0, 1}, {1, 3},    {0, 1},
+                                        {2, 15}, {0, 1}, {17, 315}, {0, 1}, {62, 2835}};
     expect("tan x", tan, std::min(n, 10), [](int i) { return tangent[i]; });
 }

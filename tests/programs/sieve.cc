@@ -39,7 +39,7 @@ void main_main() {
     std::size_t i = 0;
     for (int n = 2; i < primes.size(); n++) {
         if (!is_prime(n)) continue;
-        if (primes[i] != n) rt0::panic("sieve: found " + std::to_string(primes[i]) + " where " + std::to_string(n) + " belongs");
+        if (primes[i] != n) rt0::panic("sieve: found " + std::to_string(primes[i]) + " for " + std::to_string(n));
         i++;
     }
     rt0::println("sieve:", want, "primes, the last", primes.empty() ? 0 : primes.back(), "ok");

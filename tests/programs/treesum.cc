@@ -215,7 +215,8 @@ void collect(rt0::receiver<result> results, totals& t) {
                                   else more = false;
                               }),
                     rt0::recv(tick.channel(), [&](std::optional<rt0::time_point>) {
-                        if (tty) std::fprintf(stderr, "\r%zu files, %lld MB ", t.good.size(), static_cast<long long>(t.bytes >> 20));
+                        const long long mb = t.bytes >> 20;
+                        if (tty) std::fprintf(stderr, "\r%zu files, %lld MB ", t.good.size(), mb);
                     }));
     }
     if (tty) std::fputs("\r\033[K", stderr);

@@ -36,13 +36,14 @@ using rng = std::mt19937_64;
 std::uint64_t seed;
 std::atomic<long> checks;
 
+unsigned long long seed_ull() { return seed; }
 int pick(rng& r, int lo, int hi) { return std::uniform_int_distribution<int>(lo, hi)(r); }
 
 void expect(const char* act, const char* what, long long got, long long want) {
     checks.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
     if (got == want) return;
     std::fflush(stdout);
-    std::fprintf(stderr, "storm: %s: %s is %lld, not %lld (seed %llu)\n", act, what, got, want, static_cast<unsigned long long>(seed));
+    std::fprintf(stderr, "storm: %s: %s is %lld, not %lld (seed %llu)\n", act, what, got, want, seed_ull());
     rt0::panic("storm: oracle violated");
 }
 
@@ -109,8 +110,8 @@ void exchange(rng r) {
             auto take = [&](std::optional<parcel> p) { books.out("exchange", *p); };
             bool more = true;
             while (more)
-                rt0::select(rt0::recv(ch[0], take), rt0::recv(ch[1], take), rt0::recv(ch[2], take), rt0::recv(ch[3], take),
-                            rt0::recv(quit, [&](std::optional<char>) { more = false; }));
+                rt0::select(rt0::recv(ch[0], take), rt0::recv(ch[1], take), rt0::recv(ch[2], take),
+                            rt0::recv(ch[3], take), rt0::recv(quit, [&](std::optional<char>) { more = false; }));
         });
     for (int i = pick(r, 1, 4); i > 0; i--)
         senders.go([&, i] {
@@ -159,7 +160,8 @@ void impatience(rng r) {
         senders.go([&, r2 = rng(r())]() mutable {
             for (int k = 0; k < each; k++) {
                 parcel p(k);
-                rt0::op_status s = pick(r2, 0, 1) ? ch.send_for(p, std::chrono::microseconds(pick(r2, 0, 100))) : ch.try_send(p);
+                auto us = std::chrono::microseconds(pick(r2, 0, 100));
+                rt0::op_status s = pick(r2, 0, 1) ? ch.send_for(p, us) : ch.try_send(p);
                 if (s == rt0::op_status::ok) books.in(p);
                 else if (!p.whole() || p.value != k) expect("impatience", "a parcel not sent", p.value, k);
             }
@@ -418,7 +420,7 @@ void main_main() {
     double secs = argv.size() > 1 ? std::atof(argv[1]) : 60;
     seed = argv.size() > 2 && *argv[2] ? std::strtoull(argv[2], nullptr, 0) : std::random_device()();
     std::string_view only = argv.size() > 3 ? argv[3] : "";  // one act alone, to look into it
-    std::printf("storm: %g s, seed %llu\n", secs, static_cast<unsigned long long>(seed));
+    std::printf("storm: %g s, seed %llu\n", secs, seed_ull());
     std::fflush(stdout);
 
     rng dice(seed);
@@ -440,5 +442,5 @@ void main_main() {
     for (std::size_t i = 0; i < std::size(acts); i++) std::printf("storm: %-10s %ld times\n", acts[i].name, per_act[i]);
     expect("storm", "the goroutines left", rt0::num_goroutine(), 1);
     std::printf("storm: %ld rounds, %ld acts, %ld checks, seed %llu ok\n", rounds, played, checks.load(),
-                static_cast<unsigned long long>(seed));
+                seed_ull());
 }

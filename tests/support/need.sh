@@ -6,6 +6,7 @@
 have() {
     case $1 in
     g++ | clang | cmake | clang-format | setpriv) t=$1; [ "$1" = clang ] && t=clang++; command -v "$t" >/dev/null ;;
+    linux-perf)   command -v perf >/dev/null ;;
     pkg-config)   command -v pkg-config >/dev/null ;;
     liburcu-dev)  ls /usr/include/urcu/urcu-memb.h /usr/include/*/urcu/urcu-memb.h 2>/dev/null | grep -q . ;;
     libgtest-dev) [ -e /usr/include/gtest/gtest.h ] ;;
