@@ -77,7 +77,8 @@ std::pair<series, series> split(series in) {
         for (;;)
             rt0::select(rt0::recv(l.waits ? no_want : a.want, [&](std::optional<char>) { l.waits = true; }),
                         rt0::recv(r.waits ? no_want : b.want, [&](std::optional<char>) { r.waits = true; }),
-                        rt0::send(!asked && (l.lacks() || r.lacks()) ? in.want : no_want, char{0}, [&] { asked = true; }),
+                        rt0::send(!asked && (l.lacks() || r.lacks()) ? in.want : no_want, char{0},
+                                  [&] { asked = true; }),
                         rt0::recv(asked ? in.data : no_data,
                                   [&](std::optional<ratio> c) {
                                       l.queue.push_back(*c), r.queue.push_back(*c);

@@ -207,6 +207,10 @@ struct totals {
 
 void collect(rt0::receiver<result> results, totals& t) {
     const bool tty = isatty(STDERR_FILENO);
+    auto progress = [&] {
+        if (tty) std::fprintf(stderr, "\r%zu files, %lld MB ", t.good.size(), static_cast<long long>(t.bytes >> 20));
+    };
+    progress();
     rt0::ticker tick(tty ? 100ms : 24h);
     for (bool more = true; more;) {
         rt0::select(rt0::recv(results,
@@ -214,10 +218,7 @@ void collect(rt0::receiver<result> results, totals& t) {
                                   if (r) t.add(std::move(*r));
                                   else more = false;
                               }),
-                    rt0::recv(tick.channel(), [&](std::optional<rt0::time_point>) {
-                        const long long mb = t.bytes >> 20;
-                        if (tty) std::fprintf(stderr, "\r%zu files, %lld MB ", t.good.size(), mb);
-                    }));
+                    rt0::recv(tick.channel(), [&](std::optional<rt0::time_point>) { progress(); }));
     }
     if (tty) std::fputs("\r\033[K", stderr);
 }
