@@ -43,7 +43,6 @@ m m0;
 g g0;
 schedt sched;
 atomic<std::int32_t> gomaxprocs_now{0};
-atomic<std::uint32_t> panicking{0};
 mcache* mcache0 = nullptr;
 std::size_t physHugePageSize = 0;
 
@@ -164,8 +163,8 @@ void run_main(void*) {
     if (!main_main) return;  // a foreign thread booted us; its threads are the program
     boottrace("main_main");
     main_main();
-    // relaxed: whoever panics ends the process; we only must not be faster.
-    if (panicking.load(memory_order_relaxed)) gopark(nullptr, nullptr, wait_reason::panic_wait);
+    // ORDER(panicking): acquire; pairs with the release in report_begin: a report is not cut short.
+    if (panicking.load(memory_order_acquire)) gopark(nullptr, nullptr, wait_reason::panic_wait);
     process_exit(0);
 }
 

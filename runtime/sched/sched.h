@@ -7,6 +7,7 @@
 
 #include "base/atomic.h"
 #include "base/lock.h"
+#include "base/throw.h"
 #include "sched/g.h"
 #include "sched/m.h"
 #include "sched/p.h"
@@ -62,7 +63,6 @@ struct schedt {
 
 extern schedt sched;
 extern atomic<std::int32_t> gomaxprocs_now;     // Ps in use
-extern atomic<std::uint32_t> panicking;         // a fatal report is being written
 
 // ---- lists read without a lock (urcu-memb; sched/lists.cc): take an rcu_reader first.
 class rcu_reader {
