@@ -45,6 +45,23 @@ inline constexpr std::int64_t scavenge_pause = 1'000'000;  // ns between steps: 
 inline constexpr std::size_t scavenge_slack = 16 << 20;    // bytes of idle stacks kept while the process is busy
 inline constexpr std::int64_t scavenge_period = 1'000'000'000;  // ns between looks at idle memory
 
+// ---- memory
+inline constexpr std::size_t heap_page = 8 << 10;        // bytes; unit of object spans, Go's
+inline constexpr std::size_t arena_size = 64 << 20;      // bytes reserved at a time, Go's
+inline constexpr std::size_t arena_first = 16 << 20;     // bytes; the first object arena, never of huge pages: a small
+                                                         // program must not pay 2 MiB for its first object
+inline constexpr std::size_t arena_granule = 4 << 20;    // bytes; arenas are aligned to it, the address map counts in it
+inline constexpr std::size_t metadata_chunk = 1 << 20;   // bytes; reserved at a time for spans, bitmaps and caches
+inline constexpr std::size_t small_max = 32 << 10;       // bytes; larger objects get a span of their own
+inline constexpr std::size_t object_span = 32 << 10;     // bytes; a span holds at least this and eight objects: refills
+                                                         // are rare, untouched pages cost nothing
+inline constexpr std::size_t object_cache = 32 << 10;    // bytes of freed objects a P keeps per size class
+inline constexpr std::size_t stack_span = 2 << 20;       // bytes; what small stacks are cut from: one page-table page
+inline constexpr std::size_t stack_large = 1 << 20;      // bytes; from here on a stack is a span of its own
+inline constexpr std::size_t stack_cache = 2 << 20;      // bytes of idle slots a P keeps per order
+inline constexpr int stack_fresh_batch = 4;              // never used slots taken at a time: each costs a guard, 0.7 us
+inline constexpr std::size_t spare_mappings = 8192;      // of vm.max_map_count, left to the program by mprotect guards
+
 // ---- locks
 inline constexpr int lock_active_spin = 4;        // rounds of lock_active_pause PAUSEs, when there is a second processor
 inline constexpr int lock_active_pause = 30;

@@ -1,0 +1,97 @@
+// pagealloc: hands out runs of pages and takes them back.  There are two, each with its
+// own arenas: one for objects and one for stacks, since stack arenas are never of huge pages
+// and contain guards.
+//
+//   PA1  the pages of an arena are covered by spans without gap or overlap; the arena's table
+//        knows every page of a span in use, and the first and last page of a free one.
+//   PA2  two free spans of one arena are never neighbours (a span being scavenged is not free).
+//   PA3  every free span is in the treap, ordered by (pages, start), so that the smallest that
+//        fits, and of those the lowest, is found in O(log n); and on `dirty` if it has
+//        pages the kernel could have back.
+//   PA4  an arena's `released` bit is set for pages never touched or given back: they read as
+//        zero.  It is 0 for each page of a span in use.
+//   PA5  an arena's `guards` bit (stacks only) is set for a page in a free span that still
+//        starts with a guard.
+// All of it is under heap.lock.  Nothing here calls malloc; headers, tables and bitmaps come
+// from persistentalloc.  The treap is Go's choice of 1.12 (mgclarge.go), its priorities a
+// hash of the address, so that runs repeat.  Rejected: a radix tree of summaries (Go since
+// 1.14), whose gain is lock-free allocation for hundreds of Ps.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "base/atomic.h"
+#include "base/config.h"
+#include "mem/span.h"
+
+namespace rt0::runtime {
+
+struct arena {
+    std::uintptr_t base = 0;         // [const]
+    std::size_t npages = 0;          // [const]
+    unsigned page_shift = 0;         // [const]
+    arena* chain = nullptr;          // next arena in the same granule of the address map [const]
+    arena* link = nullptr;           // next arena of the page allocator [const]
+    mspan** spans = nullptr;         // page -> span [lock:heap], read without it by the owner of an address
+    std::uint64_t* released = nullptr;  // PA4 [lock:heap]
+    std::uint64_t* guards = nullptr;    // PA5 [lock:heap]
+
+    std::size_t page_of(std::uintptr_t p) const { return (p - base) >> page_shift; }
+    bool contains(std::uintptr_t p) const { return p - base < npages << page_shift; }
+};
+
+class pagealloc {
+public:
+    constexpr pagealloc(std::size_t page_size, bool for_stacks)
+        : shift_(static_cast<unsigned>(std::countr_zero(page_size))), stacks_(for_stacks) {}
+
+    // A span of npages starting at a multiple of align_pages (a power of two), in state
+    // `in_use` or `manual`; null when the kernel gives no more.
+    mspan* alloc(std::size_t npages, std::size_t align_pages, span_state state);
+    // Takes a span back.  Pages marked with set_released count as the kernel's.
+    void free(mspan* s);
+    // The coldest dirty free span, taken out so that pages can be given back without the
+    // lock; null if there is none.  To be ended with scavenge_end.
+    mspan* scavenge_begin();
+    void scavenge_end(mspan* s) { free(s); }
+
+    // Marks pages as given back to the kernel.  For spans that are in the caller's hands.
+    void set_released(mspan* s, std::size_t first, std::size_t n);
+
+    unsigned page_shift() const { return shift_; }
+    std::size_t page_size() const { return std::size_t{1} << shift_; }
+    std::size_t bytes(const mspan* s) const { return s->npages << shift_; }
+
+    // In pages.
+    std::size_t reserved() const { return reserved_; }
+    std::size_t free_pages() const { return free_pages_; }
+    std::size_t free_released() const { return free_released_; }
+    std::size_t dirty_hint() const { return dirty_hint_.load(memory_order_relaxed); }  // relaxed: a hint
+
+    // Checks PA1 to PA4 page by page.
+    bool is_valid() const;
+    // Arena sizes tried, from the largest; tests make it small.
+    void set_arena_size(std::size_t n) { arena_size_ = n; }
+
+private:
+    mspan* best_fit(std::size_t npages) const;
+    mspan* carve(mspan* s, std::uintptr_t start, std::size_t npages, span_state state);
+    bool grow(std::size_t npages, std::size_t align_pages);
+    bool add_arena(void* p, std::size_t n, bool huge_ok);
+    void insert(mspan* s);
+    void erase(mspan* s);
+    void merge(mspan* s, mspan* neighbour);
+    std::size_t count_released(const mspan* s) const;
+    void note_dirty();
+
+    unsigned shift_;
+    bool stacks_;
+    mspan* root_ = nullptr;
+    spanlist dirty_;
+    arena* arenas_ = nullptr;
+    std::size_t arena_size_ = cfg::arena_size;
+    std::size_t reserved_ = 0, free_pages_ = 0, free_released_ = 0;
+    atomic<std::size_t> dirty_hint_{0};
+};
+
+}  // namespace rt0::runtime

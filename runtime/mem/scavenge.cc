@@ -1,0 +1,106 @@
+// Idle memory goes back to the kernel, coldest first: free spans of the heap, idle stacks
+// in the pools, cached large stacks.  Bytes are counted as the kernel was asked to take them;
+// how many of them were resident it does not say.
+//
+//   SC1  pages are given back without a lock held: the span or the slots are taken out first,
+//        so nobody can be handed them meanwhile, and put back as clean afterwards.
+//   SC2  what Ps have in their caches is theirs: it is hot, and bounded.
+#include "base/lock.h"
+#include "kernel_if/memory.h"
+#include "mem/heap.h"
+#include "mem/mem.h"
+#include "mem/stack.h"
+
+namespace rt0::runtime {
+
+namespace {
+
+bool is_released(const mspan* s, std::size_t i) {
+    std::size_t page = s->ar->page_of(s->start) + i;
+    return s->ar->released[page / 64] >> (page % 64) & 1;
+}
+
+// Gives back the runs of s that are not released yet, at most max_pages in all; pages given
+// back, short of what there was if the kernel refuses (locked memory).  The bitmap words at the
+// ends are shared with neighbours, so the lock is held but for the system call.
+std::size_t release_runs(pagealloc& pa, mspan* s, std::size_t max_pages) {
+    std::size_t done = 0;
+    for (std::size_t i = 0; i < s->npages && done < max_pages;) {
+        heap.lock.lock();
+        while (i < s->npages && is_released(s, i)) i++;
+        std::size_t n = 0;
+        while (i + n < s->npages && done + n < max_pages && !is_released(s, i + n)) n++;
+        heap.lock.unlock();
+        if (n == 0) break;
+        if (kernel::sys_unused(reinterpret_cast<void*>(s->start + (i << pa.page_shift())), n << pa.page_shift()) != 0) break;
+        guard g(heap.lock);
+        pa.set_released(s, i, n);
+        done += n;
+        i += n;
+    }
+    return done;
+}
+
+std::size_t heap_scavenge(pagealloc& pa, std::size_t limit) {
+    std::size_t max_pages = limit >> pa.page_shift();
+    if (max_pages == 0) return 0;
+    mspan* s;
+    {
+        guard g(heap.lock);
+        s = pa.scavenge_begin();
+    }
+    if (!s) return 0;
+    std::size_t n = release_runs(pa, s, max_pages);
+    guard g(heap.lock);
+    pa.scavenge_end(s);
+    return n << pa.page_shift();
+}
+
+}  // namespace
+
+std::size_t scavenge(std::size_t limit) {
+    std::size_t done = 0;
+    auto all_of = [&](auto&& step) {
+        while (done < limit) {
+            std::size_t n = step(limit - done);
+            if (n == 0) break;
+            done += n;
+        }
+    };
+    all_of([](std::size_t n) { return heap_scavenge(heap.stacks, n); });
+    all_of([](std::size_t n) { return heap_scavenge(heap.objects, n); });
+    for (int order = 0; order < stack_orders; order++)
+        all_of([&](std::size_t n) { return stackpool_scavenge(order, n); });
+    all_of([](std::size_t n) { return stacklarge_scavenge(n); });
+    return done;
+}
+
+std::size_t scavengeable() {
+    std::size_t n = (heap.stacks.dirty_hint() << heap.stacks.page_shift()) + (heap.objects.dirty_hint() << heap.objects.page_shift());
+    // relaxed: hints.
+    for (int order = 0; order < stack_orders; order++) n += stackpool[order].ndirty.load(memory_order_relaxed) * order_size(order);
+    return n + stacklarge.bytes.load(memory_order_relaxed);
+}
+
+memstats read_memstats() {
+    memstats m{};
+    std::size_t pool_free = 0, pool_clean = 0;
+    for (int order = 0; order < stack_orders; order++) {
+        guard g(stackpool[order].lock);
+        std::size_t dirty = stackpool[order].ndirty.load(memory_order_relaxed);  // relaxed: lock held
+        pool_free += stackpool[order].nfree * order_size(order);
+        pool_clean += (stackpool[order].nfree - dirty) * order_size(order);
+    }
+    std::size_t large_free = stacklarge.bytes.load(memory_order_relaxed);  // relaxed: one number of a snapshot that is none
+    guard g(heap.lock);
+    const pagealloc &st = heap.stacks, &ob = heap.objects;
+    m.reserved = (st.reserved() << st.page_shift()) + (ob.reserved() << ob.page_shift()) + heap.metadata;
+    m.stack_idle = (st.free_pages() << st.page_shift()) + pool_free + large_free;
+    m.stack_inuse = (st.reserved() << st.page_shift()) - m.stack_idle;
+    m.heap_inuse = heap.object_pages << ob.page_shift();
+    m.heap_idle = ob.free_pages() << ob.page_shift();
+    m.released = (st.free_released() << st.page_shift()) + (ob.free_released() << ob.page_shift()) + pool_clean;
+    return m;
+}
+
+}  // namespace rt0::runtime

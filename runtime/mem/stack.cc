@@ -1,0 +1,384 @@
+// Stacks.  Invariants: stack.h.
+#include "mem/stack.h"
+
+#ifdef RT0_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
+
+#include "base/throw.h"
+#include "kernel_if/memory.h"
+#include "mem/heap.h"
+
+namespace rt0::runtime {
+
+constinit stackpool_order stackpool[stack_orders];
+constinit stacklarge_pool stacklarge;
+
+static_assert(cfg::stack_guard < cfg::stack_min && cfg::stack_span / cfg::stack_min <= 64);
+static_assert(cfg::stack_large > cfg::stack_min && cfg::stack_span % (cfg::stack_large / 2) == 0);
+
+namespace {
+
+// Order of the smallest slot that holds n bytes; may be beyond stack_orders.
+int order_of(std::size_t n) {
+    return static_cast<int>(std::bit_width((n - (n != 0)) / cfg::stack_min));
+}
+
+stack make_stack(std::uintptr_t slot, std::size_t size) {
+    stack s{slot + cfg::stack_guard, slot + size, slot, size};
+#ifdef RT0_ASAN
+    // The frames of the last user ended without telling, if an exception or exit unwound them.
+    ASAN_UNPOISON_MEMORY_REGION(reinterpret_cast<void*>(s.lo), s.hi - s.lo);
+#endif
+    return s;
+}
+
+void set_relaxed(atomic<std::size_t>& a, std::size_t v) {
+    a.store(v, memory_order_relaxed);  // relaxed: written under the owner's lock, read elsewhere as a hint
+}
+void add_dirty(stackpool_order& pool, std::ptrdiff_t n) {
+    set_relaxed(pool.ndirty, pool.ndirty.load(memory_order_relaxed) + static_cast<std::size_t>(n));  // relaxed: see above
+}
+
+// ---- guards
+
+enum class guarding { done, without, refused };
+
+void warn_unguarded() {
+    static constinit atomic<bool> said{false};
+    if (said.exchange(true, memory_order_relaxed)) return;  // relaxed: only one line, whoever prints it
+    warn(textbuf() << "no guard pages left for stacks after " << std::uint64_t{heap.guards.load(memory_order_relaxed)}
+                   << " (each takes two of vm.max_map_count mappings; Linux 6.13 needs none): "
+                      "further stacks have none, and an overflow will not be caught");
+}
+
+// Where guards cost mappings there is an end to them before the memory ends: from there on
+// stacks do without, said once.
+guarding install_guard(std::uintptr_t slot) {
+    // relaxed: a count; nothing else hangs on it.
+    if (heap.guards_max != 0 && heap.guards.fetch_add(1, memory_order_relaxed) >= heap.guards_max) {
+        heap.guards.fetch_sub(1, memory_order_relaxed);  // relaxed: a count
+        warn_unguarded();
+        return guarding::without;
+    }
+    if (kernel::guard_install(reinterpret_cast<void*>(slot), cfg::stack_guard) == 0) return guarding::done;
+    if (heap.guards_max == 0) return guarding::refused;
+    heap.guards.fetch_sub(1, memory_order_relaxed);  // relaxed: a count
+    warn_unguarded();
+    return guarding::without;
+}
+
+// ---- pools of small stacks
+
+std::uint64_t low_bits(std::size_t n) { return n == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << n) - 1; }
+
+// The free slots to take first: likely in memory, then with a guard, then any.
+std::uint64_t best_slots(const mspan* s) {
+    if (std::uint64_t m = s->slot_free & s->slot_guarded & ~s->slot_clean) return m;
+    if (std::uint64_t m = s->slot_free & s->slot_guarded) return m;
+    return s->slot_free;
+}
+
+// Puts s on the list where its free slots belong.
+void place(stackpool_order& pool, mspan* s) {
+    spanlist* want = s->slot_free == 0 ? nullptr : s->slot_free & ~s->slot_clean ? &pool.warm : &pool.cold;
+    if (s->list == want) return;
+    if (s->list) s->list->remove(s);
+    if (want) want->push_front(s);
+}
+
+mspan* pool_grow(int order) {
+    std::size_t size = order_size(order), n = cfg::stack_span / size;
+    mspan* s = stackspan_alloc(size, n);
+    if (!s) s = stackspan_alloc(size, n = 1);  // little is left
+    if (!s) return nullptr;
+    s->order = static_cast<std::uint8_t>(order);
+    s->slot_free = low_bits(n);
+    stackpool[order].nfree += n;
+    add_dirty(stackpool[order], std::popcount(s->slot_free & ~s->slot_clean));
+    place(stackpool[order], s);
+    return s;
+}
+
+// Takes up to want slots; of those that never had a guard at most cfg::stack_fresh_batch,
+// and only when there are no others.  Bit i of *fresh: out[i] has no guard yet.
+std::uint32_t pool_take(int order, std::uintptr_t* out, std::uint32_t want, std::uint64_t* fresh) {
+    stackpool_order& pool = stackpool[order];
+    std::uint32_t n = 0;
+    *fresh = 0;
+    guard g(pool.lock);
+    while (n < want) {
+        mspan* s = pool.warm.empty() ? pool.cold.first : pool.warm.first;
+        if (!s && (n > 0 || !(s = pool_grow(order)))) break;
+        std::uint64_t m = best_slots(s);
+        bool guarded = (m & s->slot_guarded) != 0;
+        if (!guarded && n > 0) break;
+        std::uint32_t most = !guarded && want > cfg::stack_fresh_batch ? cfg::stack_fresh_batch : want - n;
+        for (; m != 0 && most > 0; m &= m - 1, most--) {
+            std::uint64_t bit = m & -m;
+            if (!guarded) *fresh |= std::uint64_t{1} << n;
+            if ((s->slot_clean & bit) == 0) add_dirty(pool, -1);
+            s->slot_guarded |= bit;  // a promise: the caller installs it
+            s->slot_free &= ~bit;
+            out[n++] = s->start + static_cast<std::size_t>(std::countr_zero(bit)) * order_size(order);
+            pool.nfree--;
+        }
+        place(pool, s);
+        if (!guarded) break;
+    }
+    return n;
+}
+
+mspan* checked_span(std::uintptr_t slot, int order) {
+    mspan* s = span_of(slot);
+    // relaxed: whoever owns the slot keeps the span in this state.
+    if (!s || s->state.load(memory_order_relaxed) != span_state::manual || s->order != order ||
+        slot % order_size(order) != 0)
+        runtime_throw("stackfree: not a stack");
+    return s;
+}
+
+void put_locked(stackpool_order& pool, int order, std::uintptr_t slot, bool clean) {
+    mspan* s = checked_span(slot, order);
+    std::uint64_t bit = std::uint64_t{1} << ((slot - s->start) / order_size(order));
+    if (s->slot_free & bit) runtime_throw("stackfree: stack is free already");
+    s->slot_free |= bit;
+    s->slot_clean = clean ? s->slot_clean | bit : s->slot_clean & ~bit;
+    pool.nfree++;
+    if (!clean) add_dirty(pool, 1);
+    place(pool, s);
+    if (s->slot_free != low_bits(s->nslots) || pool.nfree == s->nslots) return;  // SK4
+    s->list->remove(s);
+    pool.nfree -= s->nslots;
+    add_dirty(pool, -std::popcount(s->slot_free & ~s->slot_clean));
+    stackspan_free(s);
+}
+
+void pool_put(int order, const std::uintptr_t* slots, std::uint32_t n) {
+    guard g(stackpool[order].lock);
+    for (std::uint32_t i = 0; i < n; i++) put_locked(stackpool[order], order, slots[i], false);
+}
+
+void forget_guard(int order, std::uintptr_t slot) {
+    guard g(stackpool[order].lock);
+    mspan* s = checked_span(slot, order);
+    s->slot_guarded &= ~(std::uint64_t{1} << ((slot - s->start) / order_size(order)));
+}
+
+// Slots ready for use, at most want; 0 when the kernel refuses.
+std::uint32_t pool_alloc(int order, std::uintptr_t* out, std::uint32_t want) {
+    std::uint64_t fresh;
+    std::uint32_t taken = pool_take(order, out, want, &fresh), n = 0;
+    for (std::uint32_t i = 0; i < taken; i++) {
+        guarding r = fresh >> i & 1 ? install_guard(out[i]) : guarding::done;
+        if (r != guarding::done) forget_guard(order, out[i]);
+        if (r == guarding::refused) {
+            guard g(stackpool[order].lock);
+            put_locked(stackpool[order], order, out[i], true);
+        } else {
+            out[n++] = out[i];
+        }
+    }
+    return n;
+}
+
+[[gnu::noinline]] stack stackalloc_refill(mcache* c, int order) {
+    mallocinit();
+    std::uintptr_t slots[stack_cache_slots / 2];
+    std::uint32_t n = pool_alloc(order, slots, c ? order_cap(order) / 2 : 1);
+    if (n == 0) return {};
+    for (std::uint32_t i = n; i > 1; i--) c->stacks[order].slot[c->stacks[order].n++] = slots[i - 1];
+    return make_stack(slots[0], order_size(order));
+}
+
+// The older half of a full cache goes to the pool.
+[[gnu::noinline]] void stackcache_release(stackcache& sc, int order) {
+    std::uint32_t half = sc.n / 2;
+    pool_put(order, sc.slot, half);
+    sc.n -= half;
+    for (std::uint32_t i = 0; i < sc.n; i++) sc.slot[i] = sc.slot[half + i];
+}
+
+// ---- large stacks
+
+int large_order(std::size_t size) { return std::countr_zero(size) - std::countr_zero(cfg::stack_large); }
+
+void large_count(std::ptrdiff_t n) {
+    set_relaxed(stacklarge.bytes, stacklarge.bytes.load(memory_order_relaxed) + static_cast<std::size_t>(n));  // relaxed: lock held
+}
+
+[[gnu::noinline]] stack stackalloc_large(std::size_t n) {
+    mallocinit();
+    std::size_t size = std::bit_ceil(n);
+    mspan* s;
+    {
+        guard g(stacklarge.lock);
+        spanlist& l = stacklarge.free[large_order(size)];
+        s = l.first;
+        if (s) {
+            l.remove(s);
+            large_count(-static_cast<std::ptrdiff_t>(size));
+        }
+    }
+    if (!s) s = stackspan_alloc(size, 1);
+    if (!s) return {};
+    s->slot_free = s->slot_clean = 0;
+    if (!s->slot_guarded) {
+        guarding r = install_guard(s->start);
+        if (r == guarding::done) s->slot_guarded = 1;
+        if (r == guarding::refused) {
+            s->slot_clean = 1;
+            stackspan_free(s);
+            return {};
+        }
+    }
+    return make_stack(s->start, size);
+}
+
+[[gnu::noinline]] void stackfree_large(stack st) {
+    mspan* s = span_of(st.slot);
+    // relaxed: whoever owns the slot keeps the span in this state.
+    if (!s || s->state.load(memory_order_relaxed) != span_state::manual || s->start != st.slot ||
+        heap.stacks.bytes(s) != st.size || s->slot_free)
+        runtime_throw("stackfree: not a stack");
+    guard g(stacklarge.lock);
+    s->slot_free = 1;
+    stacklarge.free[large_order(st.size)].push_front(s);
+    large_count(static_cast<std::ptrdiff_t>(st.size));
+}
+
+}  // namespace
+
+// ---- spans
+
+mspan* stackspan_alloc(std::size_t slot_size, std::size_t nslots) {
+    std::size_t pages = slot_size * nslots >> heap.stacks.page_shift(), per_slot = pages / nslots;
+    mspan* s;
+    bool misfit = false;
+    std::size_t found = 0;
+    {
+        guard g(heap.lock);
+        s = heap.stacks.alloc(pages, pages, span_state::manual);
+        if (!s) return nullptr;
+        s->nslots = static_cast<std::uint8_t>(nslots);
+        std::size_t first = s->ar->page_of(s->start);
+        for (std::size_t i = 0; i < pages; i++) {
+            std::uint64_t& w = s->ar->guards[(first + i) / 64];
+            std::uint64_t bit = std::uint64_t{1} << ((first + i) % 64);
+            if ((w & bit) == 0) continue;
+            w &= ~bit;
+            found++;
+            if (i % per_slot == 0) s->slot_guarded |= std::uint64_t{1} << (i / per_slot);
+            else misfit = true;
+        }
+    }
+    s->slot_clean = s->needzero ? 0 : low_bits(nslots);
+    if (!misfit) return s;
+    // Pages cut anew: the old guards may lie in the middle of a new slot.
+    s->slot_guarded = 0;
+    if (heap.guards_max != 0) heap.guards.fetch_sub(found, memory_order_relaxed);  // relaxed: a count
+    if (kernel::guard_remove(reinterpret_cast<void*>(s->start), pages << heap.stacks.page_shift()) == 0) return s;
+    runtime_throw("stackalloc: cannot remove a guard");
+}
+
+void stackspan_free(mspan* s) {
+    guard g(heap.lock);
+    std::size_t per_slot = s->npages / s->nslots, first = s->ar->page_of(s->start);
+    for (std::size_t i = 0; i < s->nslots; i++) {
+        std::size_t page = first + i * per_slot;
+        if (s->slot_guarded >> i & 1) s->ar->guards[page / 64] |= std::uint64_t{1} << (page % 64);
+        if (s->slot_clean >> i & 1) heap.stacks.set_released(s, i * per_slot, per_slot);
+    }
+    heap.stacks.free(s);
+}
+
+// ---- giving back
+
+// The pool's coldest span with dirty slots, those slots taken out of it; null if none.
+static mspan* claim_dirty(stackpool_order& pool, std::size_t most, std::uint64_t* claimed) {
+    mspan* s = pool.warm.last;
+    if (!s) return nullptr;
+    std::uint64_t m = s->slot_free & ~s->slot_clean;
+    for (*claimed = 0; m != 0 && most > 0; m &= m - 1, most--) *claimed |= m & -m;
+    std::size_t n = static_cast<std::size_t>(std::popcount(*claimed));
+    s->slot_free &= ~*claimed;
+    pool.nfree -= n;
+    add_dirty(pool, -static_cast<std::ptrdiff_t>(n));
+    place(pool, s);
+    return s;
+}
+
+std::size_t stackpool_scavenge(int order, std::size_t limit) {
+    stackpool_order& pool = stackpool[order];
+    std::size_t size = order_size(order), done = 0;
+    std::uint64_t claimed = 0;
+    mspan* s;
+    {
+        guard g(pool.lock);
+        s = limit >= size ? claim_dirty(pool, limit / size, &claimed) : nullptr;
+    }
+    if (!s) return 0;
+    std::uint64_t given = 0;
+    for (std::uint64_t m = claimed; m != 0;) {  // runs of neighbours, guards included: those survive
+        int first = std::countr_zero(m), n = std::countr_one(m >> first);
+        std::uint64_t run = low_bits(static_cast<std::size_t>(n)) << first;
+        m &= ~run;
+        void* p = reinterpret_cast<void*>(s->start + static_cast<std::size_t>(first) * size);
+        if (kernel::sys_unused(p, static_cast<std::size_t>(n) * size) != 0) continue;
+        given |= run;
+        done += static_cast<std::size_t>(n) * size;
+    }
+    guard g(pool.lock);
+    for (std::uint64_t m = claimed; m != 0; m &= m - 1) {
+        auto i = static_cast<std::size_t>(std::countr_zero(m));
+        put_locked(pool, order, s->start + i * size, given >> i & 1);
+    }
+    return done;
+}
+
+std::size_t stacklarge_scavenge(std::size_t limit) {
+    mspan* s = nullptr;
+    std::size_t size = 0;
+    {
+        guard g(stacklarge.lock);
+        for (int k = large_orders - 1; k >= 0 && !s; k--) {
+            size = cfg::stack_large << k;
+            if (size <= limit) s = stacklarge.free[k].last;
+            if (s) stacklarge.free[k].remove(s);
+        }
+        if (!s) return 0;
+        large_count(-static_cast<std::ptrdiff_t>(size));
+    }
+    bool given = kernel::sys_unused(reinterpret_cast<void*>(s->start), size) == 0;
+    s->slot_clean = given;
+    stackspan_free(s);
+    return given ? size : 0;
+}
+
+// ---- the interface
+
+stack stackalloc(mcache* c, std::size_t n) {
+    int order = order_of(n);
+    if (order >= stack_orders) return n <= cfg::stack_max ? stackalloc_large(n) : stack{};
+    if (!c || c->stacks[order].n == 0) [[unlikely]] return stackalloc_refill(c, order);
+    stackcache& sc = c->stacks[order];
+    return make_stack(sc.slot[--sc.n], order_size(order));
+}
+
+void stackfree(mcache* c, stack s) {
+    int order = order_of(s.size);
+    if (order >= stack_orders) return stackfree_large(s);
+    if (!c) return pool_put(order, &s.slot, 1);
+    stackcache& sc = c->stacks[order];
+    if (sc.n == order_cap(order)) [[unlikely]] stackcache_release(sc, order);
+    sc.slot[sc.n++] = s.slot;
+}
+
+void stackcache_clear(mcache* c) {
+    for (int order = 0; order < stack_orders; order++) {
+        pool_put(order, c->stacks[order].slot, c->stacks[order].n);
+        c->stacks[order].n = 0;
+    }
+}
+
+}  // namespace rt0::runtime
