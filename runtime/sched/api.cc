@@ -83,7 +83,7 @@ int num_goroutine() {
 int num_thread() {
     rt::runtime_call rc;
     rt::guard l(rt::sched.lock);
-    return rt::mcount();
+    return rt::mcount() - rt::sched.nmextraidle.load(rt::memory_order_relaxed);  // relaxed: a count for reports
 }
 
 int set_max_threads(int n) {

@@ -51,6 +51,7 @@ m* get_extra() {
         if (m* mp = extra_free) {
             extra_free = mp->schedlink;
             mp->schedlink = nullptr;
+            sched.nmextraidle.fetch_sub(1, memory_order_relaxed);  // relaxed: a count for reports
             return mp;
         }
     }
@@ -95,6 +96,7 @@ void dropm(void* arg) {
     guard l(extra_lock);
     mp->schedlink = extra_free;
     extra_free = mp;
+    sched.nmextraidle.fetch_add(1, memory_order_relaxed);  // relaxed: a count for reports
 }
 
 pthread_key_t exit_key;

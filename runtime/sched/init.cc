@@ -140,6 +140,7 @@ void bootstrap(int argc, char** argv) {
     newproc_args a{.closure_size = 0, .closure_align = 1, .stack_size = cfg::main_stack, .name = {}, .callerpc = 0};
     g* gp = newproc_begin(a);
     if (!gp) die("out of memory for the main goroutine's stack (8 MiB of address space)");
+    m0.wakes_deferred++;  // the main goroutine must start on m0: no other M before runtime_main
     newproc_commit(gp, run_main, reinterpret_cast<std::uintptr_t>(main_main));
     boottrace("newproc");
 }
@@ -149,6 +150,8 @@ void runtime_main() {
     boottrace("runtime_main");
     lockOSThread();
     if (gp->mp != &m0) runtime_throw("runtime_main not on m0");
+    m0.wakes_deferred--;
+    m0.wake_wanted = false;
     systemstack([] { newm_sysmon(); });
     boottrace("sysmon");
     gcenable();

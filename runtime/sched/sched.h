@@ -27,6 +27,7 @@ struct schedt {
     std::int32_t maxmcount = 0;                 // [lock]
     std::int32_t nmsys = 0;                     // Ms not counted for deadlock (sysmon) [lock]
     std::int64_t nmfreed = 0;                   // [lock]
+    atomic<std::int32_t> nmextraidle{0};        // extra Ms that no thread uses
 
     atomic<std::uint32_t> ngsys{0};             // system goroutines
 

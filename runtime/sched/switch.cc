@@ -91,8 +91,8 @@ void switch_to_final(g* gp, g* next, void (*leave)(g*)) {
 
 void systemstack_call(void (*fn)(void*), void* arg) {
     g* gp = getg();
-    m* mp = gp->mp;
-    if (gp == mp->g0) return fn(arg);
+    m* mp = gp ? gp->mp : nullptr;
+    if (!gp || gp == mp->g0) return fn(arg);  // no g: a foreign thread on its way in, on its own stack
     setg(mp->g0);
 #ifdef RT0_ASAN
     struct call {
