@@ -15,7 +15,7 @@
 if [ "$1" != --job ]; then
     dir=$1
     rm -rf "$dir/log" && mkdir -p "$dir/log"
-    xargs -d '\n' -n 1 -P "${JOBS:-$(nproc)}" sh "$0" --job "$dir/log"
+    xargs -r -d '\n' -n 1 -P "${JOBS:-$(nproc)}" sh "$0" --job "$dir/log"
     cat "$dir"/log/*.result 2>/dev/null |
         awk '{ p += $1; f += $2 } END { printf "%d passed, %d failed\n", p, f; exit f > 0 || p == 0 }'
     exit
