@@ -2,7 +2,8 @@
 # lint.sh: the rules of the house that a machine can check.  Prints one line per breach,
 # "file:line: what", and ends with status 1 if there was any.  awk and sh only.
 #
-# The rules, each a function below: layout, arrows, syscalls, order, shape, words, readme.
+# The rules, each a function below: layout, arrows, syscalls, order, fields, shape, words,
+# readme.
 cd "$(dirname "$0")/../.." || exit 2
 out=$(mktemp) && trap 'rm -f "$out"' EXIT
 sources=$(find arch kernel_if runtime tests perf -type f \( -name '*.h' -o -name '*.cc' -o -name '*.S' \) | sort)
@@ -98,6 +99,16 @@ order() {
     ' $(printf '%s\n' $product | grep -v '\.S$')
 }
 
+# Each field of the central structures ends in a comment with its tag: who may touch it.
+fields() {
+    awk '
+    /^struct (g|m|p|schedt|hchan|mspan)( .*)?\{/ { inside = 1; next }
+    /^\};/ { inside = 0 }
+    inside && /^    [A-Za-z].*;/ && !/^    (using|static|friend|struct|constexpr|enum|template)/ &&
+    !/^[^;\/]*\([^;]*\)[^;{]*[;{]/ && !/\[(own|lock|atomic|const|stw)/ { print FILENAME ":" FNR ": a field without its tag" }
+    ' $(printf '%s\n' $product | grep '\.h$')
+}
+
 # Files under 500 lines that begin with a comment, lines of 120 characters at most, no
 # tabs, no blanks at the end; functions under 60 lines.  A function is what stands
 # between a line that ends in "{" and the first "}" at the same indentation.
@@ -160,7 +171,7 @@ readme() {
     ' README.md
 }
 
-for rule in layout arrows syscalls order shape words readme; do
+for rule in layout arrows syscalls order fields shape words readme; do
     $rule >>"$out" 2>&1
 done
 sort -t: -k1,1 -k2,2n "$out"

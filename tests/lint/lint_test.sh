@@ -49,6 +49,8 @@ printf '// O.\nx.load(%s_acquire);\n' $mo >runtime/sched/o.cc; finds "an order w
 finds "a label seven lines away" "runtime/sched/o.cc:9: a memory order without its ORDER(label)"
 printf '// O.\n// ORDER(solo): x\nx.load(%s_acquire);\n' $mo >runtime/sched/o.cc; finds "a label at one site" "runtime/sched/o.cc:2: ORDER(solo) has no second site"
 printf '// O.\nx.load(%s_relaxed);\n' $mo >runtime/sched/o.cc; finds "an unexplained relaxed" "runtime/sched/o.cc:2: relaxed, and no comment says why"
+printf '// M.\nstruct m {\n    int id = 0;  // [const]\n    int x;\n    int f(int);\n};\n' >runtime/sched/m.h
+finds "a field without a tag" "runtime/sched/m.h:4: a field without its tag"
 (echo '// F.'; repeat 499 'int x;') >runtime/sched/f.cc; finds "a file of 500 lines" "runtime/sched/f.cc:500: not under 500 lines"
 (echo '// F.'; echo 'void f() {'; repeat 59 '    g();'; echo '}') >runtime/sched/f.cc; finds "a function of 61 lines" "runtime/sched/f.cc:2: a function of 61 lines"
 (echo '// F.'; echo 'struct f {'; repeat 99 '    int g;'; echo '};') >runtime/sched/f.cc
