@@ -26,7 +26,8 @@ struct auxv {
     std::size_t minsigstksz = 2048;        // AT_MINSIGSTKSZ
 };
 
-// Walks the vector behind envp; with envp null reads getauxval.
+// Walks the vector behind envp; with envp null reads getauxval (on amd64 glibc then gives
+// hwcap bits of its own).
 auxv read_auxv(char* const* envp);
 
 }  // namespace rt0::kernel

@@ -17,6 +17,7 @@ enum class inject : unsigned {
     mmap,         // sys_reserve
     madvise,      // sys_unused, sys_hugepage, sys_nohugepage
     guard,        // guard_install (either kind of guard)
+    guard_probe,  // guard_mode, once in a process: no guard regions here
     mprotect,     // the fallback for guards
     futex_wait,   // also the timed forms
     futex_wake,

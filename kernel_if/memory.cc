@@ -35,10 +35,7 @@ std::atomic<int> probed{0};
 // Set once a guard had to be made by mprotect although guard regions work (MM3).
 std::atomic<bool> mixed{false};
 
-std::size_t page() {
-    static const std::size_t size = read_auxv(nullptr).page_size;
-    return size;
-}
+std::size_t page() { return read_auxv(nullptr).page_size; }
 
 long mmap_anon(std::size_t n) {
     return sysc(SYS_mmap, nullptr, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -58,6 +55,7 @@ int madvise_retry(void* p, std::size_t n, int advice) {
 bool faults(void* p) { return sysc(SYS_clock_gettime, CLOCK_MONOTONIC, p) == -EFAULT; }
 
 bool probe_guards() {
+    if (injected(inject::guard_probe)) return false;
     std::size_t n = page();
     long a = mmap_anon(n);
     if (failed(a)) return false;

@@ -2,6 +2,7 @@
 // libc, which would quietly leave its two internal signals out.
 #include "kernel_if/signal.h"
 
+#include <cstdint>
 #include <cstring>
 
 #include "kernel_if/inject.h"
@@ -14,13 +15,19 @@ namespace {
 constexpr std::size_t kernel_sigset = 8;  // bytes: 64 signals on amd64 and arm64
 static_assert(sizeof(sigset_t) >= kernel_sigset, "libc's set is the kernel's with room to grow");
 
+constexpr int sig_cancel = 32, sig_setxid = 33;  // glibc's own
+
+void swap_mask(std::uint64_t blocked, sigset_t* old) {
+    if (old) std::memset(old, 0, sizeof *old);
+    sysc(SYS_rt_sigprocmask, SIG_SETMASK, &blocked, old, kernel_sigset);
+}
+
 }  // namespace
 
-void sigmask_block_all(sigset_t* old) {
-    sigset_t all;
-    std::memset(&all, 0xff, sizeof all);
-    if (old) std::memset(old, 0, sizeof *old);
-    sysc(SYS_rt_sigprocmask, SIG_SETMASK, &all, old, kernel_sigset);
+void sigmask_block_all(sigset_t* old) { swap_mask(~std::uint64_t{0}, old); }
+
+void sigmask_block(sigset_t* old) {
+    swap_mask(~(std::uint64_t{1} << (sig_cancel - 1) | std::uint64_t{1} << (sig_setxid - 1)), old);
 }
 
 void sigmask_set(const sigset_t* mask) { sysc(SYS_rt_sigprocmask, SIG_SETMASK, mask, nullptr, kernel_sigset); }

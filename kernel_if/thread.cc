@@ -9,6 +9,8 @@
 //   TH3  the raw kind keeps nothing outside the TCB and the 16 bytes at the top of the
 //        stack where the first frame finds what to run: no allocation but glibc's TLS.
 //   TH4  sanitizers must see threads being made: with one in the process, pthread kind.
+//   TH5  whoever waits for glibc's stack lock takes signal 33: setuid holds the lock until
+//        every thread has.  No other signal comes between, whose handler might fork.
 #include "kernel_if/thread.h"
 
 #include <errno.h>
@@ -42,7 +44,6 @@ namespace {
 // Go's flags for an M, and the three that make the TCB the thread's.
 constexpr unsigned long clone_flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_SYSVSEM | CLONE_THREAD |
                                       CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
-constexpr int libc_signals[] = {32, 33};  // glibc's SIGCANCEL and SIGSETXID
 
 thread_kind mode = thread_kind::pthread;  // written by thread_init, before there is a second thread
 bool calibrated = false;                  // gl is right, whatever the mode
@@ -82,12 +83,15 @@ int raw_create(kthread* t, void (*fn)(void*), void* arg, void* lo, std::size_t s
     t->tcb = pd;
     t->tid = tid;
     sigset_t old;
-    sigmask_block_all(&old);
+    sigmask_block(&old);  // setuid's signal stays open while we wait for glibc's lock (TH5)
     glibc_thread_enlist(gl, pd);
     long r = injected(inject::clone);
-    if (r == 0)
+    if (r == 0) {
+        sigmask_block_all(nullptr);  // for the child
         r = rt0_clone(clone_flags, reinterpret_cast<std::uintptr_t>(record), tid, glibc_thread_pointer(gl, pd),
                       raw_entry, pd);
+        sigmask_block(nullptr);
+    }
     if (r < 0) glibc_thread_delist(gl, pd, false);
     sigmask_set(&old);
     if (r >= 0) return 0;
@@ -101,7 +105,10 @@ void raw_reap(kthread* t) {
     while (std::uint32_t v = t->tid->load(std::memory_order_acquire))
         sysc(SYS_futex, t->tid, FUTEX_WAIT, v);  // the shared form: the kernel wakes this word as such
     auto* pd = static_cast<char*>(t->tcb);
+    sigset_t old;
+    sigmask_block(&old);  // TH5
     glibc_thread_delist(gl, pd, true);
+    sigmask_set(&old);
     glibc_thread_free(gl, pd);
 }
 
@@ -129,11 +136,8 @@ int pthread_make(pthread_record* r, void* lo, std::size_t size) {
     if (int e = pthread_attr_init(&attr)) return -e;
     int e = pthread_attr_setstack(&attr, lo, size);
     if (e == 0) {
-        sigset_t old, block;
-        sigmask_get(&old);
-        sigfillset(&block);
-        for (int s : libc_signals) sigdelset(&block, s);
-        sigmask_set(&block);
+        sigset_t old;
+        sigmask_block(&old);
         e = pthread_create(&r->thread, &attr, pthread_start, r);
         sigmask_set(&old);
     }

@@ -1,0 +1,67 @@
+// Threads of kernel_if for tests: a stack and a kthread in one object.
+#pragma once
+#include <cstddef>
+#include <cstdio>
+#include <cstdlib>
+
+#include "kernel_if/inject.h"
+#include "kernel_if/memory.h"
+#include "kernel_if/thread.h"
+
+namespace test {
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool sanitized = true;
+#elif defined(__has_feature)
+inline constexpr bool sanitized = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
+#else
+inline constexpr bool sanitized = false;
+#endif
+
+// ThreadSanitizer puts 900 KiB of its own on every thread's stack.
+inline constexpr std::size_t kstack = sanitized ? 4 << 20 : 256 << 10;
+
+class kthread_on_stack {
+public:
+    explicit kthread_on_stack(std::size_t n = kstack) : n_(n), lo_(rt0::kernel::sys_reserve(n, 4096)) {
+        if (!lo_) std::abort();
+    }
+    ~kthread_on_stack() {
+        if (t_.tcb) reap();
+        rt0::kernel::sys_free(lo_, n_);
+    }
+    kthread_on_stack(const kthread_on_stack&) = delete;
+    kthread_on_stack& operator=(const kthread_on_stack&) = delete;
+
+    int start(void (*fn)(void*), void* arg) { return rt0::kernel::thread_create(&t_, fn, arg, lo_, n_); }
+    bool gone() const { return rt0::kernel::thread_gone(&t_); }
+    void reap() { rt0::kernel::thread_reap(&t_); }
+    char* lo() const { return static_cast<char*>(lo_); }
+    char* hi() const { return lo() + n_; }
+    const rt0::kernel::kthread& get() const { return t_; }
+
+private:
+    rt0::kernel::kthread t_;
+    std::size_t n_;
+    void* lo_;
+};
+
+// Puts the process on one kind of thread.  No kthread may be alive.
+inline rt0::kernel::thread_kind use_threads(rt0::kernel::thread_kind k, const char** why = nullptr) {
+    using namespace rt0::kernel;
+    if (k == thread_kind::pthread) inject_fail(inject::calibrate, 1, 22);
+    thread_kind got = thread_init(why);
+    inject_off();
+    return got;
+}
+
+// Resident set of this process, KiB.
+inline long resident_kib() {
+    FILE* f = std::fopen("/proc/self/statm", "r");
+    long size = 0, pages = 0;
+    if (!f || std::fscanf(f, "%ld %ld", &size, &pages) != 2) std::abort();
+    std::fclose(f);
+    return pages * 4;
+}
+
+}  // namespace test
