@@ -1,6 +1,6 @@
-// Idle memory goes back to the kernel, coldest first: free spans of the heap, idle stacks
-// in the pools, cached large stacks.  Bytes are counted as the kernel was asked to take them;
-// how many of them were resident it does not say.
+// Idle memory goes back to the kernel, coldest first: free spans of the two page heaps, idle
+// stacks in the pools, large stacks kept for reuse.  Bytes are counted as the kernel was
+// asked to take them; how many of them were resident it does not say.
 //
 //   SC1  pages are given back without a lock held: the span or the slots are taken out first,
 //        so nobody can be handed them meanwhile, and put back as clean afterwards.
@@ -71,7 +71,7 @@ std::size_t scavenge(std::size_t limit) {
     all_of([](std::size_t n) { return heap_scavenge(heap.objects, n); });
     for (int order = 0; order < stack_orders; order++)
         all_of([&](std::size_t n) { return stackpool_scavenge(order, n); });
-    all_of([](std::size_t n) { return stacklarge_scavenge(n); });
+    while (done < limit && stacklarge_retire()) all_of([](std::size_t n) { return heap_scavenge(heap.stacks, n); });
     return done;
 }
 

@@ -173,8 +173,7 @@ std::uint32_t pool_alloc(int order, std::uintptr_t* out, std::uint32_t want) {
         guarding r = fresh >> i & 1 ? install_guard(out[i]) : guarding::done;
         if (r != guarding::done) forget_guard(order, out[i]);
         if (r == guarding::refused) {
-            guard g(stackpool[order].lock);
-            put_locked(stackpool[order], order, out[i], true);
+            pool_put(order, &out[i], 1);
         } else {
             out[n++] = out[i];
         }
@@ -336,23 +335,19 @@ std::size_t stackpool_scavenge(int order, std::size_t limit) {
     return done;
 }
 
-std::size_t stacklarge_scavenge(std::size_t limit) {
+bool stacklarge_retire() {
     mspan* s = nullptr;
-    std::size_t size = 0;
     {
         guard g(stacklarge.lock);
         for (int k = large_orders - 1; k >= 0 && !s; k--) {
-            size = cfg::stack_large << k;
-            if (size <= limit) s = stacklarge.free[k].last;
-            if (s) stacklarge.free[k].remove(s);
+            s = stacklarge.free[k].last;
+            if (!s) continue;
+            stacklarge.free[k].remove(s);
+            large_count(-static_cast<std::ptrdiff_t>(cfg::stack_large << k));
         }
-        if (!s) return 0;
-        large_count(-static_cast<std::ptrdiff_t>(size));
     }
-    bool given = kernel::sys_unused(reinterpret_cast<void*>(s->start), size) == 0;
-    s->slot_clean = given;
-    stackspan_free(s);
-    return given ? size : 0;
+    if (s) stackspan_free(s);
+    return s != nullptr;
 }
 
 // ---- the interface

@@ -43,13 +43,16 @@ extern stacklarge_pool stacklarge;
 // Gives every stack in c back to the pools.
 void stackcache_clear(mcache* c);
 
-// A span of 1 << slots_log2 slots; guards of an earlier use that fit are kept, others removed.
+// A span of nslots slots, in no pool yet; guards of an earlier use that fit are kept, others
+// removed.  Null when the kernel gives no more.
 mspan* stackspan_alloc(std::size_t slot_size, std::size_t nslots);
 // All slots free.  Slots in slot_clean count as given back to the kernel.
 void stackspan_free(mspan* s);
 
-// Gives up to `limit` bytes of idle slots of one span back to the kernel; 0 when there are none.
+// Gives up to `limit` bytes of idle slots of the pool's coldest span back to the kernel; 0 when there are none.
 std::size_t stackpool_scavenge(int order, std::size_t limit);
-std::size_t stacklarge_scavenge(std::size_t limit);
+// Moves the coldest of the largest cached stacks to the heap, where pages are given back
+// piece by piece; false when none is cached.
+bool stacklarge_retire();
 
 }  // namespace rt0::runtime
