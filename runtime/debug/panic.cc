@@ -59,8 +59,9 @@ void put_value(sink& out) noexcept {
 void put_exception(sink& out) {
     if (!std::current_exception()) {  // none, or one that is not C++'s
         auto* caught = reinterpret_cast<void**>(abi::__cxa_get_globals());
-        out << (*caught ? "a forced unwind or foreign exception may not pass here"
-                        : "std::terminate called without an active exception");
+        if (getg()->goexiting) out << "this_goroutine::exit may not pass a noexcept function";
+        else if (*caught) out << "a forced unwind or a foreign exception may not pass a noexcept function";
+        else out << "std::terminate called without an active exception";
         return;
     }
     const std::type_info* type = abi::__cxa_current_exception_type();

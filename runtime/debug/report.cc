@@ -73,6 +73,6 @@ void report_stacks(report_kind kind) {
 
 void upcall_traceback(bool all) { report_stacks(all ? report_kind::fatal : report_kind::runtime); }
 
-void upcall_report_failed() { report_sink.flush(); }
+void upcall_report_failed() { report_sink.end_line(); }
 
 }  // namespace rt0::runtime

@@ -33,13 +33,19 @@ public:
     void flush() {
         std::size_t n = n_;
         n_ = 0;  // first: should the write fail and the report come back here, the text is not written twice
+        if (n) mid_line_ = buf_[n - 1] != '\n';
         if (n) write_(to_, {buf_, n});
+    }
+    void end_line() {
+        if (n_ ? buf_[n_ - 1] != '\n' : mid_line_) *this << '\n';
+        flush();
     }
 
 private:
     write_fn write_;
     void* to_;
     std::size_t n_ = 0;
+    bool mid_line_ = false;  // what was flushed ended within a line
     char buf_[4096] = {};
 };
 

@@ -2,12 +2,17 @@
 // that holds the code (DWARF gives local functions without their parameters), the
 // C++ runtime's demangler for the names.
 //
+// Stripped shared libraries name only what they export; the frames between are known by
+// their module (_dl_find_object: no lock, no allocation).
+//
 // Rejected: dladdr and backtrace_symbols (exported names only, loader's lock, malloc);
 // addr2line as a child process (a fork in a dying process).
 #include "debug/symbolise.h"
 
 #include <backtrace.h>
 #include <cxxabi.h>
+#include <dlfcn.h>
+#include <link.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -42,7 +47,7 @@ struct lookup {
 int on_frame(void* arg, std::uintptr_t, const char* file, int line, const char* function) {
     auto* l = static_cast<lookup*>(arg);
     if (l->n == max_inlined) l->n--;  // the outermost, which comes last, is kept
-    l->out[l->n++] = {function, file, line, 0};
+    l->out[l->n++] = {.function = function, .file = file, .line = line, .offset = 0, .module = nullptr};
     return 0;
 }
 
@@ -102,8 +107,21 @@ bool is_own_file(const char* file) {
     std::string_view root(mine ? mine : "");
     if (!root.ends_with(me)) return false;
     root.remove_suffix(me.size());
-    std::string_view f(file);
-    return f.starts_with(root) && !f.substr(root.size()).starts_with("include/");
+    static constexpr const char* const folders[] = {"base/", "mem/", "sched/", "gc/", "chan/", "io/", "debug/", "main/"};
+    return std::string_view(file).starts_with(root) && any_prefix(file + root.size(), folders);
+}
+
+// The shared object or program that holds pc, or null.
+const char* module_of(std::uintptr_t pc) {
+    dl_find_object found;
+    if (_dl_find_object(reinterpret_cast<void*>(pc), &found) != 0 || !found.dlfo_link_map) return nullptr;
+    const char* name = found.dlfo_link_map->l_name;
+    return name && *name ? name : nullptr;
+}
+
+// Inner functions of the C++ runtime, which only static programs know by name.
+bool is_cxx_runtime(const char* module) {
+    return module && (std::strstr(module, "/libstdc++.so") || std::strstr(module, "/libgcc_s.so"));
 }
 
 constexpr std::size_t max_mangled = 1500;  // bytes; the demangler takes about 80 bytes of stack for each (SY2)
@@ -156,18 +174,19 @@ int symbolise(std::uintptr_t return_address, source_frame* out) {
         out[l.n - 1].function = l.symbol;
         for (int i = 0; i < l.n; i++) out[i].offset = return_address - l.start;
     }
+    if (!out[0].file) out[0].module = module_of(pc);
     return l.n;
 }
 
 bool is_plumbing(const source_frame& f) {
-    if (!f.function) return false;
+    if (!f.function) return is_cxx_runtime(f.module);
     if (const char* path = mangled_path(f.function)) return any_prefix(path, plumbing_cxx);
     return any_prefix(f.function, plumbing_c) || is_own_file(f.file);
 }
 
 bool is_rt0(const source_frame& f) {
     if (const char* path = mangled_path(f.function)) return starts_with(path, "3rt0") || is_plumbing(f);
-    return is_plumbing(f);
+    return is_plumbing(f) || (f.file && std::strstr(f.file, "/include/rt0/"));
 }
 
 void put_function(sink& out, const char* name) {

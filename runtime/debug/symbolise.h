@@ -17,6 +17,7 @@ struct source_frame {
     const char* file = nullptr;      // or null
     int line = 0;
     std::uintptr_t offset = 0;       // of the pc in the function that holds the code, inlined or not
+    const char* module = nullptr;    // path of the shared library, where the file is not known; or null
 };
 
 inline constexpr int max_inlined = 24;  // frames kept for one pc

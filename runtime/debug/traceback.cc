@@ -74,21 +74,28 @@ const char* status_text(const goroutine_info& i) {
     return "???";
 }
 
-// One frame, two lines; false when it is plumbing and not wanted.
-bool put_frame(sink& out, const source_frame& f, bool plumbing) {
-    if (!plumbing && is_plumbing(f)) return false;
-    put_function(out, f.function);
-    out << "\n\t" << (f.file ? f.file : "?") << ':' << f.line;
+// The second line of a frame.
+void put_place(sink& out, const source_frame& f) {
+    out << "\n\t" << (f.file ? f.file : f.module ? f.module : "?") << ':' << f.line;
     if (f.function) out << " +" << reinterpret_cast<const void*>(f.offset);
     out << '\n';
-    return true;
+}
+
+// "f(int)" and below it file, line and offset.
+void put_frame(sink& out, const source_frame& f) {
+    put_function(out, f.function);
+    put_place(out, f);
 }
 
 bool put_pc(sink& out, std::uintptr_t pc, bool plumbing) {
     source_frame frames[max_inlined];
     int n = symbolise(pc, frames);
     bool any = false;
-    for (int i = 0; i < n; i++) any |= put_frame(out, frames[i], plumbing);
+    for (int i = 0; i < n; i++) {
+        if (!plumbing && is_plumbing(frames[i])) continue;
+        put_frame(out, frames[i]);
+        any = true;
+    }
     return any;
 }
 
@@ -101,12 +108,10 @@ void put_created_by(sink& out, const goroutine_info& info, bool plumbing) {
     int at = 0;
     while (at < n - 1 && is_rt0(frames[at])) at++;
     if (!plumbing && is_plumbing(frames[at])) return;
-    const source_frame& f = frames[at];
     out << "created by ";
-    put_function(out, f.function);
-    out << " in goroutine " << info.parentgoid << "\n\t" << (f.file ? f.file : "?") << ':' << f.line;
-    if (f.function) out << " +" << reinterpret_cast<const void*>(f.offset);
-    out << '\n';
+    put_function(out, frames[at].function);
+    out << " in goroutine " << info.parentgoid;
+    put_place(out, frames[at]);
 }
 
 }  // namespace

@@ -113,6 +113,17 @@ TEST(Symbolise, UnknownAddress) {
 TEST(Symbolise, SharedLibrary) {
     auto f = frames_at(reinterpret_cast<std::uintptr_t>(&std::free) + 1);
     ASSERT_NE(f.back().function, nullptr);
+    if (!f.back().file) {  // no debug information for libc
+        EXPECT_NE(std::string(f[0].module).find("libc.so"), std::string::npos);
+    }
+}
+
+TEST(Symbolise, InnerFunctionsOfTheCxxRuntimeAreKnownByTheirModule) {
+    source_frame f;
+    f.module = "/usr/lib/x86_64-linux-gnu/libstdc++.so.6";
+    EXPECT_TRUE(is_plumbing(f));
+    f.module = "/usr/lib/x86_64-linux-gnu/libcrypto.so.3";
+    EXPECT_FALSE(is_plumbing(f));
 }
 
 TEST(Symbolise, NamesThatAreNoCxx) {
@@ -133,7 +144,7 @@ TEST(Symbolise, Types) {
 }
 
 TEST(Symbolise, Plumbing) {
-    auto plumbing = [](const char* f) { return is_plumbing({f, "/src/user.cc", 1, 0}); };
+    auto plumbing = [](const char* f) { return is_plumbing({f, "/src/user.cc", 1, 0, nullptr}); };
     EXPECT_TRUE(plumbing("_ZN3rt07runtime6goparkEPFbPNS0_1gEPvES3_NS0_11wait_reasonE"));
     EXPECT_TRUE(plumbing("_ZZN3rt02goIZ9main_mainvEUlvE_JEEEvOT_DpOT0_ENKUlvE_clEv"));
     EXPECT_TRUE(plumbing("_ZN3rt05panicESt17basic_string_viewIcSt11char_traitsIcEE"));
@@ -147,11 +158,11 @@ TEST(Symbolise, Plumbing) {
     EXPECT_FALSE(plumbing("rt0_users_own"));
     EXPECT_FALSE(plumbing("_ZN3rt04chanIiE4recvEv"));
     EXPECT_FALSE(plumbing("_ZN2my3rt07runtimeEv"));
-    EXPECT_FALSE(is_plumbing({nullptr, nullptr, 0, 0}));
-    EXPECT_TRUE(is_rt0({"_ZN3rt04chanIiE4recvEv", nullptr, 0, 0}));
-    EXPECT_FALSE(is_rt0({"_Z9main_mainv", nullptr, 0, 0}));
-    EXPECT_TRUE(is_plumbing({"operator()", "/opt/include/rt0/detail/spawn.h", 3, 0}));
-    EXPECT_FALSE(is_plumbing({"operator()", "/home/user/runtime/sched/x.cc", 3, 0}));
+    EXPECT_FALSE(is_plumbing({}));
+    EXPECT_TRUE(is_rt0({"_ZN3rt04chanIiE4recvEv", nullptr, 0, 0, nullptr}));
+    EXPECT_FALSE(is_rt0({"_Z9main_mainv", nullptr, 0, 0, nullptr}));
+    EXPECT_TRUE(is_plumbing({"operator()", "/opt/include/rt0/detail/spawn.h", 3, 0, nullptr}));
+    EXPECT_FALSE(is_plumbing({"operator()", "/home/user/runtime/sched/x.cc", 3, 0, nullptr}));
 }
 
 // The folder of the runtime's sources is found from where symbolise.cc was compiled.
@@ -160,8 +171,8 @@ TEST(Symbolise, LocalFunctionsOfTheRuntimeAreKnownByTheirFile) {
     std::string file = f.back().file;
     ASSERT_TRUE(file.ends_with("debug/symbolise.cc")) << file;
     std::string root = file.substr(0, file.size() - std::string("debug/symbolise.cc").size());
-    EXPECT_TRUE(is_plumbing({"helper", (root + "sched/park.cc").c_str(), 1, 0}));
-    EXPECT_FALSE(is_plumbing({"helper", (root + "include/rt0/chan.h").c_str(), 1, 0}));
+    EXPECT_TRUE(is_plumbing({"helper", (root + "sched/park.cc").c_str(), 1, 0, nullptr}));
+    EXPECT_FALSE(is_plumbing({"helper", (root + "include/rt0/chan.h").c_str(), 1, 0, nullptr}));
 }
 
 // ---- a context at rest, two functions deep

@@ -61,5 +61,19 @@ TEST(Sink, PassesEverythingOnInOrder) {
     EXPECT_EQ(got, want);
 }
 
+TEST(Sink, EndLineEndsALineOnce) {
+    std::string got;
+    sink out([](void* to, std::string_view s) { static_cast<std::string*>(to)->append(s); }, &got);
+    out.end_line();
+    EXPECT_EQ(got, "");
+    out << "a";
+    out.flush();
+    out.end_line();
+    out.end_line();
+    out << "b\n";
+    out.end_line();
+    EXPECT_EQ(got, "a\nb\n");
+}
+
 }  // namespace
 }  // namespace rt0::runtime
