@@ -55,7 +55,9 @@ struct boxed {
 
 template <class F>
 constexpr bool is_empty_callable(const F& f) {
-    if constexpr (std::is_pointer_v<F> || requires(const F& x) { x == nullptr; })
+    if constexpr (std::is_function_v<F>)
+        return false;  // a function by its name: never null, and compilers warn of the comparison
+    else if constexpr (std::is_pointer_v<F> || requires(const F& x) { x == nullptr; })
         return f == nullptr;
     else
         return false;
