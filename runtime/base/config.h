@@ -24,6 +24,10 @@ inline constexpr int goid_batch = 16;             // ids a P takes at a time fro
 inline constexpr int sched_tick_global = 61;      // rounds between looks at the global queue; prime, as in Go
 inline constexpr int runnext_inherit_max = 64;    // Gs in a row that may inherit the time slice through runnext
 inline constexpr int steal_rounds = 4;            // passes over all Ps before an M stops spinning; Go's stealTries
+inline constexpr std::int64_t spin_ns = 20'000;    // ns an M looks for work before it sleeps, if every P can have a processor
+inline constexpr int spin_pause = 20;             // PAUSEs between looks, about 0.4 us
+inline constexpr int drain_pause = 100;           // PAUSEs before the very last look, about 2 us; a store buffer drains in less than 1
+inline constexpr std::uint32_t wake_backoff_max = 1023;  // wakes skipped in a row, at most, while wakes find nothing
 inline constexpr int steal_runnext_spin = 3000;   // ns a thief leaves a runnext alone: its P most likely runs it next
 inline constexpr int timer_check_ticks = 8;       // rounds between looks at the clock while timers are pending
 

@@ -1,7 +1,7 @@
 // findrunnable: one function per source of work, and how an M goes to sleep.
 //
-// Waking is dear (a futex wake costs the waker 11 us), sleeping too early is dearer, and
-// sleeping with work left is wrong.  Go's discipline:
+// Waking is dear (a futex wake with a sleeper costs the waker 11 to 30 us), sleeping too
+// early is dearer, and sleeping with work left is wrong.  Go's discipline:
 //
 //   WK1  An M that is out of local work spins (looks everywhere) before it sleeps; at most
 //        half of the busy Ps' number spin at a time.
@@ -17,10 +17,18 @@
 //        read nmspinning    (seq_cst)      look at all queues    (seq_cst)
 //
 //        Store buffering: not both may read old values, hence seq_cst on all four
-//        (label wake).  Either the producer sees no spinner and wakes one, or the
-//        spinner sees the G.
+//        (label wake) for the global queue, which may be all that holds the G.
 //   WK5  The same for a P put on the idle list: its M looks at the queues after pidleput,
 //        the producer looks at npidle after the put.
+//   WK6  A G in the ring or runnext of a P is never lost, whatever anybody reads: that P's
+//        own M looks there before it sleeps, and handoffp does when the M leaves.  What a
+//        stale read can cost is a P that idles beside it, so there the producer's side is
+//        cheap (a release store, no fence) and the sleeper's side is careful: it looks
+//        again after a pause that store buffers do not outlast.  sysmon, awake while any
+//        P runs, is the backstop: a queue that stays non-empty for a tick wakes a P.
+//   WK7  A wake that finds nothing to steal was wasted (two goroutines that take turns
+//        through runnext need one P).  While wakes fail, wakep for a lone runnext is
+//        skipped ever more often (wake_backoff); one theft that succeeds ends that.
 //
 // Sleeping until a timer: one M (whoever turns sched.lastpoll to 0) sleeps until the
 // earliest deadline of all Ps, in the place where a network poller will wait; it gives
@@ -37,6 +45,31 @@
 
 namespace rt0::runtime {
 
+namespace {
+
+// WK7: is this P's only queued G the one in runnext, and have wakes for such been wasted?
+bool not_worth_a_wake(p* pp) {
+    // relaxed: a heuristic; sysmon mends what it gets wrong.
+    std::uint32_t backoff = sched.wake_backoff.load(memory_order_relaxed);
+    if (backoff == 0 || !pp) return false;
+    if (pp->runqhead.load(memory_order_relaxed) != pp->runqtail.load(memory_order_relaxed)) return false;
+    if (++pp->wakes_skipped <= backoff) return true;
+    pp->wakes_skipped = 0;
+    return false;
+}
+
+// A spinner went back to sleep empty-handed.
+void wake_was_wasted() {
+    std::uint32_t b = sched.wake_backoff.load(memory_order_relaxed);  // relaxed: a heuristic
+    if (b < cfg::wake_backoff_max) sched.wake_backoff.store(2 * b + 1, memory_order_relaxed);
+}
+void wake_paid() {
+    // relaxed: a heuristic.  Read first: the line is shared by all who wake.
+    if (sched.wake_backoff.load(memory_order_relaxed) != 0) sched.wake_backoff.store(0, memory_order_relaxed);
+}
+
+}  // namespace
+
 void wakep() {
     // ORDER(wake): seq_cst; WK2, WK5.
     if (sched.npidle.load(memory_order_seq_cst) == 0) return;
@@ -45,6 +78,7 @@ void wakep() {
         mp->wake_wanted = true;
         return;
     }
+    if (not_worth_a_wake(mp->pp)) return;
     std::uint32_t none = 0;
     // ORDER(wake): seq_cst; WK2: read after the work was queued.
     if (sched.nmspinning.load(memory_order_seq_cst) != 0 ||
@@ -130,19 +164,16 @@ private:
 };
 
 // Runs p2's due timers here: they ready Gs onto pp.  True when any ran.
-bool steal_timers(p* p2, std::int64_t* now, std::int64_t* until) {
+bool steal_timers(p* p2, std::int64_t* now) {
     std::int64_t when = p2->timers.when0.load(memory_order_relaxed);  // relaxed: checktimers looks under the lock
     if (when == 0) return false;
     if (*now == 0) *now = kernel::nanotime();
-    if (when > *now) {
-        if (*until == 0 || when < *until) *until = when;
-        return false;
-    }
+    if (when > *now) return false;
     std::int64_t next;
     return checktimers(p2, *now, &next);
 }
 
-g* from_others(m* mp, p* pp, std::int64_t* now, std::int64_t* until, bool* inherit) {
+g* from_others(m* mp, p* pp, std::int64_t* now, bool* inherit) {
     rcu_reader r;
     auto ps = allp();
     std::uint32_t n = gomaxprocs_now.load(memory_order_relaxed);  // relaxed: a larger array is as good
@@ -153,13 +184,36 @@ g* from_others(m* mp, p* pp, std::int64_t* now, std::int64_t* until, bool* inher
             if (sched.gcwaiting.load(memory_order_relaxed)) return nullptr;  // relaxed: the caller looks again
             p* p2 = ps.data[o.index()];
             if (p2 == pp) continue;
-            if (last && steal_timers(p2, now, until))
+            if (last && steal_timers(p2, now))
                 if (g* gp = runqget(pp, inherit)) return gp;
             if (g* gp = runqsteal(pp, p2, last)) return gp;
         }
         arch::cpu_relax();
     }
     return nullptr;
+}
+
+// Spinning takes a processor from somebody unless there are spare ones.
+std::int64_t spin_budget() {
+    // relaxed: a heuristic.
+    return gomaxprocs_now.load(memory_order_relaxed) <= ncpu ? cfg::spin_ns : 0;
+}
+
+// Looks at the others until something turns up, cfg::steal_rounds rounds without pause
+// and then for cfg::spin_ns in all: going to sleep and being woken costs more than that.
+g* spin_for_work(m* mp, p* pp, bool* inherit) {
+    std::int64_t now = 0, end = 0;
+    for (;;) {
+        if (g* gp = from_others(mp, pp, &now, inherit)) {
+            wake_paid();
+            return gp;
+        }
+        if (g* gp = from_global(pp)) return gp;
+        now = kernel::nanotime();
+        if (end == 0) end = now + spin_budget();
+        if (now >= end || sched.gcwaiting.load(memory_order_relaxed)) return nullptr;  // relaxed: the caller looks again
+        for (int i = 0; i < cfg::spin_pause; i++) arch::cpu_relax();
+    }
 }
 
 // WK4: the last look.  A P with work and an idle P to run it.
@@ -229,6 +283,10 @@ void sleep_or_look_again(m* mp) {
             runtime_throw("findrunnable: negative nmspinning");
     }
     p* pp = queues_have_work();
+    if (!pp) {
+        for (int i = 0; i < cfg::drain_pause; i++) arch::cpu_relax();  // WK6
+        pp = queues_have_work();
+    }
     if (pp) {
         acquirep(pp);
         if (was_spinning) {
@@ -238,6 +296,7 @@ void sleep_or_look_again(m* mp) {
         }
         return;
     }
+    if (was_spinning) wake_was_wasted();
     if ((pp = sleep_until_timer())) {
         acquirep(pp);
         return;
@@ -257,15 +316,14 @@ g* findrunnable(bool* inherit) {
             continue;
         }
         p* pp = mp->pp;
-        std::int64_t now = 0, until = 0;
         if (pp->timers.when0.load(memory_order_relaxed)) {  // relaxed: checktimers looks under the lock
-            now = kernel::nanotime();
-            checktimers(pp, now, &until);
+            std::int64_t until;
+            checktimers(pp, kernel::nanotime(), &until);
         }
         if (g* gp = from_local(pp, inherit)) return gp;
         if (g* gp = from_global(pp)) return gp;
         if (start_spinning(mp))
-            if (g* gp = from_others(mp, pp, &now, &until, inherit)) return gp;
+            if (g* gp = spin_for_work(mp, pp, inherit)) return gp;
         bool again = false;
         if (g* gp = give_up_p(mp, &again)) return gp;
         if (!again) sleep_or_look_again(mp);

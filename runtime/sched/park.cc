@@ -57,8 +57,7 @@ void leave_yielded(g* gp) {
     m* mp = gp->mp;
     casgstatus(gp, grunning, grunnable);
     dropg(gp);
-    runqput(mp->pp, gp, false);
-    wakep();
+    runqput(mp->pp, gp, false);  // no wakep: one went, one came; there is no more work than before
 }
 
 void leave_dead(g* gp) {

@@ -20,10 +20,10 @@ bool runqempty(const p* pp) {
     for (;;) {
         // ORDER(runq-head): acquire; pairs with the release CASes that take.
         std::uint32_t head = pp->runqhead.load(memory_order_acquire);
-        // ORDER(wake): seq_cst; an idle M's last look, against wakep (find.cc draws it).
-        std::uint32_t tail = pp->runqtail.load(memory_order_seq_cst);
-        // ORDER(wake): seq_cst; as above, for a G put in runnext.
-        g* next = pp->runnext.load(memory_order_seq_cst);
+        // ORDER(runq-tail): acquire; pairs with the release in runqput.
+        std::uint32_t tail = pp->runqtail.load(memory_order_acquire);
+        // ORDER(runnext): acquire; pairs with the exchange in runqput.
+        g* next = pp->runnext.load(memory_order_acquire);
         // ORDER(runq-tail): acquire; the same tail says no put came in between.
         if (tail == pp->runqtail.load(memory_order_acquire)) return head == tail && next == nullptr;
     }
@@ -58,8 +58,8 @@ bool runqputslow(p* pp, g* gp, std::uint32_t head, std::uint32_t tail) {
 
 void runqput(p* pp, g* gp, bool next) {
     if (next) {
-        // ORDER(wake): seq_cst; the G is visible before wakep reads nmspinning (find.cc).
-        gp = pp->runnext.exchange(gp, memory_order_seq_cst);
+        // ORDER(runnext): acq_rel; pairs with the CAS of whoever takes it.
+        gp = pp->runnext.exchange(gp, memory_order_acq_rel);
         if (gp == nullptr) return;
     }
     for (;;) {
@@ -68,9 +68,8 @@ void runqput(p* pp, g* gp, bool next) {
         std::uint32_t tail = pp->runqtail.load(memory_order_relaxed);  // relaxed: RQ1, our own
         if (tail - head < cfg::runq_size) [[likely]] {
             pp->runq[tail % cfg::runq_size].store(gp, memory_order_relaxed);  // relaxed: published by the tail
-            // ORDER(runq-tail): release; pairs with the acquires of thieves.
-            // ORDER(wake): seq_cst; visible before wakep reads nmspinning (find.cc).
-            pp->runqtail.store(tail + 1, memory_order_seq_cst);
+            // ORDER(runq-tail): release; pairs with the acquires of thieves (and WK6 for wakep).
+            pp->runqtail.store(tail + 1, memory_order_release);
             return;
         }
         if (runqputslow(pp, gp, head, tail)) return;

@@ -5,8 +5,8 @@
 //        the CAS that takes it and its content used only if the CAS succeeds.
 //   RQ3  0 <= tail - head <= size, modulo 2^32.
 //   RQ4  runnext is taken by exchange or CAS to null, so one taker gets it.
-//   RQ5  a put is visible to a thief before the putter looks for idle Ps (wakep): see
-//        ORDER(wake) in find.cc.
+//   RQ5  a put to the global queue is visible before the putter looks for idle Ps (WK4); one
+//        to a P's own queue soon after (WK6).
 //
 // Source: Go's proc.go (runqput, runqget, runqgrab, runqsteal).
 #pragma once

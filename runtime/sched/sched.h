@@ -14,12 +14,23 @@
 
 namespace rt0::runtime {
 
+// Grouped by who writes it how often: a word that is read at every switch must not share
+// a cache line with one that is written at every wake.
 struct schedt {
-    atomic<std::uint64_t> goidgen{0};
-    atomic<std::int64_t> lastpoll{0};           // time of the last look at the poller, ns
+    // Read at every switch, written when the world stops or the process ends.
+    alignas(64) atomic<bool> gcwaiting{false};  // stop-the-world wanted
+    atomic<bool> exiting{false};                // the process is on its way out
+    std::int32_t profilehz = 0;
+    atomic<std::uint32_t> wake_backoff{0};      // wakes for a lone runnext to skip (WK7)
 
-    mutex lock{lock_rank::sched};
+    // Read by every wakep, written as Ps go idle and Ms look for work.
+    alignas(64) atomic<std::uint32_t> npidle{0};   // written under lock, read without
+    alignas(64) atomic<std::uint32_t> nmspinning{0};  // [atomic] sched/find.cc: the wake-up discipline
 
+    // The global queue's size is looked at every 61st round, and before sleeping.
+    alignas(64) atomic<std::int32_t> runqsize{0};  // written under lock, read without
+
+    alignas(64) mutex lock{lock_rank::sched};
     m* midle = nullptr;                         // idle Ms waiting for work [lock]
     std::int32_t nmidle = 0;                    // [lock]
     std::int32_t nmidlelocked = 0;              // locked Ms waiting for their G [lock]
@@ -27,16 +38,17 @@ struct schedt {
     std::int32_t maxmcount = 0;                 // [lock]
     std::int32_t nmsys = 0;                     // Ms not counted for deadlock (sysmon) [lock]
     std::int64_t nmfreed = 0;                   // [lock]
-    atomic<std::int32_t> nmextraidle{0};        // extra Ms that no thread uses
-
-    atomic<std::uint32_t> ngsys{0};             // system goroutines
-
     p* pidle = nullptr;                         // [lock]
-    atomic<std::uint32_t> npidle{0};            // written under lock, read without
-    atomic<std::uint32_t> nmspinning{0};        // [atomic] sched/find.cc: the wake-up discipline
-
     gqueue runq;                                // global run queue [lock]
-    atomic<std::int32_t> runqsize{0};           // written under lock, read without
+    m* freem = nullptr;                         // exited Ms whose stacks may be in use [lock]
+    std::int32_t stopwait = 0;                  // Ps still to stop [lock]
+    note stopnote;
+    atomic<bool> sysmonwait{false};             // sysmon sleeps deeply on sysmonnote [lock to set]
+    note sysmonnote;
+
+    alignas(64) atomic<std::uint64_t> goidgen{0};
+    atomic<std::uint32_t> ngsys{0};             // system goroutines
+    atomic<std::int32_t> nmextraidle{0};        // extra Ms that no thread uses
 
     struct {
         mutex lock{lock_rank::gfree};
@@ -45,20 +57,10 @@ struct schedt {
         atomic<std::int32_t> n{0};              // written under lock, read without
     } gfree;
 
-    m* freem = nullptr;                         // exited Ms whose stacks may be in use [lock]
-
-    atomic<bool> gcwaiting{false};              // stop-the-world wanted
-    std::int32_t stopwait = 0;                  // Ps still to stop [lock]
-    note stopnote;
-    atomic<bool> sysmonwait{false};             // sysmon sleeps deeply on sysmonnote [lock to set]
-    note sysmonnote;
-
     // The M that sleeps until the next timer (find.cc), in the place of a poller.
+    alignas(64) atomic<std::int64_t> lastpoll{0};  // when it last woke, ns; 0: it sleeps
     atomic<std::int64_t> polluntil{0};          // its deadline, 0: nobody sleeps so
     atomic<std::uint32_t> pollwake{0};          // futex word: bumped to wake it
-
-    atomic<bool> exiting{false};                // the process is on its way out
-    std::int32_t profilehz = 0;
     std::int64_t starttime = 0;
 };
 

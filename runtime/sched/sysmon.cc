@@ -47,6 +47,18 @@ bool retake_syscall(p* pp, std::int64_t now) {
     return true;
 }
 
+// WK6's backstop: a queue that was not empty a tick ago and is not now, beside an idle P.
+bool wake_for_backlog(p* pp) {
+    bool before = pp->sysmonbacklog;
+    pp->sysmonbacklog = !runqempty(pp);
+    // relaxed: hints.
+    if (!before || !pp->sysmonbacklog || sched.npidle.load(memory_order_relaxed) == 0 ||
+        sched.nmspinning.load(memory_order_relaxed) != 0)
+        return false;
+    startm(nullptr, false);
+    return true;
+}
+
 // A P that has not been through schedule() for 10 ms runs one goroutine all the time.
 void ask_to_yield(p* pp, std::int64_t now) {
     std::uint32_t tick = pp->schedtick.load(memory_order_relaxed);  // relaxed: compared with the last look
@@ -58,7 +70,7 @@ void ask_to_yield(p* pp, std::int64_t now) {
     }
 }
 
-// One look at every P; how many Ps were taken.  Reads allp anew after each hand-off,
+// One look at every P; how many Ps were taken or found behind with their work.  Reads allp anew after each hand-off,
 // since that must not be done inside an RCU read section.
 int retake(std::int64_t now) {
     int n = 0;
@@ -77,7 +89,9 @@ int retake(std::int64_t now) {
         if (!pp) break;
         std::uint32_t s = pp->status.load(memory_order_relaxed);  // relaxed: the CAS decides
         if (s == psyscall && retake_syscall(pp, now)) n++;
-        if (s == prunning) ask_to_yield(pp, now);
+        if (s != prunning) continue;
+        ask_to_yield(pp, now);
+        if (wake_for_backlog(pp)) n++;
     }
     return n;
 }
