@@ -1,0 +1,190 @@
+// The tree behind context.
+//
+//   CN1  refs counts handles, children, and whoever is at work on the node.  Zero is
+//        final: from then on only the one who saw it touches the node.
+//   CN2  A node's lock guards its list of children, their links, and `cancelled`.  A child
+//        that dies takes itself off under its parent's lock, so a child found on the list
+//        is not yet freed; it may be dying (refs zero), then it is passed over.
+//   CN3  A node leaves its parent's list once: by dying or by the parent being cancelled.
+//        The canceller's worklist runs through `work`, written by the one who took the
+//        node off a list.  Neither cancelling nor freeing recurses: trees may be deep.
+//   CN4  The timer's callback takes a reference, unless the node is dying, and starts a
+//        goroutine that cancels: stop callbacks are user code.
+//   CN5  Locks here are rt0::mutex; nothing is called with one held but the allocator's
+//        counterpart of nothing: no user code, no stop callback.
+#include <rt0/context.h>
+
+#include "chan/start.h"
+#include "sched/timer.h"
+#include "sched/upcross.h"
+
+namespace rt0::detail {
+
+namespace rt = runtime;
+
+struct context_node {
+    std::atomic<std::uint32_t> refs{1};     // CN1
+    context_node* const parent;             // holds a reference
+    const std::optional<deadline_t> deadline;  // earliest of the way to the root
+    const std::string key;
+    const std::unique_ptr<context_value> value;
+    std::stop_source stop;
+
+    mutex lock;
+    bool cancelled = false;                 // [lock]
+    context_node* children = nullptr;       // [lock]
+
+    context_node* next = nullptr;           // [parent's lock]
+    context_node* prev = nullptr;           // [parent's lock]
+    bool linked = false;                    // [parent's lock]
+    context_node* work = nullptr;           // CN3
+    bool timed = false;                     // timer was armed [const] once published
+    rt::timer timer;
+
+    context_node(context_node* p, std::optional<deadline_t> d, std::string k, std::unique_ptr<context_value> v)
+        : parent(p), deadline(d), key(std::move(k)), value(std::move(v)) {}
+};
+
+namespace {
+
+void link(context_node* parent, context_node* c) {
+    c->next = parent->children;
+    if (c->next) c->next->prev = c;
+    parent->children = c;
+    c->linked = true;
+}
+
+void unlink(context_node* parent, context_node* c) {
+    (c->prev ? c->prev->next : parent->children) = c->next;
+    if (c->next) c->next->prev = c->prev;
+    c->next = c->prev = nullptr;
+    c->linked = false;
+}
+
+// A reference to a node that may be dying (CN2).
+bool try_ref(context_node* n) {
+    std::uint32_t r = n->refs.load(std::memory_order_relaxed);  // relaxed: the CAS decides
+    while (r != 0)
+        // relaxed: whoever showed us the node orders what it holds.
+        if (n->refs.compare_exchange_weak(r, r + 1, std::memory_order_relaxed)) return true;
+    return false;
+}
+
+void take_timer_back(context_node* n) {
+    if (!n->timed) return;
+    rt::runtime_call rc;
+    rt::deltimer(&n->timer);
+}
+
+// CN4.  Under the timers lock.
+void deadline_passed(rt::timer* t, std::int64_t) {
+    auto* n = static_cast<context_node*>(t->arg);
+    if (!try_ref(n)) return;
+    rt::start_from_timer(
+        [](void* node) {
+            context_cancel(static_cast<context_node*>(node));
+            context_unref(static_cast<context_node*>(node));
+        },
+        n, "context deadline");
+}
+
+void arm(context_node* n) {
+    n->timer.when = std::chrono::duration_cast<std::chrono::nanoseconds>(n->deadline->time_since_epoch()).count();
+    n->timer.f = deadline_passed;
+    n->timer.arg = n;
+    n->timed = true;
+    rt::runtime_call rc;
+    rt::addtimer(&n->timer);
+}
+
+// Sets n cancelled and takes its children off; those that live are put on the worklist,
+// each with a reference.  False: it had been cancelled.
+bool detach_children(context_node* n, context_node** todo) {
+    std::lock_guard l(n->lock);
+    if (n->cancelled) return false;
+    n->cancelled = true;
+    while (context_node* c = n->children) {
+        unlink(n, c);
+        if (!try_ref(c)) continue;
+        c->work = *todo;
+        *todo = c;
+    }
+    return true;
+}
+
+context_node* make_child(context_node* parent, std::optional<deadline_t> own, std::string key,
+                         std::unique_ptr<context_value> v) {
+    bool sooner = own && (!parent->deadline || *own < *parent->deadline);
+    auto* n = new context_node(parent, sooner ? own : parent->deadline, std::move(key), std::move(v));
+    context_ref(parent);
+    bool born_cancelled;
+    {
+        std::lock_guard l(parent->lock);
+        born_cancelled = parent->cancelled;
+        if (!born_cancelled) link(parent, n);
+    }
+    if (born_cancelled || (sooner && *own <= std::chrono::steady_clock::now()))
+        context_cancel(n);
+    else if (sooner)
+        arm(n);
+    return n;
+}
+
+}  // namespace
+
+context_node* context_root() { return new context_node(nullptr, std::nullopt, {}, nullptr); }
+
+context_node* context_child(context_node* parent, std::optional<deadline_t> deadline) {
+    return make_child(parent, deadline, {}, nullptr);
+}
+
+context_node* context_with_value(context_node* parent, std::string key, std::unique_ptr<context_value> v) {
+    return make_child(parent, std::nullopt, std::move(key), std::move(v));
+}
+
+const context_value* context_find(const context_node* n, std::string_view key) {
+    for (; n; n = n->parent)
+        if (n->value && n->key == key) return n->value.get();
+    return nullptr;
+}
+
+// relaxed: a new reference is made from one that is held.
+void context_ref(context_node* n) { n->refs.fetch_add(1, std::memory_order_relaxed); }
+
+void context_unref(context_node* n) {
+    // ORDER(context): acq_rel, so that the last one sees all use of the node; pairs with itself.
+    while (n && n->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+        context_node* p = n->parent;
+        if (p) {
+            std::lock_guard l(p->lock);
+            if (n->linked) unlink(p, n);
+        }
+        take_timer_back(n);
+        delete n;
+        n = p;  // ORDER(context): its reference to the parent, dropped at the top of the loop.
+    }
+}
+
+void context_cancel(context_node* n) {
+    context_ref(n);
+    n->work = nullptr;
+    for (context_node* todo = n; todo;) {
+        context_node* c = todo;
+        todo = c->work;
+        if (detach_children(c, &todo)) {
+            take_timer_back(c);
+            c->stop.request_stop();
+        }
+        context_unref(c);
+    }
+}
+
+std::stop_token context_token(const context_node* n) { return n->stop.get_token(); }
+std::optional<deadline_t> context_deadline(const context_node* n) { return n->deadline; }
+
+bool goroutine_exiting() {
+    rt::g* gp = rt::getg();
+    return gp && gp->goexiting;
+}
+
+}  // namespace rt0::detail

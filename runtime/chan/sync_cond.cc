@@ -1,0 +1,87 @@
+// condition_variable.
+//
+//   CV1  The waiter stands in the queue before it releases the mutex, so a notification
+//        by whoever locks the mutex after it finds it there.
+//   CV2  Between queueing and parking it may be notified already (or time out): then it
+//        is off the list when it comes to park, and does not (waiter::end).
+//   CV3  `waiting` is non-zero exactly while the list is not empty, under the queue's lock.
+//   CV4  The variable may be destroyed when all waiters have been notified, though they
+//        have not returned: a notified waiter does not touch it, and its timer does not
+//        either, since the notifier has claimed it.
+#include "arch/arch.h"
+#include "chan/waitq.h"
+
+namespace rt0::detail {
+
+using runtime::guard;
+using runtime::lock_of;
+using runtime::wait_reason;
+using runtime::waiter;
+
+namespace {
+
+// With the lock (CV3).
+void update_waiting(cond_state& c) {
+    // relaxed: ordered for notifiers by the user's mutex (condition_variable::notify_one).
+    c.waiting.store(c.q.list.head != nullptr, std::memory_order_relaxed);
+}
+
+waitlist cond_timed_out(void* owner) {
+    update_waiting(*static_cast<cond_state*>(owner));
+    return {};
+}
+
+}  // namespace
+
+// Two calls into the runtime, since the mutex is released by the user's side of the line;
+// a thread that rt0 did not make may be another g in the second.
+bool cond_wait(cond_state& c, void (*unlock)(void*), void* m, std::int64_t ns) {
+    if (ns == 0) {
+        unlock(m);
+        return false;
+    }
+    waiter w(nullptr, c.q, cond_timed_out, &c);
+    w.two_step = true;
+    bool queued;
+    {
+        runtime::runtime_call rc;
+        w.arm(runtime::deadline_after(ns));
+        guard g(lock_of(c.q));
+        queued = !w.expired;
+        if (queued) w.enqueue(c.q.list);
+        update_waiting(c);
+    }
+    unlock(m);
+    runtime::runtime_call rc;
+    w.gp = rc.gp;
+    if (queued) w.park_two_step(wait_reason::cond_wait);  // c may be gone from here on (CV4)
+    w.disarm();
+    return w.success;
+}
+
+void cond_notify(cond_state& c, bool all) {
+    runtime::runtime_call rc;
+    waitlist parked;
+    auto& l = lock_of(c.q);
+    l.lock();
+    while (auto* w = static_cast<waiter*>(c.q.list.head)) {
+        if (!w->claim()) {  // its timer's callback wants the lock, and is welcome
+            l.unlock();
+            arch::cpu_relax();
+            l.lock();
+            continue;
+        }
+        runtime::dequeue(c.q.list);
+        w->success = true;
+        if (w->end()) w->enqueue(parked);
+        if (!all) break;
+    }
+    update_waiting(c);
+    l.unlock();
+    if (all)
+        runtime::ready_all(parked);
+    else if (parked.head)
+        runtime::ready(static_cast<waiter*>(parked.head));
+}
+
+}  // namespace rt0::detail

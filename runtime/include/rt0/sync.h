@@ -1,0 +1,506 @@
+// Synchronisation between goroutines: mutex, shared_mutex, condition_variable,
+// wait_group, once, semaphore, latch, barrier; context and nursery come with it.
+//
+// All of it works from goroutines and from threads that rt0 did not make.  Waiting parks
+// the goroutine, never its thread.  No function but those of context and nursery
+// allocates.  Every class is constant-initialised (a global is usable before main), is
+// neither copied nor moved, and may be destroyed by whoever was let through last, while
+// the one who let it through is still on the way out of its call.
+//
+// Durations are nanoseconds of CLOCK_MONOTONIC; zero or less means "try, do not wait".
+// Shapes are the standard library's; wait_group and once are Go's sync package.
+#pragma once
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <mutex>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include <rt0/detail/waitq.h>
+#include <rt0/go.h>
+
+namespace rt0 {
+
+/// Mutual exclusion, not recursive, not bound to the goroutine that locked it.
+/// Starvation-free: who has waited for more than 1 ms is handed the lock; until then a
+/// running goroutine may overtake, which is several times faster.
+/// Unlocking an unlocked one is fatal: "sync: unlock of unlocked mutex".
+/// Source: Go's sync.Mutex, WebKit's ParkingLot.
+class mutex {
+public:
+    constexpr mutex() noexcept = default;
+    mutex(const mutex&) = delete;
+    mutex& operator=(const mutex&) = delete;
+
+    /// Blocks until the lock is held.
+    void lock() {
+        std::uint32_t free = 0;
+        // ORDER(lock): acquire; pairs with the release in unlock().
+        if (!s_.word.compare_exchange_strong(free, detail::lk_locked, std::memory_order_acquire, std::memory_order_relaxed))
+            [[unlikely]]
+            detail::mutex_lock_slow(s_, -1);
+    }
+    /// Never blocks, never fails without cause.
+    bool try_lock() {
+        std::uint32_t s = s_.word.load(std::memory_order_relaxed);  // relaxed: the CAS below decides
+        while (!(s & detail::lk_locked))
+            // ORDER(lock): acquire; pairs with the release in unlock().
+            if (s_.word.compare_exchange_weak(s, s | detail::lk_locked, std::memory_order_acquire, std::memory_order_relaxed))
+                return true;
+        return false;
+    }
+    /// Blocks at most d; true when the lock is held.
+    bool try_lock_for(std::chrono::nanoseconds d) {
+        return try_lock() || (d.count() > 0 && detail::mutex_lock_slow(s_, detail::timeout_ns(d)));
+    }
+    /// Never blocks.
+    void unlock() {
+        std::uint32_t held = detail::lk_locked;
+        // ORDER(lock): release; pairs with the acquires in lock(), try_lock() and the slow path.
+        if (!s_.word.compare_exchange_strong(held, 0, std::memory_order_release, std::memory_order_relaxed)) [[unlikely]]
+            detail::mutex_unlock_slow(s_);
+    }
+
+private:
+    detail::lock_state s_;
+};
+
+/// Many readers or one writer.  A waiting writer holds new readers back; a writer that
+/// leaves lets in all readers that wait by then; so neither starves.  A goroutine that
+/// locks it shared twice can deadlock with a writer in between.
+/// Misuse is fatal: "sync: Unlock of unlocked RWMutex", "sync: RUnlock of unlocked RWMutex".
+/// Source: std::shared_mutex, Go's sync.RWMutex.
+class shared_mutex {
+public:
+    constexpr shared_mutex() noexcept = default;
+    shared_mutex(const shared_mutex&) = delete;
+    shared_mutex& operator=(const shared_mutex&) = delete;
+
+    /// Blocks until the lock is held exclusively.
+    void lock() {
+        std::uint32_t free = 0;
+        // ORDER(rwlock): acquire; pairs with the releases in unlock() and unlock_shared().
+        if (!s_.word.compare_exchange_strong(free, detail::lk_locked, std::memory_order_acquire, std::memory_order_relaxed))
+            [[unlikely]]
+            detail::shared_lock_slow(s_, readers_, -1);
+    }
+    /// Never blocks.
+    bool try_lock() {
+        std::uint32_t s = s_.word.load(std::memory_order_relaxed);  // relaxed: the CAS below decides
+        while (!(s & ~(detail::lk_queued | detail::lk_woken)))
+            // ORDER(rwlock): acquire; pairs with the releases in unlock() and unlock_shared().
+            if (s_.word.compare_exchange_weak(s, s | detail::lk_locked, std::memory_order_acquire, std::memory_order_relaxed))
+                return true;
+        return false;
+    }
+    /// Blocks at most d; true when the lock is held exclusively.
+    bool try_lock_for(std::chrono::nanoseconds d) {
+        return try_lock() || (d.count() > 0 && detail::shared_lock_slow(s_, readers_, detail::timeout_ns(d)));
+    }
+    /// Never blocks.
+    void unlock() {
+        std::uint32_t held = detail::lk_locked;
+        // ORDER(rwlock): release; pairs with the acquires of both ways in.
+        if (!s_.word.compare_exchange_strong(held, 0, std::memory_order_release, std::memory_order_relaxed)) [[unlikely]]
+            detail::shared_unlock_slow(s_, readers_);
+    }
+
+    /// Blocks until the lock is held shared.
+    void lock_shared() {
+        if (!try_lock_shared()) [[unlikely]]
+            detail::shared_lock_shared_slow(s_, readers_);
+    }
+    /// Never blocks; false also while a writer waits.
+    bool try_lock_shared() {
+        std::uint32_t s = s_.word.load(std::memory_order_relaxed);  // relaxed: the CAS below decides
+        while (!(s & (detail::lk_locked | detail::lk_queued | detail::lk_woken)))
+            // ORDER(rwlock): acquire; pairs with the release in unlock().
+            if (s_.word.compare_exchange_weak(s, s + detail::lk_reader, std::memory_order_acquire, std::memory_order_relaxed))
+                return true;
+        return false;
+    }
+    /// Never blocks.
+    void unlock_shared() {
+        std::uint32_t s = s_.word.load(std::memory_order_relaxed);  // relaxed: the CAS below decides
+        while (s >= 2 * detail::lk_reader || (s >= detail::lk_reader && !(s & detail::lk_queued)))
+            // ORDER(rwlock): release; pairs with the acquire of the writer that comes next.
+            if (s_.word.compare_exchange_weak(s, s - detail::lk_reader, std::memory_order_release, std::memory_order_relaxed))
+                return;
+        detail::shared_unlock_shared_slow(s_, readers_);
+    }
+
+private:
+    detail::lock_state s_;       // its queue holds writers
+    detail::waitlist readers_;   // under the same lock
+};
+
+/// std::condition_variable for rt0::mutex.  The mutex is released only when the waiter
+/// stands in the queue: no notification sent after that is lost.
+class condition_variable {
+public:
+    constexpr condition_variable() noexcept = default;
+    condition_variable(const condition_variable&) = delete;
+    condition_variable& operator=(const condition_variable&) = delete;
+
+    /// Never blocks.  Wakes the goroutine that has waited longest.
+    void notify_one() {
+        // relaxed: who tests and waits under the mutex is seen by whoever held it after him.
+        if (s_.waiting.load(std::memory_order_relaxed)) detail::cond_notify(s_, false);
+    }
+    /// Never blocks.  Wakes all that wait.
+    void notify_all() {
+        // relaxed: as in notify_one.
+        if (s_.waiting.load(std::memory_order_relaxed)) detail::cond_notify(s_, true);
+    }
+
+    /// Releases the mutex, blocks until notified, locks it again.
+    void wait(std::unique_lock<mutex>& lk) { (void)wait_ns(lk, -1); }
+    template <class Pred>
+    void wait(std::unique_lock<mutex>& lk, Pred pred) {
+        while (!pred()) wait(lk);
+    }
+    /// The same for at most d.  Exactly one of notified and timed out happens.
+    std::cv_status wait_for(std::unique_lock<mutex>& lk, std::chrono::nanoseconds d) {
+        return wait_ns(lk, detail::timeout_ns(d)) ? std::cv_status::no_timeout : std::cv_status::timeout;
+    }
+    /// What pred() says at the end.
+    template <class Pred>
+    bool wait_for(std::unique_lock<mutex>& lk, std::chrono::nanoseconds d, Pred pred) {
+        auto now = std::chrono::steady_clock::now();
+        // Saturated: a wait for nanoseconds::max() is one without end.
+        auto end = d > std::chrono::steady_clock::time_point::max() - now ? std::chrono::steady_clock::time_point::max() : now + d;
+        while (!pred()) {
+            if (end != std::chrono::steady_clock::time_point::max()) d = end - std::chrono::steady_clock::now();
+            if (wait_for(lk, d) == std::cv_status::timeout) return pred();
+        }
+        return true;
+    }
+    template <class C, class D>
+    std::cv_status wait_until(std::unique_lock<mutex>& lk, std::chrono::time_point<C, D> t) {
+        wait_for(lk, std::chrono::ceil<std::chrono::nanoseconds>(t - C::now()));
+        return C::now() < t ? std::cv_status::no_timeout : std::cv_status::timeout;
+    }
+    template <class C, class D, class Pred>
+    bool wait_until(std::unique_lock<mutex>& lk, std::chrono::time_point<C, D> t, Pred pred) {
+        while (!pred())
+            if (wait_until(lk, t) == std::cv_status::timeout) return pred();
+        return true;
+    }
+
+private:
+    bool wait_ns(std::unique_lock<mutex>& lk, std::int64_t ns) {
+        bool notified = detail::cond_wait(s_, [](void* m) { static_cast<mutex*>(m)->unlock(); }, lk.mutex(), ns);
+        lk.mutex()->lock();
+        return notified;
+    }
+
+    detail::cond_state s_;
+};
+
+/// Counts goroutines to wait for.  Reusable; a wait returns for the zero it waited for,
+/// also when the counter has risen again since.
+/// A counter below zero is a panic: "sync: negative WaitGroup counter".
+/// Source: Go's sync.WaitGroup.
+class wait_group {
+public:
+    constexpr wait_group() noexcept = default;
+    wait_group(const wait_group&) = delete;
+    wait_group& operator=(const wait_group&) = delete;
+
+    /// Adds n, which may be negative.  Never blocks.
+    void add(int n = 1) {
+        std::uint64_t d = static_cast<std::uint64_t>(static_cast<std::int64_t>(n)) << 32;
+        // ORDER(group): acq_rel; pairs with the acquire in wait(): what was done before done() is seen after wait().
+        std::uint64_t s = s_.word.fetch_add(d, std::memory_order_acq_rel) + d;
+        if (static_cast<std::int64_t>(s) < 0) [[unlikely]]
+            detail::group_negative();
+        if (s < detail::group_one && s != 0) detail::group_release(s_, s);
+    }
+    /// add(-1).
+    void done() { add(-1); }
+    /// Blocks until the counter is zero.
+    void wait() {
+        // ORDER(group): acquire; pairs with the acq_rel in add().
+        if (s_.word.load(std::memory_order_acquire) >= detail::group_one) detail::group_wait_slow(s_);
+    }
+    /// add(1), then f() on a goroutine, then done().  Throws as rt0::go does, the counter unchanged.
+    template <class F>
+    void go(F&& f) {
+        add(1);
+        try {
+            rt0::go([this, fn = std::optional<std::decay_t<F>>(std::in_place, std::forward<F>(f))]() mutable {
+                struct leave {  // f and what it captured are gone before wait() returns
+                    wait_group* w;
+                    std::optional<std::decay_t<F>>& f;
+                    ~leave() {
+                        f.reset();
+                        w->done();
+                    }
+                } l{this, fn};
+                (*fn)();
+            });
+        } catch (...) {
+            done();
+            throw;
+        }
+    }
+
+private:
+    detail::group_state s_;
+};
+
+/// Runs one function once.
+/// Source: Go's sync.Once.
+class once {
+public:
+    constexpr once() noexcept = default;
+    once(const once&) = delete;
+    once& operator=(const once&) = delete;
+
+    /// The first caller runs f(); others block until it is done.  A throwing f counts as
+    /// done, its exception goes to the caller that ran it.  Calling from within f deadlocks.
+    template <class F>
+    void call(F&& f) {
+        // ORDER(once): acquire; pairs with the release of gate_open() when f was done.
+        std::uint64_t s = g_.word.load(std::memory_order_acquire);
+        if (s == done) [[likely]]
+            return;
+        run(s, std::forward<F>(f));
+    }
+
+private:
+    static constexpr std::uint64_t fresh = 0, running = 2, done = 4;
+
+    template <class F>
+    void run(std::uint64_t s, F&& f) {
+        s = fresh;
+        // ORDER(once): acquire on failure; pairs with the release of gate_open() when f was done.
+        if (!g_.word.compare_exchange_strong(s, running, std::memory_order_relaxed, std::memory_order_acquire)) {
+            if (s != done) detail::gate_wait(g_, [](std::uint64_t w, std::uint64_t) { return w != done; }, 0);
+            return;
+        }
+        struct leave {
+            detail::gate& g;
+            ~leave() { detail::gate_open(g, running, done); }
+        } l{g_};
+        std::forward<F>(f)();
+    }
+
+    detail::gate g_{0, {}};
+};
+
+/// Permits, handed out in the order of asking.
+/// Source: std::counting_semaphore, Go's golang.org/x/sync/semaphore.
+class semaphore {
+public:
+    /// Greatest number of permits.
+    static constexpr std::ptrdiff_t max() noexcept { return std::numeric_limits<std::ptrdiff_t>::max() >> 2; }
+
+    /// Throws std::invalid_argument unless 0 <= n <= max().
+    constexpr explicit semaphore(std::ptrdiff_t n) : s_{check(n) << 1, {}} {}
+    semaphore(const semaphore&) = delete;
+    semaphore& operator=(const semaphore&) = delete;
+
+    /// Blocks until a permit is had.
+    void acquire() {
+        if (!try_acquire()) [[unlikely]]
+            detail::sema_acquire_slow(s_, -1);
+    }
+    /// Never blocks, never fails without cause.
+    bool try_acquire() {
+        std::uint64_t s = s_.word.load(std::memory_order_relaxed);  // relaxed: the CAS below decides
+        while (s >= 2)
+            // ORDER(sema): acquire; pairs with the release in release().
+            if (s_.word.compare_exchange_weak(s, s - 2, std::memory_order_acquire, std::memory_order_relaxed)) return true;
+        return false;
+    }
+    /// Blocks at most d; true when a permit was had.
+    bool acquire_for(std::chrono::nanoseconds d) {
+        return try_acquire() || (d.count() > 0 && detail::sema_acquire_slow(s_, detail::timeout_ns(d)));
+    }
+    /// Returns k permits; never blocks.  Throws std::invalid_argument, nothing changed,
+    /// for k < 0 and when there would be more than max() permits.
+    void release(std::ptrdiff_t k = 1) {
+        std::uint64_t n = check(k);
+        std::uint64_t s = s_.word.load(std::memory_order_relaxed);  // relaxed: the CAS below decides
+        while (!(s & 1)) {
+            check(static_cast<std::ptrdiff_t>((s >> 1) + n));
+            // ORDER(sema): release; pairs with the acquire in try_acquire().
+            if (s_.word.compare_exchange_weak(s, s + (n << 1), std::memory_order_release, std::memory_order_relaxed)) return;
+        }
+        if (n) detail::sema_release_slow(s_, n);
+    }
+
+private:
+    static constexpr std::uint64_t check(std::ptrdiff_t n) {
+        if (n < 0 || n > max()) detail::throw_invalid("semaphore: count out of range");
+        return static_cast<std::uint64_t>(n);
+    }
+
+    detail::sema_state s_;
+};
+
+/// A countdown that opens once.
+/// Source: std::latch.
+class latch {
+public:
+    static constexpr std::ptrdiff_t max() noexcept { return std::numeric_limits<std::ptrdiff_t>::max() >> 2; }
+
+    /// Throws std::invalid_argument unless 0 <= n <= max().
+    constexpr explicit latch(std::ptrdiff_t n) : g_{check(n) * one, {}} {}
+    latch(const latch&) = delete;
+    latch& operator=(const latch&) = delete;
+
+    /// Never blocks.  Throws std::invalid_argument, nothing changed, for n < 0 and for n
+    /// greater than what is left.
+    void count_down(std::ptrdiff_t n = 1) {
+        std::uint64_t k = check(n) * one;
+        std::uint64_t s = g_.word.load(std::memory_order_relaxed);  // relaxed: the CAS below decides
+        for (;;) {
+            if (k > (s & ~(one - 1))) detail::throw_invalid("latch: counted below zero");
+            bool wakes = k != 0 && s - k == detail::gate_queued;
+            // ORDER(latch): acq_rel, of all who count; pairs with the acquire in try_wait().
+            if (g_.word.compare_exchange_weak(s, wakes ? opening | detail::gate_queued : s - k, std::memory_order_acq_rel,
+                                              std::memory_order_relaxed))
+                return wakes ? detail::gate_open(g_, opening, 0) : void();
+        }
+    }
+    /// Whether the count is zero.
+    bool try_wait() const noexcept {
+        // ORDER(latch): acquire; pairs with the acq_rel in count_down() and the release of gate_open().
+        return g_.word.load(std::memory_order_acquire) == 0;
+    }
+    /// Blocks until the count is zero.
+    void wait() const {
+        if (!try_wait()) detail::gate_wait(g_, [](std::uint64_t w, std::uint64_t) { return w != 0; }, 0);
+    }
+    void arrive_and_wait(std::ptrdiff_t n = 1) {
+        count_down(n);
+        wait();
+    }
+
+private:
+    static constexpr std::uint64_t opening = 2;  // the count is zero, the waiters are being taken off the queue
+    static constexpr std::uint64_t one = 4;      // the count stands above two bits
+    static constexpr std::uint64_t check(std::ptrdiff_t n) {
+        if (n < 0 || n > max()) detail::throw_invalid("latch: count out of range");
+        return static_cast<std::uint64_t>(n);
+    }
+
+    mutable detail::gate g_;
+};
+
+namespace detail {
+
+struct no_completion {
+    void operator()() noexcept {}
+};
+
+// What a barrier is without its completion function.  The word: bit 0 somebody waits,
+// bits 1-31 arrivals missing in this phase, bits 32-63 number of the phase.  Nothing
+// missing: the last one to arrive is running the completion function.
+class barrier_base {
+public:
+    constexpr explicit barrier_base(std::uint64_t n) : g_{n << 1, {}}, expected_(n) {}
+
+    // Counts n arrivals; true when the phase is complete and the caller must end it.
+    bool arrive(std::uint64_t n, std::uint64_t* phase) {
+        std::uint64_t s = g_.word.load(std::memory_order_relaxed);  // relaxed: the CAS below decides
+        do {
+            if (n == 0 || n > missing(s)) throw_invalid("barrier: more arrivals than expected");
+            // ORDER(barrier): acq_rel, of all who arrive; pairs with each other and the acquire in wait().
+        } while (!g_.word.compare_exchange_weak(s, s - (n << 1), std::memory_order_acq_rel, std::memory_order_relaxed));
+        *phase = s >> 32;
+        return missing(s) == n;
+    }
+    void end_phase(std::uint64_t phase) {
+        // relaxed: who drops out does so before it arrives.
+        std::uint64_t next = expected_.load(std::memory_order_relaxed) << 1 | ((phase + 1) << 32);
+        // Bit 0 aside nobody changes the word while nothing is missing.
+        gate_open(g_, phase << 32, next);
+    }
+    void wait(std::uint64_t phase) const {
+        // ORDER(barrier): acquire; pairs with the release in gate_open() (by end_phase).
+        if (g_.word.load(std::memory_order_acquire) >> 32 == phase)
+            gate_wait(g_, [](std::uint64_t w, std::uint64_t ph) { return w >> 32 == ph; }, phase);
+    }
+    // relaxed: the arrival that follows publishes it to whoever ends the phase.
+    void drop() { expected_.fetch_sub(1, std::memory_order_relaxed); }
+    void undrop() { expected_.fetch_add(1, std::memory_order_relaxed); }  // relaxed: as in drop
+
+private:
+    static std::uint64_t missing(std::uint64_t s) { return (s & 0xffffffff) >> 1; }
+
+    mutable gate g_;
+    std::atomic<std::uint64_t> expected_;
+};
+
+}  // namespace detail
+
+/// A meeting point for a fixed number of participants, phase after phase.  When the last
+/// one has arrived it runs f(), once, with no lock held, and all waiters go on.
+/// An exception that leaves f ends in std::terminate.
+/// Source: std::barrier.
+template <class F = detail::no_completion>
+class barrier {
+public:
+    class arrival_token {
+    public:
+        arrival_token(arrival_token&&) = default;
+        arrival_token& operator=(arrival_token&&) = default;
+
+    private:
+        friend class barrier;
+        explicit arrival_token(std::uint64_t phase) : phase_(phase) {}
+        std::uint64_t phase_;
+    };
+
+    static constexpr std::ptrdiff_t max() noexcept { return std::numeric_limits<std::int32_t>::max(); }
+
+    /// Throws std::invalid_argument unless 0 <= n <= max().
+    constexpr explicit barrier(std::ptrdiff_t n, F f = F()) : b_(check(n)), f_(std::move(f)) {}
+    barrier(const barrier&) = delete;
+    barrier& operator=(const barrier&) = delete;
+
+    /// n arrivals; does not block (the last of a phase runs f).  Throws
+    /// std::invalid_argument, nothing changed, unless 1 <= n <= arrivals missing.
+    [[nodiscard]] arrival_token arrive(std::ptrdiff_t n = 1) { return arrival_token(arrive_phase(check(n))); }
+    /// Blocks until the token's phase is over.
+    void wait(arrival_token&& t) const { b_.wait(t.phase_); }
+    void arrive_and_wait() { b_.wait(arrive_phase(1)); }
+    /// Arrives, and is not expected in later phases.
+    void arrive_and_drop() {
+        b_.drop();
+        try {
+            arrive_phase(1);
+        } catch (...) {
+            b_.undrop();
+            throw;
+        }
+    }
+
+private:
+    static constexpr std::uint64_t check(std::ptrdiff_t n) {
+        if (n < 0 || n > max()) detail::throw_invalid("barrier: count out of range");
+        return static_cast<std::uint64_t>(n);
+    }
+    std::uint64_t arrive_phase(std::uint64_t n) {
+        std::uint64_t phase;
+        if (b_.arrive(n, &phase)) complete(phase);
+        return phase;
+    }
+    void complete(std::uint64_t phase) noexcept {
+        f_();
+        b_.end_phase(phase);
+    }
+
+    detail::barrier_base b_;
+    [[no_unique_address]] F f_;
+};
+
+}  // namespace rt0
+
+#include <rt0/context.h>
