@@ -30,8 +30,8 @@ struct timer;
 //   dead            x       .       .       .     .       .      on a free list, or being set up by newproc
 //   detached        x       x       .       .     .       .      in user code without a P; stack moves, not scannable
 //
-// gscan is or'ed in by whoever looks at the stack (castogscanstatus): while it is set
-// the status cannot change.
+// gscan is or'ed in by whoever looks at the stack of a G that is not running
+// (castogscanstatus): while it is set the status cannot change.
 enum gstatus : std::uint32_t {
     gidle = 0,
     grunnable = 1,

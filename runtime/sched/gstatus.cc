@@ -3,6 +3,8 @@
 //   GS1  a status with gscan set belongs to the scanner: only casfrom_gscanstatus
 //        changes it, and nobody may run, ready or free the G meanwhile.
 //   GS2  only edges of `legal` are taken; anything else is a broken runtime.
+//   GS3  a running G is never scanned: its stack moves.  So the edges out of running are
+//        the running M's alone, and need no compare-and-swap, only a release.
 //
 // Source: Go's proc.go (casgstatus, castogscanstatus, casfrom_Gscanstatus).
 #include "base/config.h"
@@ -62,6 +64,13 @@ void casgstatus(g* gp, std::uint32_t oldval, std::uint32_t newval) {
     if (oldval >= gstates || newval >= gstates || !(legal[oldval] >> newval & 1)) [[unlikely]]
         bad_status("casgstatus", gp, oldval, newval);  // GS2; scan states are >= gstates
     std::uint32_t seen = oldval;
+    if (oldval == grunning) {  // GS3
+        // relaxed: written last by this very M.
+        if (gp->atomicstatus.load(memory_order_relaxed) != grunning) bad_status("casgstatus", gp, oldval, newval);
+        // ORDER(gstatus): release; as the CAS below.
+        gp->atomicstatus.store(newval, memory_order_release);
+        return;
+    }
     // ORDER(gstatus): acq_rel; the release half publishes the G's fields to whoever reads the new
     // status (readgstatus, the next casgstatus), the acquire half pairs with the last change.
     if (!gp->atomicstatus.compare_exchange_strong(seen, newval, memory_order_acq_rel, memory_order_relaxed)) [[unlikely]]
@@ -69,7 +78,8 @@ void casgstatus(g* gp, std::uint32_t oldval, std::uint32_t newval) {
 }
 
 bool castogscanstatus(g* gp, std::uint32_t oldval, std::uint32_t newval) {
-    if (newval != (oldval | gscan) || (oldval & gscan)) bad_status("castogscanstatus", gp, oldval, newval);
+    if (newval != (oldval | gscan) || (oldval & gscan) || oldval == grunning)  // GS3
+        bad_status("castogscanstatus", gp, oldval, newval);
     // ORDER(gstatus): acquire; the scanner sees all the G did before it reached oldval.
     return gp->atomicstatus.compare_exchange_strong(oldval, newval, memory_order_acquire, memory_order_relaxed);
 }
