@@ -42,4 +42,26 @@ private:
     bool borrowed_ = false;  // this call took a P that it must give back
 };
 
+// A runtime_call that does not yield at its end, for whoever must be done before a G
+// that he readied goes on (stop callbacks): the next crossing yields instead.
+class runtime_call_quiet {
+public:
+    g* gp;
+
+    runtime_call_quiet() : gp(getg()) {
+        // relaxed: as in runtime_call.
+        if (!gp || (gp->attn.load(memory_order_relaxed) & (attn_outside | attn_exiting))) [[unlikely]]
+            gp = runtime_call_enter_slow(gp, &borrowed_);
+    }
+    ~runtime_call_quiet() {
+        if (borrowed_) [[unlikely]]
+            runtime_call_leave_slow(gp, true);  // which gives the P back and does not yield
+    }
+    runtime_call_quiet(const runtime_call_quiet&) = delete;
+    runtime_call_quiet& operator=(const runtime_call_quiet&) = delete;
+
+private:
+    bool borrowed_ = false;
+};
+
 }  // namespace rt0::runtime
