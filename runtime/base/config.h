@@ -84,4 +84,7 @@ inline constexpr std::int64_t scan_spin = 5'000;  // ns of busy waiting for a sc
 // ---- select
 inline constexpr int select_inline_cases = 16;    // cases whose sudogs lie on the selecting stack: no allocation
 
+// ---- channels
+inline constexpr std::size_t chan_max_bytes = std::size_t{1} << 40;  // a buffer; larger is a mistake in the capacity
+
 }  // namespace rt0::runtime::cfg

@@ -1,0 +1,251 @@
+// hchan: a channel, and the steps on it that are taken under its lock.
+//
+//   CH1  All fields are protected by the channel's lock but those that say otherwise.
+//   CH2  A goroutine waits on a channel through a sudog on its own stack, queued under
+//        the lock; the lock is dropped only when its context is saved (gopark's unlockf).
+//        Whoever takes a sudog off its queue owns it, and nobody else does, until it
+//        readies the goroutine: then the sudog may be gone at any moment.
+//   CH3  A sudog of a select (isselect) is won only by turning its G's selectdone from 0
+//        to 1; one that is lost is dropped from the queue and the next is tried.
+//   CH4  recvq and sendq do not both hold a goroutine that could go, but for one select
+//        that waits on both sides of a channel: it never meets itself.
+//   CH5  Goroutines are readied with no channel lock held (perf/README: waking somebody under a lock
+//        he needs costs him milliseconds).
+//   CH6  With one P no lock is taken.  Every step on a channel is taken inside the runtime with a P held
+//        (upcross.h UC1), no P changes hands between lockchan and unlockchan, and the
+//        number of Ps changes only while the world is stopped, that is with nobody
+//        inside.  So one P is the lock; debug builds check that nobody meets anybody.
+//   CH7  npark counts the sudogs queued here, and those of selects that were won but not
+//        yet taken note of; while it is not 0 the channel is not freed: a parked
+//        goroutine keeps its channel as if it held a handle.
+//
+// Elements (rt0/detail/chan_core.h, EK1).  plain (boxed too): buf is a ring of them, and
+// CP1  recvq not empty => qcount is 0 and not closed; sendq not empty => qcount is dataqsiz
+//      and not closed.
+// moved: chan_moved.cc.  Rejected: one ring with a state per slot, claimed in order under
+// the lock and filled outside it; whoever comes after a slow move would wait for it.
+// Source: Go's chan.go.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include <rt0/detail/chan_core.h>
+
+#include "base/atomic.h"
+#include "base/lock.h"
+#include "base/throw.h"
+#include "sched/g.h"
+#include "sched/sched.h"
+
+namespace rt0::runtime {
+
+using detail::elem_type;
+
+// Tries to be the one who wakes gp out of its select or timed wait.
+inline bool win_select(g* gp) {
+    std::uint32_t open = 0;
+    // ORDER(selectdone): acq_rel; pairs with itself and with the store in arm(): the winner sees the wait
+    // set up, and whoever comes second sees it won.
+    return gp->selectdone.compare_exchange_strong(open, 1, memory_order_acq_rel, memory_order_acquire);
+}
+
+// A queue of sudogs, first in first out.  Under the channel's lock, but for empty_now().
+class chanq {
+public:
+    void enqueue(sudog* sg) {
+        sg->next = nullptr;
+        sg->prev = last_;
+        if (last_) last_->next = sg;
+        else set_first(sg);
+        last_ = sg;
+    }
+    // The next that can go; it is the caller's (CH2, CH3).
+    inline sudog* dequeue();
+    // Takes sg out if it is still there.
+    bool remove(sudog* sg) {
+        // An sg already dropped has no neighbours and is not the first (enqueue, unlink).
+        if (!sg->prev && first() != sg) return false;
+        unlink(sg);
+        return true;
+    }
+    // relaxed: read under the lock; empty_now is for those without it.
+    sudog* first() const { return first_.load(memory_order_relaxed); }
+    bool empty_now() const {
+        // ORDER(chan_peek): acquire; pairs with the releases of chan_peek in hchan's writers.
+        return first_.load(memory_order_acquire) == nullptr;
+    }
+
+private:
+    void set_first(sudog* sg) {
+        // ORDER(chan_peek): release; pairs with the acquire in empty_now().
+        first_.store(sg, memory_order_release);
+    }
+    void unlink(sudog* sg) {
+        if (sg->prev) sg->prev->next = sg->next;
+        else set_first(sg->next);
+        if (sg->next) sg->next->prev = sg->prev;
+        else last_ = sg->prev;
+        sg->next = sg->prev = nullptr;
+    }
+
+    atomic<sudog*> first_{nullptr};  // [lock] to write
+    sudog* last_ = nullptr;          // [lock]
+};
+
+struct hchan : detail::chan_head {
+    // chan_head: refs [atomic], qcount [lock to write], dataqsiz [const]
+    mutex lock{lock_rank::hchan};
+    atomic<bool> closed{false};      // [lock to write]
+    bool orphan = false;             // no handle is left: whoever leaves last frees it [lock]
+    bool moves = false;              // elements are `moved` [const]
+#ifdef RT0_DEBUG
+    bool busy = false;               // somebody is between lockchan and unlockchan [lock]
+#endif
+    std::size_t elemsize = 0;        // bytes from one slot to the next [const]
+    char* buf = nullptr;             // dataqsiz slots [const]
+    std::size_t sendx = 0;           // where the next element goes in the ring [lock]
+    std::size_t recvx = 0;           // where the next comes from [lock]
+    chanq recvq;                     // [lock]
+    chanq sendq;                     // [lock]
+    std::uint32_t npark = 0;         // CH7 [lock]
+
+    // moved elements only (chan_moved.cc)
+    std::uint32_t filling = 0;       // nodes being filled [lock]
+    void** ring = nullptr;           // dataqsiz pointers to full nodes [const]
+    void* freenode = nullptr;        // stack of empty nodes, linked through their first word [lock]
+    std::size_t fresh = 0;           // nodes buf[fresh..] were never used [lock]
+
+    const elem_type* type = nullptr; // [const]
+
+    // relaxed: written under the lock, which the caller holds.
+    std::size_t count() const { return qcount.load(memory_order_relaxed); }
+    bool is_closed() const { return closed.load(memory_order_relaxed); }
+    void set_count(std::size_t n) {
+        // ORDER(chan_peek): release; pairs with the acquires in full_now() and empty_now().
+        qcount.store(n, memory_order_release);
+    }
+    std::size_t after(std::size_t x) const { return x + 1 == dataqsiz ? 0 : x + 1; }
+    void* slot(std::size_t x) const { return buf + x * elemsize; }
+};
+static_assert(std::is_base_of_v<detail::chan_head, hchan>);
+
+// ---- the lock (CH6)
+inline bool one_p() {
+#ifdef RT0_TSAN
+    return false;  // ThreadSanitizer cannot see that one P is a lock
+#else
+    // relaxed: changes only while the world is stopped, which orders it.
+    return gomaxprocs_now.load(memory_order_relaxed) == 1;
+#endif
+}
+inline void lockchan(hchan* c) {
+    if (!one_p()) c->lock.lock();
+#ifdef RT0_DEBUG
+    if (c->busy) runtime_throw("two goroutines inside one channel");
+    c->busy = true;
+#endif
+}
+inline void unlockchan(hchan* c) {
+#ifdef RT0_DEBUG
+    c->busy = false;
+#endif
+    if (!one_p()) c->lock.unlock();
+}
+
+inline sudog* chanq::dequeue() {
+    while (sudog* sg = first()) {
+        unlink(sg);
+        if (sg->isselect) {
+            if (!win_select(sg->gp)) continue;
+            sg->gp->param = sg;
+        } else {
+            sg->c->npark--;  // it will not look at the channel again (CH7); a select will
+        }
+        return sg;
+    }
+    return nullptr;
+}
+
+inline void park_on(chanq& q, hchan* c, sudog* sg) {
+    q.enqueue(sg);
+    c->npark++;
+}
+
+// Bytes of one element.  The common sizes without a call.
+inline void copy_elem(void* to, const void* from, std::size_t n) {
+    switch (n) {
+        case 4: std::memcpy(to, from, 4); return;
+        case 8: std::memcpy(to, from, 8); return;
+        case 16: std::memcpy(to, from, 16); return;
+        default: std::memcpy(to, from, n);
+    }
+}
+
+// ---- what an operation can do at once
+enum class tried : std::uint8_t { blocks, went, closed };
+
+// What went needs afterwards, with the lock dropped.
+struct claim {
+    sudog* sg = nullptr;   // plain: a goroutine to ready.  moved: a partner to move from or to, then to ready
+    void* node = nullptr;  // moved: a node to fill or to empty
+};
+
+// plain: the element is copied here.
+inline tried send_plain(hchan* c, const void* elem, claim& k) {
+    if (c->is_closed()) [[unlikely]] return tried::closed;
+    if (c->recvq.first()) {
+        if (sudog* sg = c->recvq.dequeue()) {
+            copy_elem(sg->elem, elem, c->elemsize);
+            sg->success = true;
+            k.sg = sg;
+            return tried::went;
+        }
+    }
+    const std::size_t n = c->count();
+    if (n == c->dataqsiz) return tried::blocks;
+    copy_elem(c->slot(c->sendx), elem, c->elemsize);
+    c->sendx = c->after(c->sendx);
+    c->set_count(n + 1);
+    return tried::went;
+}
+inline tried recv_plain(hchan* c, void* elem, claim& k) {
+    const std::size_t n = c->count();
+    if (c->sendq.first()) {
+        if (sudog* sg = c->sendq.dequeue()) {
+            // Its value is the youngest (CP1: the buffer is full, or there is none).
+            if (n == 0) {
+                copy_elem(elem, sg->elem, c->elemsize);
+            } else {
+                copy_elem(elem, c->slot(c->recvx), c->elemsize);
+                copy_elem(c->slot(c->recvx), sg->elem, c->elemsize);
+                c->recvx = c->sendx = c->after(c->recvx);
+            }
+            sg->success = true;
+            k.sg = sg;
+            return tried::went;
+        }
+    }
+    if (n == 0) return c->is_closed() ? tried::closed : tried::blocks;
+    copy_elem(elem, c->slot(c->recvx), c->elemsize);
+    c->recvx = c->after(c->recvx);
+    c->set_count(n - 1);
+    return tried::went;
+}
+// moved: a partner or a node is claimed; the move follows outside the lock (chan_moved.cc).
+tried send_moved(hchan* c, claim& k);
+tried recv_moved(hchan* c, claim& k);
+// Runs what a claim on a moved channel needs.  Outside the runtime and every lock.
+void finish_send(hchan* c, void* elem, const claim& k);
+void finish_recv(hchan* c, void* elem, const claim& k);
+
+// ---- channels of plain elements for the runtime's own use: inside a runtime call or, not
+// blocking, in a timer's callback.
+hchan* makechan(const elem_type& t, std::size_t cap);  // null: refused
+op_status chansend(g* gp, hchan* c, const void* elem, bool block);
+op_status chanrecv(g* gp, hchan* c, void* elem, bool block);
+bool chanparkcommit(g*, void* c);  // gopark's unlockf: drops c's lock
+void release_chan(hchan* c);       // frees it and what is left in it: no handle, nobody parked
+
+}  // namespace rt0::runtime

@@ -1,0 +1,262 @@
+// What select's templates stand on: a list of erased cases, and the choice among them.
+//
+//   SC1  A case object (recv_case, send_case …) fills an scase by prepare() before the
+//        choice and runs its handler by run() after it, both outside the runtime.
+//   SC2  A receive case's storage holds an element only between the choice and run().
+//   SC3  Up to select_inline cases need no memory beyond the stack; more bring a
+//        select_scratch, which may serve many selects over the same list.
+#pragma once
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <type_traits>
+#include <utility>
+
+#include <rt0/chan.h>
+
+namespace rt0::detail {
+
+enum class case_kind : std::uint8_t { recv, send, after, done, otherwise };
+
+struct scase {
+    hchan* c = nullptr;              // recv, send; null: never chosen
+    union {
+        void* elem = nullptr;        // recv: raw storage; send: the value
+        std::int64_t ns;             // after: from the start of the select
+        const std::stop_token* stop; // done
+    };
+    case_kind kind = case_kind::otherwise;
+};
+
+struct select_outcome {
+    std::uint32_t index;  // of the case that was chosen
+    bool ok;              // recv: a value came; send: it went; false: the channel is closed
+};
+
+struct select_scratch {
+    void* mem = nullptr;   // select_scratch_bytes() of it, aligned as new aligns
+    bool sorted = false;   // it holds the lock order of this list already
+};
+
+inline constexpr std::uint32_t select_inline = 16;
+std::size_t select_scratch_bytes(std::size_t n, std::size_t ndone) noexcept;  // n cases, ndone of them `done`
+// Blocks until one case can go (or at once, with otherwise).  big: null for n <= select_inline.
+select_outcome selectgo(scase* cases, std::uint32_t n, select_scratch* big) noexcept;
+[[noreturn]] void select_nothing() noexcept;  // select {}
+
+// ---- case objects
+struct case_base {};
+template <class C>
+concept select_case = std::is_base_of_v<case_base, std::remove_cvref_t<C>>;
+
+// A channel named by a case: borrowed from the caller's handle, or owned.
+class case_chan {
+public:
+    case_chan(hchan* c, bool own) noexcept : c_(c), own_(own) {
+        if (own) ref_chan(c);
+    }
+    case_chan(case_chan&& o) noexcept : c_(o.c_), own_(std::exchange(o.own_, false)) {}
+    case_chan& operator=(case_chan&&) = delete;
+    ~case_chan() {
+        if (own_) unref_chan(c_);
+    }
+    void own() noexcept {
+        if (!std::exchange(own_, true)) ref_chan(c_);
+    }
+    hchan* get() const noexcept { return c_; }
+
+private:
+    hchan* c_;
+    bool own_;
+};
+
+template <class T, class F>
+class recv_case : public case_base {
+public:
+    static constexpr case_kind kind = case_kind::recv;
+    recv_case(hchan* c, bool own, F f) : c_(c, own), f_(std::move(f)) {}
+    recv_case(recv_case&& o) : c_(std::move(o.c_)), f_(std::move(o.f_)) {}
+
+    void own() noexcept { c_.own(); }
+    void prepare(scase& k, bool) noexcept {
+        k.kind = kind;
+        k.c = c_.get();
+        k.elem = const_cast<void*>(static_cast<const volatile void*>(std::addressof(slot_.value)));
+    }
+    void run(bool ok) {
+        if (!ok) return call(std::nullopt);
+        if constexpr (is_boxed<T>) {
+            std::unique_ptr<T> b(slot_.value);
+            call(std::optional<T>(std::move(*b)));
+        } else {
+            call(take());
+        }
+    }
+
+private:
+    std::optional<T> take() noexcept {
+        destroy_guard<T> end(std::addressof(slot_.value));
+        return std::optional<T>(std::move(slot_.value));
+    }
+    void call(std::optional<T> v) {
+        if constexpr (std::is_invocable_v<F&, std::optional<T>>) std::invoke(f_, std::move(v));
+        else std::invoke(f_);
+    }
+
+    case_chan c_;
+    elem_storage<passed_t<T>> slot_;
+    [[no_unique_address]] F f_;
+};
+
+// What a send case sends.  `keep`: the case will be used again, so a T that can be copied
+// is sent as a copy.
+template <class T>
+class outgoing {
+public:
+    explicit outgoing(T&& v) : value_(std::move(v)) {}
+    outgoing(outgoing&&) = default;
+
+    void* prepare([[maybe_unused]] bool keep) {
+        if constexpr (kind_of<T> == elem_kind::plain) {
+            return std::addressof(value_);
+        } else if constexpr (is_boxed<T>) {
+            if (!box_) {
+                if constexpr (std::is_copy_constructible_v<T>) {
+                    if (keep) box_.reset(new T(std::as_const(value_)));
+                }
+                if (!box_) box_.reset(new T(std::move(value_)));
+            }
+            boxed_ = box_.get();
+            return &boxed_;
+        } else {
+            if constexpr (std::is_copy_constructible_v<T>) {
+                if (keep) {
+                    if (!copy_) copy_.emplace(std::as_const(value_));
+                    return std::addressof(*copy_);
+                }
+            }
+            return std::addressof(value_);
+        }
+    }
+    void sent() noexcept {
+        static_cast<void>(box_.release());
+        copy_.reset();
+    }
+
+private:
+    struct none {
+        void reset() noexcept {}
+        void* release() noexcept { return nullptr; }
+    };
+    T value_;
+    T* boxed_ = nullptr;
+    [[no_unique_address]] std::conditional_t<is_boxed<T>, std::unique_ptr<T>, none> box_;
+    [[no_unique_address]] std::conditional_t<kind_of<T> == elem_kind::moved, std::optional<T>, none> copy_;
+};
+
+template <class T, class F>
+class send_case : public case_base {
+public:
+    static constexpr case_kind kind = case_kind::send;
+    send_case(hchan* c, bool own, T&& v, F f) : c_(c, own), out_(std::move(v)), f_(std::move(f)) {}
+    send_case(send_case&&) = default;
+
+    void own() noexcept { c_.own(); }
+    void prepare(scase& k, bool keep) {
+        k.kind = kind;
+        k.c = c_.get();
+        k.elem = out_.prepare(keep);
+    }
+    void run(bool ok) {
+        if (!ok) throw_closed_channel(chan_misuse::send_closed);
+        out_.sent();
+        std::invoke(f_);
+    }
+
+private:
+    case_chan c_;
+    outgoing<T> out_;
+    [[no_unique_address]] F f_;
+};
+
+template <class F>
+class after_case : public case_base {
+public:
+    static constexpr case_kind kind = case_kind::after;
+    after_case(std::int64_t ns, F f) : ns_(ns), f_(std::move(f)) {}
+    void own() noexcept {}
+    void prepare(scase& k, bool) noexcept {
+        k.kind = kind;
+        k.ns = ns_;
+    }
+    void run(bool) { std::invoke(f_); }
+
+private:
+    std::int64_t ns_;
+    [[no_unique_address]] F f_;
+};
+
+template <class F>
+class done_case : public case_base {
+public:
+    static constexpr case_kind kind = case_kind::done;
+    done_case(std::stop_token st, F f) : st_(std::move(st)), f_(std::move(f)) {}
+    void own() noexcept {}
+    void prepare(scase& k, bool) noexcept {
+        k.kind = kind;
+        k.stop = &st_;
+    }
+    void run(bool) { std::invoke(f_); }
+
+private:
+    std::stop_token st_;
+    [[no_unique_address]] F f_;
+};
+
+template <class F>
+class otherwise_case : public case_base {
+public:
+    static constexpr case_kind kind = case_kind::otherwise;
+    explicit otherwise_case(F f) : f_(std::move(f)) {}
+    void own() noexcept {}
+    void prepare(scase& k, bool) noexcept { k.kind = kind; }
+    void run(bool) { std::invoke(f_); }
+
+private:
+    [[no_unique_address]] F f_;
+};
+
+struct no_handler {
+    void operator()() const noexcept {}
+};
+
+// A case in a select_set.
+struct set_case {
+    virtual ~set_case() = default;
+    virtual void prepare(scase& k) = 0;
+    virtual void run(bool ok) = 0;
+};
+template <class C>
+struct set_case_of final : set_case {
+    C c;
+    explicit set_case_of(C&& from) : c(std::move(from)) { c.own(); }
+    void prepare(scase& k) override { c.prepare(k, true); }
+    void run(bool ok) override { c.run(ok); }
+};
+
+// d in ns, rounded up, at most the largest there is.
+template <class Rep, class Period>
+std::int64_t ns_of(std::chrono::duration<Rep, Period> d) {
+    using lim = std::numeric_limits<std::int64_t>;
+    const long double ns = std::chrono::duration<long double, std::nano>(d).count();
+    if (!(ns < 9.2e18L)) return lim::max();
+    if (ns <= 0) return 0;
+    return std::chrono::ceil<std::chrono::nanoseconds>(d).count();
+}
+
+}  // namespace rt0::detail
