@@ -25,4 +25,15 @@
     popq %reg;                   \
     .cfi_adjust_cfa_offset -8;   \
     .cfi_restore reg
+#elif defined(__aarch64__)
+/* Store and load a pair of callee-saved registers at [sp + at]; an unwinder that stops
+   at the next instruction finds both there, or in themselves again. */
+#define store_pair(a, b, at)      \
+    stp a, b, [sp, at];           \
+    .cfi_rel_offset a, at;        \
+    .cfi_rel_offset b, at + 8
+#define load_pair(a, b, at)       \
+    ldp a, b, [sp, at];           \
+    .cfi_restore a;               \
+    .cfi_restore b
 #endif

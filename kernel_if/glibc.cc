@@ -88,6 +88,7 @@ struct donor {
     char* tp = nullptr;
     void* start_thread = nullptr;
     long tid = 0;
+    std::uint64_t mask = 0;  // of its creator, as the kernel took donor_mask (an emulator drops some signals)
     char* robust = nullptr;  // null: the kernel does not say
     bool listed = false;      // on glibc's list of user stacks
     bool joinable = false;    // detached itself and found the way back
@@ -174,6 +175,8 @@ const char* run_donor(donor* d, char* stack) {
     pthread_t t;
     if (!why) {
         sigmask_set(&mask);
+        sigmask_get(&mask);
+        std::memcpy(&d->mask, &mask, sizeof d->mask);
         if (pthread_create(&t, &attr, donor_main, d) != 0) why = "donor thread refused";
         sigmask_set(&old);
     }
@@ -318,8 +321,8 @@ const char* check_donor(glibc_layout* gl, const donor& d, char* stack, const cha
     const std::uintptr_t block[] = {reinterpret_cast<std::uintptr_t>(stack), donor_stack};
     gl->stackblock = search(d, gl->size, block, sizeof block);
     RT0_CHECK(gl->stackblock != 0, "stackblock of the donor");
-    gl->sigmask = search(d, gl->size, &donor_mask, sizeof donor_mask);
-    RT0_CHECK(gl->sigmask != 0, "sigmask of the donor");
+    gl->sigmask = search(d, gl->size, &d.mask, sizeof d.mask);
+    RT0_CHECK(d.mask != 0 && gl->sigmask != 0, "sigmask of the donor");
     gl->sigmask_value = ~libc_signals;  // else setuid would wait for this thread for ever
     gl->flags_value = peek<std::uint32_t>(im + gl->flags);
     RT0_CHECK(gl->flags_value & flag_stackaddr, "flags of the donor");
