@@ -53,22 +53,39 @@ struct Port : testing::Test {
         if (!dir.empty()) fs::remove_all(dir);
     }
 
-    std::string compile(const std::string& cxx, const std::string& flags) {
-        return cxx + " -std=c++20 -O1 -I" + root.string() + " -I" + root.string() + "/runtime " + flags + " " +
-               root.string() + "/tests/unit/port_smoke.cc -o " + dir.string() + "/smoke ";
+    std::string smoke() const { return dir.string() + "/smoke"; }
+    std::string cxx(const std::string& name) const {
+        return name + " -std=c++20 -I" + root.string() + " -I" + root.string() + "/runtime ";
+    }
+    // port_smoke.cc as an object that fits all three links; compiled once.
+    const std::string& object() {
+        static fs::path kept;
+        static struct at_end {
+            ~at_end() { fs::remove(kept); }
+        } remover;
+        static std::string name;
+        if (name.empty()) {
+            char file[] = "/tmp/rt0_port_XXXXXX.o";
+            close(mkstemps(file, 2));
+            kept = file;
+            result b = run(cxx("g++") + "-O1 -fPIC -c " + root.string() + "/tests/unit/port_smoke.cc -o " + file);
+            EXPECT_EQ(b.status, 0) << b.out;
+            name = file;
+        }
+        return name;
     }
     void expect_ok(const std::string& build, const std::string& launch, const char* kind) {
         result b = run(build);
         ASSERT_EQ(b.status, 0) << build << "\n" << b.out;
         EXPECT_EQ(b.out, "") << "the linker complains";
-        result r = run("timeout 60 " + launch + dir.string() + "/smoke " + kind);
+        result r = run("timeout 60 " + launch + smoke() + " " + kind);
         EXPECT_EQ(r.status, 0);
         EXPECT_NE(r.out.find("port smoke: ok\n"), std::string::npos) << r.out;
     }
     void native(const std::string& flags) {
         if (test::sanitized) GTEST_SKIP() << "the library under test needs the sanitizer's runtime";
         if (!installed("g++")) GTEST_SKIP() << "no g++";
-        expect_ok(compile("g++", flags) + lib.string(), "", "raw");
+        expect_ok(cxx("g++") + flags + " " + object() + " " + lib.string() + " -o " + smoke(), "", "raw");
     }
 };
 
@@ -79,8 +96,9 @@ TEST_F(Port, StaticPie) { native("-fPIE -static-pie"); }
 TEST_F(Port, Arm64UnderQemu) {
     if (!installed("aarch64-linux-gnu-g++") || !installed("qemu-aarch64"))
         GTEST_SKIP() << "needs g++-aarch64-linux-gnu, libc6-dev-arm64-cross and qemu-user";
-    std::string sources = root.string() + "/kernel_if/*.cc " + root.string() + "/arch/arm64/*.S";
-    expect_ok(compile("aarch64-linux-gnu-g++", "-static") + sources, "qemu-aarch64 ", "raw");
+    std::string r = root.string();
+    std::string sources = r + "/tests/unit/port_smoke.cc " + r + "/kernel_if/*.cc " + r + "/arch/arm64/*.S";
+    expect_ok(cxx("aarch64-linux-gnu-g++") + "-static " + sources + " -o " + smoke(), "qemu-aarch64 ", "raw");
 }
 
 }  // namespace
