@@ -57,8 +57,9 @@ syscall_scope::syscall_scope() : entered_(false) {
 syscall_scope::~syscall_scope() {
     if (!entered_) return;
     rt::g* gp = rt::getg();
-    std::uint32_t attn = gp->attn.fetch_and(~rt::attn_outside, rt::memory_order_relaxed);  // relaxed: its own bit
-    if (attn & rt::attn_exiting && !rt::may_still_run(gp)) rt::sleep_for_good();
+    gp->attn.fetch_and(~rt::attn_outside, rt::memory_order_relaxed);  // relaxed: its own bit
+    // relaxed: exiting is acted upon now or at the next crossing.
+    if (rt::sched.exiting.load(rt::memory_order_relaxed) && !rt::may_still_run(gp)) rt::sleep_for_good();
     rt::exitsyscall();
 }
 
@@ -106,11 +107,14 @@ int gomaxprocs(int n) {
     int old = rt::gomaxprocs_now.load(rt::memory_order_relaxed);  // relaxed: changes only in a stopped world
     if (n <= 0 || n == old) return old;
     if (n > rt::cfg::max_procs) n = rt::cfg::max_procs;
+    rt::world_acquire();
     rt::systemstack([&] {
         rt::stop_the_world();
+        old = rt::gomaxprocs_now.load(rt::memory_order_relaxed);  // relaxed: the world is stopped
         rt::want_newprocs(n);
         rt::start_the_world();
     });
+    rt::world_release();
     return old;
 }
 

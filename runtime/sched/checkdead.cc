@@ -25,6 +25,9 @@ bool other_threads_exist() {
         if (mp->is_extra) return true;
         ours++;
     }
+    // One that ended is off allm, but a thread of the process until the kernel is done with it.
+    for (m* mp = sched.freem; mp; mp = mp->freelink)
+        if (!kernel::thread_gone(&mp->thread)) ours++;
     int all = kernel::count_threads();
     return all < 0 || all > ours;
 }

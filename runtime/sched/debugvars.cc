@@ -107,9 +107,9 @@ std::int32_t maxprocs_from_environment() {
         const char* text = std::getenv(name);
         if (!text || !*text) continue;
         std::int32_t n;
-        if (parse_number(std::string_view(text), &n) && n > 0) return n <= cfg::max_procs ? n : cfg::max_procs;
+        if (parse_number(std::string_view(text), &n) && n > 0 && n <= cfg::max_procs) return n;
         textbuf t;
-        t << name << "='" << text << "' is not a positive number, ignored";
+        t << name << "='" << text << "' is not a number from 1 to " << cfg::max_procs << ", ignored";
         warn(t);
     }
     return ncpu <= cfg::max_procs ? ncpu : cfg::max_procs;

@@ -216,16 +216,9 @@ g* spin_for_work(m* mp, p* pp, bool* inherit) {
     }
 }
 
-// WK4: the last look.  A P with work and an idle P to run it.
+// WK4: the last look.  An idle P if there is work for it.
 p* queues_have_work() {
-    rcu_reader r;
-    for (p* pp : allp()) {
-        if (pp->status.load(memory_order_relaxed) == pdead || runqempty(pp)) continue;  // relaxed: dead ones are empty
-        guard l(sched.lock);
-        return pidleget();
-    }
-    // ORDER(wake): seq_cst; WK4 for the global queue.
-    if (sched.runqsize.load(memory_order_seq_cst) == 0) return nullptr;
+    if (!work_queued()) return nullptr;
     guard l(sched.lock);
     return pidleget();
 }
@@ -305,6 +298,14 @@ void sleep_or_look_again(m* mp) {
 }
 
 }  // namespace
+
+bool work_queued() {
+    rcu_reader r;
+    for (p* pp : allp())
+        if (pp->status.load(memory_order_relaxed) != pdead && !runqempty(pp)) return true;  // relaxed: dead ones are empty
+    // ORDER(wake): seq_cst; WK4 for the global queue.
+    return sched.runqsize.load(memory_order_seq_cst) != 0;
+}
 
 bool timers_pending() { return earliest_timer() != 0; }
 

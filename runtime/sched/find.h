@@ -27,6 +27,9 @@ void wakep();
 // A timer at `when` was added: make sure some M wakes for it.
 void wakenetpoller(std::int64_t when);
 
+// Is there a G on any run queue?  Asked by whoever has just idled a P (WK4, WK5).
+bool work_queued();
+
 // Is any timer armed on any P?  A hint.
 bool timers_pending();
 

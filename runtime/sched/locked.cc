@@ -15,12 +15,13 @@
 
 namespace rt0::runtime {
 
-namespace {
-void count_locked(std::int32_t d) {
+void incidlelocked(std::int32_t d) {
     guard l(sched.lock);
     sched.nmidlelocked += d;
     if (d > 0) checkdead();
 }
+
+namespace {
 void dolock(g* gp) {
     gp->mp->lockedg = gp;
     gp->lockedm = gp->mp;
@@ -37,7 +38,7 @@ void stoplockedm() {
     m* mp = getg()->mp;
     if (!mp->lockedg || mp->lockedg->lockedm != mp) runtime_throw("stoplockedm: inconsistent locking");
     if (mp->pp) handoffp(releasep());
-    count_locked(1);
+    incidlelocked(1);
     mp->blocked.store(true, memory_order_relaxed);  // relaxed: for reports
     notesleep(&mp->park);
     mp->blocked.store(false, memory_order_relaxed);
@@ -56,7 +57,7 @@ void startlockedm(g* gp) {
     m* mp = gp->lockedm;
     if (mp == getg()->mp) runtime_throw("startlockedm: locked to me");
     if (mp->nextp) runtime_throw("startlockedm: m has p");
-    count_locked(-1);
+    incidlelocked(-1);
     mp->nextp = releasep();
     notewakeup(&mp->park);
     stopm();

@@ -6,6 +6,8 @@ namespace rt0::runtime {
 
 // The calling M waits until its locked G is runnable and it was handed a P.
 void stoplockedm();
+// One M more (or less) that waits for its locked G: such Ms do not count as running for checkdead.
+void incidlelocked(std::int32_t d);
 // Hands the calling M's P to the M that gp is locked to, and stops the calling M.
 void startlockedm(g* gp);
 // A locked goroutine ended: its thread ends with it.  Does not return.

@@ -51,7 +51,14 @@ std::size_t stack_size_for(std::size_t asked) {
 
 bool alloc_stack(g* gp, std::size_t size) {
     systemstack([&] { gp->stk = stackalloc(current_mcache(), size); });
+    unpoison(gp->stk);  // it may have been another goroutine's
     return gp->stk.slot != 0;
+}
+
+void drop_stack(g* gp) {
+    stack s = gp->stk;
+    gp->stk = {};
+    systemstack([&] { stackfree(current_mcache(), s); });
 }
 
 // Refills pp's list from the global one; Gs with stacks first.
@@ -78,28 +85,25 @@ void gfspill(p* pp, std::int32_t keep) {
 
 }  // namespace
 
-g* gfget(p* pp) {
+g* gfget(p* pp, std::size_t size) {
     // relaxed: a hint; gfrefill looks under the lock.
     if (pp->gfree.empty() && sched.gfree.n.load(memory_order_relaxed) != 0) gfrefill(pp);
     g* gp = pp->gfree.pop();
     if (!gp) return nullptr;
     pp->gfree_n--;
-    if (gp->stk.slot) {
+    if (gp->stk.slot && size == cfg::stack_default) {
         unpoison(gp->stk);
         return gp;
     }
-    if (alloc_stack(gp, cfg::stack_default)) return gp;
+    if (gp->stk.slot) drop_stack(gp);
+    if (alloc_stack(gp, size)) return gp;
     gfput(pp, gp);
     return nullptr;
 }
 
 void gfput(p* pp, g* gp) {
     if (readgstatus(gp) != gdead) runtime_throw("gfput: bad status (not gdead)");
-    if (gp->stk.slot && gp->stk.size != cfg::stack_default) {
-        stack s = gp->stk;
-        gp->stk = {};
-        systemstack([&] { stackfree(current_mcache(), s); });
-    }
+    if (gp->stk.slot && gp->stk.size != cfg::stack_default) drop_stack(gp);
     pp->gfree.push(gp);
     if (++pp->gfree_n >= cfg::gfree_local_max) gfspill(pp, cfg::gfree_local_max - cfg::gfree_batch);
 }
@@ -150,7 +154,7 @@ std::uint64_t next_goid(p* pp) {
 g* newproc_begin(const newproc_args& a) {
     g* self = getg();
     std::size_t size = stack_size_for(a.stack_size);
-    g* newg = size == cfg::stack_default ? gfget(self->mp->pp) : nullptr;
+    g* newg = gfget(self->mp->pp, size);
     if (!newg && !(newg = malg(size))) return nullptr;
     newg->goid = next_goid(self->mp->pp);
     newg->parentgoid = self->goid;

@@ -4,8 +4,9 @@
 
 namespace rt0::runtime {
 
-// A dead G of default stack size from pp's free list, the global one, or null.
-g* gfget(p* pp);
+// A dead G from pp's free list or the global one, with a stack of `size` bytes; null when
+// there is no such G or no stack for it.
+g* gfget(p* pp, std::size_t size);
 // Keeps a dead G for reuse; a stack of other than the default size is freed.
 void gfput(p* pp, g* gp);
 // All of pp's free Gs go to the global list (a dying P).

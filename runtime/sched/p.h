@@ -33,7 +33,7 @@ struct alignas(64) p {
     struct mcache* mcache = nullptr;                   // [own:P]
     atomic<std::uint32_t> schedtick{0};         // rounds of schedule [own:P], read by sysmon
     atomic<std::uint32_t> syscalltick{0};       // declared system calls [own:P], read by sysmon
-    std::uint32_t inherited = 0;                // Gs in a row that ran on an inherited time slice [own:P]
+    std::uint32_t inherited = 0;                // Gs in a row that inherited the time slice, RQ6 [own:P]
     std::uint32_t wakes_skipped = 0;            // since the last wakep that woke [own:P]
     bool sysmonbacklog = false;                 // the queue was not empty at sysmon's last look [own:sysmon]
     atomic<bool> preempt{false};                // asked to reschedule (also without a G to ask) [atomic]

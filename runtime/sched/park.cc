@@ -50,6 +50,7 @@ void leave_parked(g* gp) {
     if (unlockf && !unlockf(gp, lock)) {  // PK3
         casgstatus(gp, gwaiting, grunnable);
         runqput(mp->pp, gp, true);
+        wakep();  // the one we went to may run for long
     }
 }
 
@@ -176,12 +177,16 @@ bool nothing_to_yield_to(m* mp) {
     p* pp = mp->pp;
     // relaxed: a G that is queued a moment later waits for the next yield, as it would anyhow.
     return runqempty(pp) && sched.runqsize.load(memory_order_relaxed) == 0 &&
-           (!sched.gcwaiting.load(memory_order_relaxed) || sched.exiting.load(memory_order_relaxed)) && pp->timers.when0.load(memory_order_relaxed) == 0 && !mp->lockedg;
+           !sched.gcwaiting.load(memory_order_relaxed) && pp->timers.when0.load(memory_order_relaxed) == 0 && !mp->lockedg;
 }
 }  // namespace
 
 void gosched() {
     g* gp = getg();
+    if (sched.exiting.load(memory_order_relaxed)) [[unlikely]] {  // relaxed: the exiting goroutine set it itself
+        if (!may_still_run(gp)) sleep_for_good();
+        return;  // nobody else runs any more, and schedule() would not come back (EX1)
+    }
     if (nothing_to_yield_to(gp->mp)) return;
     if (g* next = direct_successor(gp->mp))
         switch_to(gp, next, leave_yielded);

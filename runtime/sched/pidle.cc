@@ -186,6 +186,7 @@ void handoffp(p* pp) {
         return startm(pp, true);
     bool start = false, spin = false;
     if (handoffp_locked(pp, &start, &spin)) {
+        if (work_queued()) wakep();  // WK5: queued while no P was idle and the one spinner had found other work
         if (has_timers(pp)) wakenetpoller(pp->timers.when0.load(memory_order_relaxed));  // relaxed: a hint
         return;
     }

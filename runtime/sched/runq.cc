@@ -76,15 +76,7 @@ void runqput(p* pp, g* gp, bool next) {
     }
 }
 
-g* runqget(p* pp, bool* inherit) {
-    // relaxed: only this M fills runnext; thieves can only empty it, and the CAS tells.
-    g* next = pp->runnext.load(memory_order_relaxed);
-    // ORDER(runnext): acq_rel; pairs with the exchange in runqput and a thief's CAS.
-    if (next && pp->runnext.compare_exchange_strong(next, nullptr, memory_order_acq_rel, memory_order_relaxed)) {
-        *inherit = true;
-        return next;
-    }
-    *inherit = false;
+static g* ring_get(p* pp) {
     // ORDER(runq-head): acquire; pairs with thieves' releases.
     std::uint32_t head = pp->runqhead.load(memory_order_acquire);
     for (;;) {
@@ -94,6 +86,23 @@ g* runqget(p* pp, bool* inherit) {
         // ORDER(runq-head): acq_rel; the slot was read before it counts as free.
         if (pp->runqhead.compare_exchange_weak(head, head + 1, memory_order_acq_rel, memory_order_acquire)) return gp;
     }
+}
+
+g* runqget(p* pp, bool* inherit) {
+    // relaxed: only this M fills runnext; thieves can only empty it, and the CAS tells.
+    g* next = pp->runnext.load(memory_order_relaxed);
+    if (next && pp->inherited >= cfg::runnext_inherit_max)
+        if (g* gp = ring_get(pp)) {  // RQ6
+            *inherit = false;
+            return gp;
+        }
+    // ORDER(runnext): acq_rel; pairs with the exchange in runqput and a thief's CAS.
+    if (next && pp->runnext.compare_exchange_strong(next, nullptr, memory_order_acq_rel, memory_order_relaxed)) {
+        *inherit = true;
+        return next;
+    }
+    *inherit = false;
+    return ring_get(pp);
 }
 
 namespace {

@@ -7,6 +7,9 @@
 //   RQ4  runnext is taken by exchange or CAS to null, so one taker gets it.
 //   RQ5  a put to the global queue is visible before the putter looks for idle Ps (WK4); one
 //        to a P's own queue soon after (WK6).
+//   RQ6  runnext goes first, but not for ever: after runnext_inherit_max Gs in a row that
+//        inherited the time slice, one from the ring runs if there is one.  Else two
+//        goroutines that ready each other would shut the ring out.
 //
 // Source: Go's proc.go (runqput, runqget, runqgrab, runqsteal).
 #pragma once

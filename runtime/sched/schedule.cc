@@ -118,7 +118,13 @@ void preemptall() {
 }
 
 namespace {
-mutex world_lock{lock_rank::world};
+// Who may stop the world.  The others park: one that waited with its P in hand would keep
+// the P that the first is waiting for.
+struct {
+    mutex lock{lock_rank::world};
+    bool taken = false;   // [lock]
+    gqueue waiting;       // [lock]
+} world;
 
 // Ps that nobody runs are stopped by our hand; how many are left to stop themselves.
 std::int32_t stop_quiet_ps(p* mine) {
@@ -127,8 +133,9 @@ std::int32_t stop_quiet_ps(p* mine) {
     sched.stopwait--;
     for (p* pp : allp()) {
         std::uint32_t s = psyscall;
-        // ORDER(pstatus): acq_rel; the winner of this CAS owns the P, see exitsyscall and retake.
-        if (pp->status.compare_exchange_strong(s, pgcstop, memory_order_acq_rel, memory_order_relaxed)) {
+        // ORDER(pstatus): the winner of this CAS owns the P, see exitsyscall and retake; seq_cst, after the store
+        // to gcwaiting: entersyscall stores psyscall and then reads gcwaiting.
+        if (pp->status.compare_exchange_strong(s, pgcstop, memory_order_seq_cst, memory_order_seq_cst)) {
             pp->syscalltick.fetch_add(1, memory_order_relaxed);  // relaxed: tells the M that the P was away
             sched.stopwait--;
         }
@@ -141,12 +148,32 @@ std::int32_t stop_quiet_ps(p* mine) {
 }
 }  // namespace
 
+void world_acquire() {
+    world.lock.lock();
+    if (!world.taken) {
+        world.taken = true;
+        world.lock.unlock();
+        return;
+    }
+    world.waiting.push_back(getg());
+    goparkunlock(&world.lock, wait_reason::semacquire);  // it is handed to us, taken
+}
+
+void world_release() {
+    g* next;
+    {
+        guard l(world.lock);
+        next = world.waiting.pop();
+        if (!next) world.taken = false;
+    }
+    if (next) goready(next);
+}
+
 void stop_the_world() {
-    world_lock.lock();
     bool wait;
     {
         guard l(sched.lock);
-        sched.stopwait = gomaxprocs_now.load(memory_order_relaxed);  // relaxed: changes under world_lock
+        sched.stopwait = gomaxprocs_now.load(memory_order_relaxed);  // relaxed: changes in a stopped world
         sched.gcwaiting.store(true, memory_order_seq_cst);           // ORDER(stop): before any look at a P (SC2)
         preemptall();
         wait = stop_quiet_ps(getg()->mp->pp) > 0;
@@ -174,7 +201,6 @@ void start_the_world() {
         startm_for(pp);
     }
     gp->attn.fetch_and(~attn_preempt, memory_order_relaxed);  // relaxed: our own
-    world_lock.unlock();
     wakep();
 }
 

@@ -14,7 +14,10 @@ void gcstopm();
 void preemptall();
 bool preemptone(p* pp);
 
-// ---- the world.  One at a time; the caller keeps its P and must not park in between.
+// ---- the world.  One at a time: world_acquire, on a goroutine, parks until nobody else
+// is at it.  Between stop and start the caller keeps its P and must not park.
+void world_acquire();
+void world_release();
 void stop_the_world();
 void start_the_world();
 

@@ -16,7 +16,10 @@ void execute_books(m* mp, g* gp, bool inherit) {
     p* pp = mp->pp;
     // A chain of Gs that ready each other through runnext shares one time slice, but a
     // bounded one: then the tick moves, and with it the looks at the global queue and timers.
-    if (inherit && ++pp->inherited < cfg::runnext_inherit_max) return;
+    if (inherit && pp->inherited < cfg::runnext_inherit_max) {
+        pp->inherited++;
+        return;
+    }
     pp->inherited = 0;
     // relaxed: written by this P alone, sysmon compares it with what it saw a tick ago.
     pp->schedtick.store(pp->schedtick.load(memory_order_relaxed) + 1, memory_order_relaxed);

@@ -27,7 +27,8 @@ void entersyscall() {
     // ORDER(pstatus): seq_cst; what we did with the P is published, and the store comes before
     // the look at gcwaiting (SC2's other side).
     pp->status.store(psyscall, memory_order_seq_cst);
-    if (sched.gcwaiting.load(memory_order_seq_cst)) {  // ORDER(stop): the stopper sees psyscall, or we see it
+    // ORDER(stop): the stopper sees psyscall, or we see gcwaiting.  The goroutine that ends the process keeps its P (EX2).
+    if (sched.gcwaiting.load(memory_order_seq_cst) && !sched.exiting.load(memory_order_relaxed)) {  // relaxed: set by itself
         std::uint32_t s = psyscall;
         guard l(sched.lock);
         if (sched.stopwait > 0 && pp->status.compare_exchange_strong(s, pgcstop, memory_order_acq_rel, memory_order_relaxed) &&

@@ -14,9 +14,11 @@
 #include "kernel_if/clock.h"
 #include "kernel_if/sys.h"
 #include "sched/background.h"
+#include "sched/checkdead.h"
 #include "sched/exit.h"
 #include "sched/find.h"
 #include "sched/lists.h"
+#include "sched/locked.h"
 #include "sched/mstart.h"
 #include "sched/pidle.h"
 #include "sched/runq.h"
@@ -38,13 +40,19 @@ bool retake_syscall(p* pp, std::int64_t now) {
     // relaxed: hints; being wrong costs one hand-off or one tick.
     bool others_free = sched.nmspinning.load(memory_order_relaxed) + sched.npidle.load(memory_order_relaxed) > 0;
     if (runqempty(pp) && others_free && pp->syscallwhen + cfg::forced_preempt > now) return false;
+    // While the P is in our hands one more M counts as running: the M that lost it may come back, find no P,
+    // queue its G and go idle as the last one, and checkdead must not take that for the end.
+    incidlelocked(-1);
     std::uint32_t s = psyscall;
     // ORDER(pstatus): acq_rel; SY1: the winner has the P.
-    if (!pp->status.compare_exchange_strong(s, pidle, memory_order_acq_rel, memory_order_relaxed)) return false;
-    // relaxed: tells the M that its P was away.
-    pp->syscalltick.fetch_add(1, memory_order_relaxed);
-    handoffp(pp);
-    return true;
+    bool ours = pp->status.compare_exchange_strong(s, pidle, memory_order_acq_rel, memory_order_relaxed);
+    if (ours) {
+        // relaxed: tells the M that its P was away.
+        pp->syscalltick.fetch_add(1, memory_order_relaxed);
+        handoffp(pp);
+    }
+    incidlelocked(1);
+    return ours;
 }
 
 // WK6's backstop: a queue that was not empty a tick ago and is not now, beside an idle P.
@@ -107,6 +115,7 @@ void sleep_deeply() {
     {
         guard l(sched.lock);
         if (!nothing_to_watch()) return;
+        checkdead();  // again: a thread that was counted as a stranger may have ended since
         sched.sysmonwait.store(true, memory_order_relaxed);  // relaxed: sched.lock
     }
     notesleep(&sched.sysmonnote);

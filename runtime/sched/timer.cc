@@ -100,8 +100,8 @@ void run_first(p* pp, std::int64_t now) {
     timers& ts = pp->timers;
     timer* t = ts.heap[0];
     if (t->period > 0) {
-        t->when += t->period * (1 + (now - t->when) / t->period);  // periods missed are skipped
-        if (t->when < 0) t->when = INT64_MAX;
+        std::int64_t behind = (now - t->when) / t->period * t->period;  // periods missed are skipped
+        if (__builtin_add_overflow(t->when + behind, t->period, &t->when)) t->when = INT64_MAX;
         siftdown(ts, 0);
         publish_first(ts);
     } else {
