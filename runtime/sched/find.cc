@@ -27,8 +27,9 @@
 //        again after a pause that store buffers do not outlast.  sysmon, awake while any
 //        P runs, is the backstop: a queue that stays non-empty for a tick wakes a P.
 //   WK7  A wake that finds nothing to steal was wasted (two goroutines that take turns
-//        through runnext need one P).  While wakes fail, wakep for a lone runnext is
-//        skipped ever more often (wake_backoff); one theft that succeeds ends that.
+//        through runnext need one P).  While wakes fail, the wake for a lone runnext is
+//        skipped ever more often (wake_backoff); one theft that succeeds ends that.  Only
+//        there: sysmon mends what is skipped, and it looks at rings, not at timers.
 //
 // Sleeping until a timer: one M (whoever turns sched.lastpoll to 0) sleeps until the
 // earliest deadline of all Ps, in the place where a network poller will wait; it gives
@@ -51,7 +52,7 @@ namespace {
 bool not_worth_a_wake(p* pp) {
     // relaxed: a heuristic; sysmon mends what it gets wrong.
     std::uint32_t backoff = sched.wake_backoff.load(memory_order_relaxed);
-    if (backoff == 0 || !pp) return false;
+    if (backoff == 0) return false;
     if (pp->runqhead.load(memory_order_relaxed) != pp->runqtail.load(memory_order_relaxed)) return false;
     if (++pp->wakes_skipped <= backoff) return true;
     pp->wakes_skipped = 0;
@@ -78,13 +79,19 @@ void wakep() {
         mp->wake_wanted = true;
         return;
     }
-    if (not_worth_a_wake(mp->pp)) return;
     std::uint32_t none = 0;
     // ORDER(wake): seq_cst; WK2: read after the work was queued.
     if (sched.nmspinning.load(memory_order_seq_cst) != 0 ||
         !sched.nmspinning.compare_exchange_strong(none, 1, memory_order_seq_cst, memory_order_relaxed))
         return;
     startm(nullptr, true);
+}
+
+void wakep_for_runnext() {
+    if (sched.npidle.load(memory_order_relaxed) == 0) return;  // relaxed: WK6
+    m* mp = getg()->mp;
+    if (!mp->wakes_deferred && not_worth_a_wake(mp->pp)) return;
+    wakep();
 }
 
 wake_batch::wake_batch() : mp_(getg()->mp) { mp_->wakes_deferred++; }

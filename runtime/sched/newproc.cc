@@ -179,7 +179,7 @@ void newproc_commit(g* newg, void (*entry)(void*), std::uintptr_t startpc) {
 #endif
     casgstatus(newg, gdead, grunnable);
     runqput(getg()->mp->pp, newg, true);
-    wakep();
+    wakep_for_runnext();
 }
 
 void newproc_abort(g* newg) { gfput(getg()->mp->pp, newg); }

@@ -155,7 +155,7 @@ void ready(g* gp, bool next) {
     m* mp = getg()->mp;
     casgstatus(gp, gwaiting, grunnable);
     runqput(mp->pp, gp, next);
-    wakep();
+    next ? wakep_for_runnext() : wakep();
 }
 }  // namespace
 
