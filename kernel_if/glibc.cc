@@ -63,7 +63,8 @@ constexpr std::size_t pthread_max = 8192;        // bytes; struct pthread is 236
 constexpr std::size_t donor_stack = 256 << 10;   // bytes; PTHREAD_STACK_MIN grows with the signal frame
 constexpr std::uint32_t flag_stackaddr = 0x8;    // glibc's ATTR_FLAG_STACKADDR
 constexpr std::uint32_t flag_do_rseq = 0x80;     // glibc's ATTR_FLAG_DO_RSEQ
-constexpr std::uint32_t stack_lock_after = 48;   // dl_stack_user, dl_stack_cache, its size, dl_in_flight_stack: 4 x 2 words
+// Behind dl_stack_user in _rtld_global: itself, dl_stack_cache, its size, dl_in_flight_stack, then the lock.
+constexpr std::uint32_t stack_lock_after = 48;
 constexpr std::uint64_t libc_signals = std::uint64_t{3} << 31;  // 32 and 33: cancellation and setuid
 // Signal mask of the donor's creator: nobody else's, so that it is found once in the
 // donor.  Without KILL and STOP, which no mask keeps, and without libc's own.
@@ -251,7 +252,8 @@ const char* find_dynamic(glibc_layout* gl, descriptors* db) {
     gl->stack_lock = reinterpret_cast<std::atomic<std::uint32_t>*>(rtld + user->offset + stack_lock_after);
     RT0_CHECK(cache->next && cache->prev && cache->next->prev == cache && cache->prev->next == cache,
               "dl_stack_cache does not follow dl_stack_user");
-    RT0_CHECK(reinterpret_cast<std::uintptr_t*>(gl->stack_lock)[-1] == 0, "dl_in_flight_stack does not precede the lock");
+    RT0_CHECK(reinterpret_cast<std::uintptr_t*>(gl->stack_lock)[-1] == 0,
+              "dl_in_flight_stack does not precede the lock");
     return nullptr;
 }
 
@@ -309,7 +311,8 @@ const char* check_donor(glibc_layout* gl, const donor& d, char* stack, const cha
     RT0_CHECK(peek<std::int32_t>(im + gl->tid) == d.tid, "tid of the donor");
     RT0_CHECK((arch::tcb_at_tp ? d.pd : d.pd + gl->size) == d.tp, "thread pointer of the donor");
     RT0_CHECK(!d.robust || d.robust == d.pd + gl->robust, "robust list of the donor");
-    RT0_CHECK(peek<char*>(im + gl->robust) == d.pd + gl->robust && peek<char*>(im + gl->robust - 8) == d.pd + gl->robust,
+    char* head = d.pd + gl->robust;
+    RT0_CHECK(peek<char*>(im + gl->robust) == head && peek<char*>(im + gl->robust - 8) == head,
               "robust list of the donor does not point to itself");
     RT0_CHECK(peek<std::int64_t>(im + gl->robust + 8) == gl->robust_futex_offset, "futex offset of the donor");
     RT0_CHECK(peek<char*>(im + gl->specific) == d.pd + gl->first_block, "specific[0] of the donor");

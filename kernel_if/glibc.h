@@ -47,7 +47,8 @@ int glibc_end_single_threaded();
 
 // A control block for a thread that runs start(arg) on the given stack; not yet on the
 // list.  Null when memory is out.
-char* glibc_thread_new(const glibc_layout& gl, void* (*start)(void*), void* arg, void* stack_lo, std::size_t stack_size);
+char* glibc_thread_new(const glibc_layout& gl, void* (*start)(void*), void* arg, void* stack_lo,
+                       std::size_t stack_size);
 void glibc_thread_free(const glibc_layout& gl, char* pd);
 
 // On the list and counted: from just before clone until the kernel has let go of the

@@ -1,3 +1,4 @@
+// The rules of injected faults.  inject.h says how they are read and counted.
 #include "kernel_if/inject.h"
 
 namespace rt0::kernel {

@@ -49,8 +49,9 @@ __attribute__((weak)) mcore* upcall_mcore() { return nullptr; }
 
 namespace {
 
-constexpr const char* rank_names[] = {"none", "world",  "timers",  "context",  "waitq", "hchan", "sched",
-                                      "gfree", "allg", "allm", "retired", "mcentral", "stackpool", "stacklarge", "heap",    "print"};
+constexpr const char* rank_names[] = {"none",    "world",    "deferred",  "timers",     "context", "waitq",
+                                      "hchan",   "sched",    "gfree",     "allg",       "allm",    "retired",
+                                      "mcentral", "stackpool", "stacklarge", "heap",    "print"};
 static_assert(sizeof rank_names / sizeof *rank_names == lock_ranks, "a name for each rank");
 
 // A thread that is no M keeps its books here.
@@ -86,7 +87,7 @@ void mutex::took() {
 void mutex::dropping() {
     mcore* c = this_core();
     if (!is_locked()) runtime_throw("unlock of unlocked runtime mutex");
-    if (c->held[static_cast<int>(rank_)] == 0) runtime_throw("runtime mutex unlocked by a thread that does not hold it");
+    if (c->held[static_cast<int>(rank_)] == 0) runtime_throw("mutex unlocked by a thread that does not hold it");
     c->locks--;
     c->held[static_cast<int>(rank_)]--;
 }

@@ -74,10 +74,11 @@ TEST_F(Cpu, NoFilesNoBound) {
 
 TEST_F(Cpu, V2RoundsUp) {
     as_v2("/a");
-    const std::pair<const char*, int> cases[] = {
-        {"max 100000\n", 0},     {"100000 100000\n", 1},  {"150000 100000\n", 2}, {"1000 100000\n", 1},
-        {"100001 100000\n", 2},  {"800000 100000\n", 8},  {"25000 10000\n", 3},   {"50000\n", 1},
-        {"300000", 3},           {"900000000000000000 1\n", 2147483647}};
+    const std::pair<const char*, int> cases[] = {{"max 100000\n", 0},    {"100000 100000\n", 1},
+                                                 {"150000 100000\n", 2}, {"1000 100000\n", 1},
+                                                 {"100001 100000\n", 2}, {"800000 100000\n", 8},
+                                                 {"25000 10000\n", 3},   {"50000\n", 1},
+                                                 {"300000", 3},          {"900000000000000000 1\n", 2147483647}};
     for (auto& [text, want] : cases) {
         v2("/a", text);
         EXPECT_EQ(quota(), want) << text;
@@ -119,8 +120,7 @@ TEST_F(Cpu, V1) {
 }
 
 TEST_F(Cpu, HybridTakesTheTighter) {
-    put("/proc/self/mountinfo",
-        v1_mounts + "37 30 0:37 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n");
+    put("/proc/self/mountinfo", v1_mounts + "37 30 0:37 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n");
     put("/proc/self/cgroup", "4:cpu,cpuacct:/v1\n0::/v2\n");
     v1("/v1", "600000\n");
     EXPECT_EQ(quota(), 6);
@@ -131,8 +131,7 @@ TEST_F(Cpu, HybridTakesTheTighter) {
 }
 
 TEST_F(Cpu, MountOfASubtree) {  // docker without a cgroup namespace: the mount's root is the group
-    put("/proc/self/mountinfo",
-        "30 22 0:27 /docker/abc /sys/fs/cgroup ro,nosuid - cgroup2 cgroup rw\n");
+    put("/proc/self/mountinfo", "30 22 0:27 /docker/abc /sys/fs/cgroup ro,nosuid - cgroup2 cgroup rw\n");
     put("/proc/self/cgroup", "0::/docker/abc/inner\n");
     v2("", "300000 100000\n");
     v2("/inner", "200000 100000\n");
@@ -170,12 +169,13 @@ TEST_F(Cpu, GarbageNeverBoundsAndNeverFails) {
 }
 
 TEST_F(Cpu, GarbageTables) {
-    for (const std::string& mounts :
-         {std::string("\n\n\n"), std::string(" - "), std::string(" - cgroup2"), std::string("a b c d e - cgroup2 x y\n"),
-          std::string(50'000, 'x'), std::string(1000, '\0'), std::string("1 2 3 / \\9 rw - cgroup2 a b"),
-          std::string("1 2 3 / " + std::string(7000, 'p') + " rw - cgroup2 a b\n")})
-        for (const std::string& group : {std::string(""), std::string("0::"), std::string("0::rel\n"), std::string(":::\n"),
-                                         "0::/" + std::string(6000, 'g') + "\n", std::string(9000, ':')}) {
+    for (const std::string& mounts : {std::string("\n\n\n"), std::string(" - "), std::string(" - cgroup2"),
+                                      std::string("a b c d e - cgroup2 x y\n"), std::string(50'000, 'x'),
+                                      std::string(1000, '\0'), std::string("1 2 3 / \\9 rw - cgroup2 a b"),
+                                      std::string("1 2 3 / " + std::string(7000, 'p') + " rw - cgroup2 a b\n")})
+        for (const std::string& group :
+             {std::string(""), std::string("0::"), std::string("0::rel\n"), std::string(":::\n"),
+              "0::/" + std::string(6000, 'g') + "\n", std::string(9000, ':')}) {
             put("/proc/self/mountinfo", mounts);
             put("/proc/self/cgroup", group);
             EXPECT_EQ(quota(), 0);
@@ -213,10 +213,17 @@ TEST_F(Cpu, CountIsTheSmallerOfAffinityAndQuota) {
 }
 
 TEST_F(Cpu, HugePageSize) {
-    const std::pair<std::string, std::size_t> cases[] = {{"2097152\n", 2097152}, {"2097152", 2097152}, {"33554432\n", 33554432},
-                                                         {"2000000\n", 0},       {"0\n", 0},           {"-2097152\n", 0},
-                                                         {"", 0},                {"two\n", 0},         {"2097152k\n", 0},
-                                                         {"99999999999999999999999999\n", 0},          {"9223372036854775808\n", 0}};
+    const std::pair<std::string, std::size_t> cases[] = {{"2097152\n", 2097152},
+                                                         {"2097152", 2097152},
+                                                         {"33554432\n", 33554432},
+                                                         {"2000000\n", 0},
+                                                         {"0\n", 0},
+                                                         {"-2097152\n", 0},
+                                                         {"", 0},
+                                                         {"two\n", 0},
+                                                         {"2097152k\n", 0},
+                                                         {"99999999999999999999999999\n", 0},
+                                                         {"9223372036854775808\n", 0}};
     for (auto& [text, want] : cases) {
         put("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", text);
         EXPECT_EQ(getHugePageSize(root.c_str()), want) << text;
@@ -251,7 +258,8 @@ TEST(Auxv, InventedVector) {
         const char* envp[3] = {"A=1", "B=2", nullptr};
         std::uintptr_t aux[12];
     } s;
-    std::uintptr_t aux[12] = {AT_PAGESZ, 65536, AT_HWCAP, 7, 4711, 1, AT_RANDOM, reinterpret_cast<std::uintptr_t>(bytes), AT_NULL, 0, 0, 0};
+    std::uintptr_t aux[12] = {
+        AT_PAGESZ, 65536, AT_HWCAP, 7, 4711, 1, AT_RANDOM, reinterpret_cast<std::uintptr_t>(bytes), AT_NULL, 0, 0, 0};
     std::copy(aux, aux + 12, s.aux);
     auxv a = read_auxv(const_cast<char* const*>(s.envp));
     EXPECT_EQ(a.page_size, 65536u);

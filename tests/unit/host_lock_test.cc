@@ -76,8 +76,7 @@ void count_under(mutex& m, int threads, int rounds, int hold) {
     for (int i = 0; i < threads; i++)
         ts.emplace_back([&] {
             for (int k = 0; k < rounds; k++) {
-                if (k % 16 != 0)
-                    m.lock();
+                if (k % 16 != 0) m.lock();
                 else
                     while (!m.try_lock()) kernel::osyield();
                 long seen = counter;
@@ -155,10 +154,10 @@ TEST_F(Note, PingPong) {
     constexpr int rounds = 5'000;
     std::thread t([&] {
         for (int i = 0; i < rounds; i++) {
-            if (i % 2)
-                notesleep(&a);
+            if (i % 2) notesleep(&a);
             else
-                while (!notetsleep(&a, ms)) {}
+                while (!notetsleep(&a, ms)) {
+                }
             noteclear(&a);
             turn++;
             notewakeup(&b);
@@ -182,10 +181,8 @@ void storm(bool timed) {
     noteclear(&n);
     std::atomic<bool> woken{false}, early{false}, back{false};
     std::thread t([&] {
-        if (timed)
-            EXPECT_TRUE(notetsleep(&n, 60'000 * ms));
-        else
-            notesleep(&n);
+        if (timed) EXPECT_TRUE(notetsleep(&n, 60'000 * ms));
+        else notesleep(&n);
         early = !woken;
         back = true;
     });

@@ -116,7 +116,12 @@ struct guarded {
 };
 
 void expect_faults(char* p) {
-    EXPECT_EXIT({ *static_cast<volatile char*>(p) = 1; _exit(0); }, [](int s) { return s != 0; }, "");
+    EXPECT_EXIT(
+        {
+            *static_cast<volatile char*>(p) = 1;
+            _exit(0);
+        },
+        [](int s) { return s != 0; }, "");
 }
 
 void guard_life() {
@@ -152,7 +157,8 @@ TEST_F(MemoryDeathTest, MprotectGuards) {
             guarded g;
             int fd[2];
             ok = ok && g.r == 0 && pipe(fd) == 0 && write(fd[1], g.p, 1) == -1 && errno == EFAULT;
-            ok = ok && sys_unused(g.p, 8 * page) == 0 && write(fd[1], g.p, 1) == -1 && write(fd[1], g.p + 4 * page, 1) == 1;
+            ok = ok && sys_unused(g.p, 8 * page) == 0 && write(fd[1], g.p, 1) == -1 &&
+                 write(fd[1], g.p + 4 * page, 1) == 1;
             inject_fail(inject::mprotect, 1, ENOMEM);
             ok = ok && guard_install(g.p, page) == -ENOMEM && guard_install(g.p, page) == 0;
             ok = ok && guard_remove(g.p, 4 * page) == 0 && write(fd[1], g.p, 1) == 1;

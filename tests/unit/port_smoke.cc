@@ -32,12 +32,12 @@ __attribute__((tls_model("initial-exec"))) thread_local void* port_smoke_tls = n
 
 namespace {
 
-#define CHECK(x)                                                                    \
-    do {                                                                            \
-        if (!(x)) {                                                                 \
-            std::printf("port smoke: %s:%d: %s\n", __FILE__, __LINE__, #x);         \
-            std::exit(1);                                                           \
-        }                                                                           \
+#define CHECK(x)                                                            \
+    do {                                                                    \
+        if (!(x)) {                                                         \
+            std::printf("port smoke: %s:%d: %s\n", __FILE__, __LINE__, #x); \
+            std::exit(1);                                                   \
+        }                                                                   \
     } while (0)
 
 constexpr std::size_t stack_size = 256 << 10;
@@ -164,7 +164,8 @@ void on_called_stack(void* p) {
     // An exception leaves through rt0_oncall's frame.
     bool caught = false;
     try {
-        rt0_oncall(s.top(), [](void*) { throw std::string("through"); }, nullptr);
+        rt0_oncall(
+            s.top(), [](void*) { throw std::string("through"); }, nullptr);
     } catch (const std::string& e) {
         caught = e == "through";
     }
