@@ -76,6 +76,7 @@ inline constexpr std::int64_t sysmon_tick_min = 20'000;      // ns
 inline constexpr std::int64_t sysmon_tick_max = 10'000'000;  // ns
 inline constexpr int sysmon_calm_ticks = 50;                 // quiet ticks before the tick doubles
 inline constexpr int sysmon_idle_ticks = 100;                // ticks of 10 ms with every P idle before it sleeps deeply
+inline constexpr std::int64_t waitclock_step = 1'000'000'000;  // ns; dumps give minutes
 inline constexpr std::int64_t forced_preempt = 10'000'000;   // ns; a G that has run this long is asked to yield
 
 // ---- status words

@@ -117,7 +117,7 @@ struct g {
     std::uint64_t goid = 0;                     // [const]
     stack stk;                                  // [own:G]
     std::uintptr_t stack_top = 0;               // where the first frame goes, closure above it [own:G]
-    std::int64_t waitsince = 0;                 // ns, set by dumps' sampling when seen waiting [atomic-ish: sysmon only]
+    std::int64_t waitsince = 0;                 // sched.waitclock when it parked last, ns [own:G], read by dumps
     std::uintptr_t gopc = 0;                    // pc of the go statement [const]
     std::uintptr_t startpc = 0;                 // the function it started with [const]
     std::uint64_t parentgoid = 0;               // [const]

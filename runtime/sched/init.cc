@@ -82,6 +82,7 @@ void goargs_goenvs() {
 void schedinit() {
     sched.maxmcount = cfg::max_ms;
     sched.starttime = kernel::nanotime();
+    sched.waitclock.store(sched.starttime, memory_order_relaxed);  // relaxed: one thread so far
     sched.lastpoll.store(sched.starttime, memory_order_relaxed);  // relaxed: one thread so far
     upcall_tracebackinit();
     boottrace("tracebackinit");

@@ -135,6 +135,7 @@ void gopark(unlockf_t unlockf, void* lock, wait_reason reason) {
     mp->waitunlockf = unlockf;
     mp->waitlock = lock;
     gp->waitreason = reason;
+    gp->waitsince = sched.waitclock.load(memory_order_relaxed);  // relaxed: for "[chan receive, 5 minutes]"
     if (g* next = direct_successor(mp))
         switch_to(gp, next, leave_parked);
     else

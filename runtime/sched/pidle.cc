@@ -7,6 +7,7 @@
 #include "sched/pidle.h"
 
 #include "base/throw.h"
+#include "kernel_if/clock.h"
 #include "sched/checkdead.h"
 #include "sched/find.h"
 #include "sched/mstart.h"
@@ -31,6 +32,7 @@ p* pidleget() {
     sched.npidle.fetch_sub(1, memory_order_seq_cst);
     if (sched.sysmonwait.load(memory_order_relaxed)) {  // relaxed: sched.lock
         sched.sysmonwait.store(false, memory_order_relaxed);
+        sched.waitclock.store(kernel::nanotime(), memory_order_relaxed);  // relaxed: for reports; it stood still
         notewakeup(&sched.sysmonnote);
     }
     return pp;

@@ -21,6 +21,7 @@ struct schedt {
     alignas(64) atomic<bool> gcwaiting{false};  // stop-the-world wanted
     atomic<bool> exiting{false};                // the process is on its way out
     std::int32_t profilehz = 0;
+    atomic<std::int64_t> waitclock{0};          // ns, right to a second while anything runs; by sysmon
     atomic<std::uint32_t> wake_backoff{0};      // wakes for a lone runnext to skip (WK7)
 
     // Read by every wakep, written as Ps go idle and Ms look for work.

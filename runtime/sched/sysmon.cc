@@ -155,6 +155,8 @@ void sysmon() {
         }
         idle = 0;
         std::int64_t now = kernel::nanotime();
+        if (now - sched.waitclock.load(memory_order_relaxed) > cfg::waitclock_step)  // relaxed: for reports
+            sched.waitclock.store(now, memory_order_relaxed);
         calm = retake(now) ? 0 : calm + 1;
         consider_scavenging(false, now);
         if (calm == 0) delay = cfg::sysmon_tick_min;

@@ -5,6 +5,7 @@
 #include <rt0/rt0.h>
 
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 
 static void skynet(rt0::chan<std::int64_t> up, std::int64_t first, std::int64_t size) {
@@ -22,6 +23,12 @@ static void skynet(rt0::chan<std::int64_t> up, std::int64_t first, std::int64_t 
 void main_main() {
     auto argv = rt0::args();
     std::int64_t leaves = argv.size() > 1 ? std::atoll(argv[1]) : 1'000'000;
+    std::int64_t power = 1;
+    while (power < leaves) power *= 10;
+    if (power != leaves) {
+        std::fprintf(stderr, "usage: skynet [N], N a power of ten\n");
+        rt0::exit(2);
+    }
     rt0::chan<std::int64_t> root(0);
     rt0::go(skynet, root, std::int64_t{0}, leaves);
     std::int64_t sum = *root.recv();
