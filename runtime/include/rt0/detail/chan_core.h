@@ -65,9 +65,12 @@ inline void ref_chan(hchan* c) noexcept {
     if (c) head_of(c)->refs.fetch_add(1, std::memory_order_relaxed);
 }
 inline void unref_chan(hchan* c) noexcept {
-    // ORDER(chan_refs): acq_rel; pairs with itself: whoever takes the last handle away sees what
-    // was done through all the others.
-    if (c && head_of(c)->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) freechan(c);
+    // ORDER(chan_refs): release; pairs with the acquire below.
+    if (!c || head_of(c)->refs.fetch_sub(1, std::memory_order_release) != 1) return;
+    // ORDER(chan_refs): acquire; pairs with every release above: what was done through other
+    // handles has been done before the channel goes.
+    static_cast<void>(head_of(c)->refs.load(std::memory_order_acquire));
+    freechan(c);
 }
 
 // elem: what to send, or raw storage of elem_type::size bytes for what is received; it is
