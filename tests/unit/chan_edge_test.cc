@@ -94,7 +94,8 @@ TEST(Chan, AbsurdCapacities) {
     EXPECT_THROW(chan<std::string>(static_cast<std::size_t>(-1) / sizeof(std::string) + 2), std::length_error);
     EXPECT_THROW(chan<std::string>(static_cast<std::size_t>(-1) / 32), std::length_error);
     EXPECT_THROW(chan<char>((std::size_t{1} << 40) + 1), std::length_error);
-    EXPECT_THROW(chan<std::array<int, 500>>(std::size_t{1} << 40), std::length_error);
+    using wide_elem = std::array<int, 500>;
+    EXPECT_THROW(chan<wide_elem>(std::size_t{1} << 40), std::length_error);
     // A large one that may or may not be had: either it works or it says bad_alloc.
     try {
         chan<int> c(std::size_t{1} << 30);
