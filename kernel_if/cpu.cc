@@ -39,7 +39,7 @@ struct pathbuf {
 
     pathbuf& add(sv t) {
         if (n + t.size() + 1 > sizeof s) t = {}, n = 0;
-        std::memcpy(s + n, t.data(), t.size());
+        if (!t.empty()) std::memcpy(s + n, t.data(), t.size());
         n += t.size();
         s[n] = 0;
         return *this;

@@ -49,10 +49,28 @@ __attribute__((weak)) mcore* upcall_mcore() { return nullptr; }
 
 namespace {
 
-constexpr const char* rank_names[] = {"none",    "world",    "deferred",  "timers",     "context", "waitq",
-                                      "hchan",   "sched",    "gfree",     "allg",       "allm",    "retired",
-                                      "mcentral", "stackpool", "stacklarge", "heap",    "print"};
-static_assert(sizeof rank_names / sizeof *rank_names == lock_ranks, "a name for each rank");
+// A switch, so that a rank without a name does not compile.
+const char* rank_name(lock_rank r) {
+    switch (r) {
+    case lock_rank::none: return "none";
+    case lock_rank::world: return "world";
+    case lock_rank::timers: return "timers";
+    case lock_rank::context: return "context";
+    case lock_rank::waitq: return "waitq";
+    case lock_rank::hchan: return "hchan";
+    case lock_rank::sched: return "sched";
+    case lock_rank::gfree: return "gfree";
+    case lock_rank::allg: return "allg";
+    case lock_rank::allm: return "allm";
+    case lock_rank::retired: return "retired";
+    case lock_rank::mcentral: return "mcentral";
+    case lock_rank::stackpool: return "stackpool";
+    case lock_rank::stacklarge: return "stacklarge";
+    case lock_rank::heap: return "heap";
+    case lock_rank::print: return "print";
+    }
+    return "?";
+}
 
 // A thread that is no M keeps its books here.
 __attribute__((noinline)) mcore* this_core() {
@@ -68,7 +86,7 @@ void check_order(const mcore* c, lock_rank r) {
         if (c->held[i] == 0) continue;
         static char text[128];  // the process ends here; a second thread that fails too may garble the name
         textbuf line;
-        line << "lock order: " << rank_names[want] << " wanted while holding " << rank_names[i];
+        line << "lock order: " << rank_name(r) << " wanted while holding " << rank_name(static_cast<lock_rank>(i));
         std::size_t n = line.view().copy(text, sizeof text - 1);
         text[n] = 0;
         runtime_throw(text);
