@@ -52,10 +52,9 @@ mspan* mcentral::with_space() {
 
 // Puts an uncached span where MC4 wants it, or gives it back to the heap when it is empty and not the last with space.
 void mcentral::relist(mspan* s) {
-    std::uint32_t n = s->countFree();
     if (s->list) s->list->remove(s);
-    if (n == 0) full_.push_back(s);
-    else if (n == s->nelems && !partial_.empty()) heap_free(s);
+    if (s->nfree == 0) full_.push_back(s);
+    else if (s->nfree == s->nelems && !partial_.empty()) heap_free(s);
     else partial_.push_front(s);
 }
 
@@ -84,6 +83,7 @@ void mcentral::uncacheSpan(mspan* s) {
     s->cached = false;
     // relaxed: the lock publishes it.
     s->sweepgen.store(stale ? sg - 1 : sg, memory_order_relaxed);
+    s->nfree = s->countFree();
     if (stale) s->sweep(sg);
     relist(s);
 }
@@ -99,7 +99,7 @@ void* mcentral::alloc_one() {
     } else {
         p = reinterpret_cast<void*>(s->object(s->nextFreeIndex()));
     }
-    if (s->countFree() == 0) relist(s);
+    if (--s->nfree == 0) relist(s);
     return p;
 }
 
@@ -116,7 +116,7 @@ void mcentral::free_list(object_link* o, std::uint32_t n) {
         o->next = s->manualFreeList;
         s->manualFreeList = o;
         s->nmanual++;
-        if (!s->cached) relist(s);
+        if (!s->cached && (++s->nfree == 1 || s->nfree == s->nelems)) relist(s);
         o = next;
     }
 }

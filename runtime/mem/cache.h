@@ -28,7 +28,7 @@ inline constexpr int stack_orders = std::countr_zero(cfg::stack_large) - std::co
 inline constexpr std::size_t stack_cache_slots = cfg::stack_cache / cfg::stack_min;  // of the smallest order
 
 constexpr std::size_t order_size(int order) { return cfg::stack_min << order; }
-constexpr std::uint32_t order_cap(int order) { return static_cast<std::uint32_t>(cfg::stack_cache / order_size(order)); }
+constexpr std::uint32_t order_cap(int order) { return static_cast<std::uint32_t>(stack_cache_slots >> order); }
 
 struct objcache {
     object_link* head = nullptr;   // last in, first out

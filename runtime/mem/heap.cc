@@ -6,6 +6,7 @@
 
 #include "base/throw.h"
 #include "kernel_if/memory.h"
+#include "mem/asan.h"
 
 namespace rt0::runtime {
 
@@ -86,7 +87,7 @@ bool map_prepare(std::uintptr_t base, std::size_t n) {
 }
 
 void map_arena(arena* a) {
-    std::uintptr_t end = a->base + (a->npages << a->page_shift);
+    std::uintptr_t end = a->base + a->bytes;
     for (std::uintptr_t p = a->base; p < end; p = (p | (cfg::arena_granule - 1)) + 1) {
         map_leaf* leaf = arena_map[p >> leaf_shift].load(memory_order_relaxed);  // relaxed: heap.lock is held
         atomic<arena*>& g = leaf->granule[(p >> granule_shift) & (map_fan - 1)];
@@ -128,6 +129,7 @@ mspan* heap_alloc_large(std::size_t n) {
 }
 
 void heap_free(mspan* s) {
+    asan_unpoison(reinterpret_cast<void*>(s->start), heap.objects.bytes(s));  // the next use has other bounds
     guard g(heap.lock);
     heap.object_pages -= s->npages;
     if (s->allocBits) {

@@ -6,11 +6,6 @@
 //   ML3  with an mcache neither mallocrt nor freert locks until a list of it is empty or full.
 // Under AddressSanitizer a free object is poisoned but for its link, so use after free and a
 // second free are found.
-#ifdef RT0_ASAN
-#include <sanitizer/asan_interface.h>
-#include <sanitizer/lsan_interface.h>
-#endif
-
 #include <cstring>
 #include <new>
 
@@ -18,6 +13,7 @@
 #include "kernel_if/cpu.h"
 #include "kernel_if/memory.h"
 #include "kernel_if/sys.h"
+#include "mem/asan.h"
 #include "mem/cache.h"
 #include "mem/heap.h"
 #include "mem/mem.h"
@@ -40,19 +36,8 @@ std::size_t guard_limit() {
     return maps > 2 * cfg::spare_mappings ? (maps - cfg::spare_mappings) / 2 : cfg::spare_mappings / 2;
 }
 
-#ifdef RT0_ASAN
-void poison(void* p, std::size_t size) {
-    if (__asan_address_is_poisoned(static_cast<char*>(p) + sizeof(object_link))) runtime_throw("freert: object is free already");
-    ASAN_POISON_MEMORY_REGION(static_cast<char*>(p) + sizeof(object_link), size - sizeof(object_link));
-}
-void unpoison(void* p, std::size_t size) { ASAN_UNPOISON_MEMORY_REGION(p, size); }
-#else
-void poison(void*, std::size_t) {}
-void unpoison(void*, std::size_t) {}
-#endif
-
 void* cleared(void* p, std::size_t n, unsigned cls) {
-    unpoison(p, size_classes[cls].size);
+    asan_unpoison(p, size_classes[cls].size);
     return std::memset(p, 0, n);
 }
 
@@ -82,7 +67,7 @@ void* cleared(void* p, std::size_t n, unsigned cls) {
         if (!c->refill(cls)) return nullptr;
         objcache& f = c->freed[cls];
         if (object_link* o = f.head) {
-            unpoison(o, size_classes[cls].size);
+            asan_unpoison(o, size_classes[cls].size);
             f.head = o->next;
             f.n--;
             return cleared(o, n, cls);
@@ -140,7 +125,7 @@ void* mallocrt(mcache* c, std::size_t n) {
     unsigned cls = size_to_class(n);
     object_link* o;
     if (!c || !(o = c->freed[cls].head)) [[unlikely]] return malloc_slow(c, n, cls);
-    unpoison(o, size_classes[cls].size);
+    asan_unpoison(o, size_classes[cls].size);
     c->freed[cls].head = o->next;
     c->freed[cls].n--;
     return std::memset(o, 0, n);
@@ -157,7 +142,8 @@ void freert(mcache* c, void* p) {
         return heap_free(s);
     }
     auto* o = static_cast<object_link*>(p);
-    poison(p, s->elemsize);
+    if (asan_is_poisoned(o + 1)) runtime_throw("freert: object is free already");
+    asan_poison(o + 1, s->elemsize - sizeof *o);
     if (!c) return mcentrals[cls].free_one(o);
     objcache& f = c->freed[cls];
     o->next = f.head;

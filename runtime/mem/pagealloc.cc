@@ -5,6 +5,7 @@
 
 #include "base/throw.h"
 #include "kernel_if/memory.h"
+#include "mem/asan.h"
 #include "mem/heap.h"
 
 namespace rt0::runtime {
@@ -249,6 +250,7 @@ bool pagealloc::add_arena(void* p, std::size_t n, bool huge_ok) {
     arena* a = new (books) arena;
     a->base = reinterpret_cast<std::uintptr_t>(p);
     a->npages = npages;
+    a->bytes = n;
     a->page_shift = shift_;
     a->spans = reinterpret_cast<mspan**>(books + sizeof(arena));
     a->released = reinterpret_cast<std::uint64_t*>(books + sizeof(arena) + table);
@@ -258,6 +260,7 @@ bool pagealloc::add_arena(void* p, std::size_t n, bool huge_ok) {
     if (stacks_) kernel::sys_nohugepage(p, n);  // refused where there are no huge pages: just as good
     else if (huge_ok && huge != 0 && n % huge == 0 && a->base % huge == 0) kernel::sys_hugepage(p, n);
     kernel::sys_name(p, n, stacks_ ? "rt0-stacks" : "rt0-heap");
+    if (!stacks_) lsan_add_roots(p, n);  // stacks contain guards: they are named to it when it looks
     s->ar = a;
     s->start = a->base;
     s->npages = npages;

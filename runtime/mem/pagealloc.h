@@ -29,6 +29,7 @@ namespace rt0::runtime {
 struct arena {
     std::uintptr_t base = 0;         // [const]
     std::size_t npages = 0;          // [const]
+    std::size_t bytes = 0;           // npages in bytes [const]
     unsigned page_shift = 0;         // [const]
     arena* chain = nullptr;          // next arena in the same granule of the address map [const]
     arena* link = nullptr;           // next arena of the page allocator [const]
@@ -37,7 +38,7 @@ struct arena {
     std::uint64_t* guards = nullptr;    // PA5 [lock:heap]
 
     std::size_t page_of(std::uintptr_t p) const { return (p - base) >> page_shift; }
-    bool contains(std::uintptr_t p) const { return p - base < npages << page_shift; }
+    bool contains(std::uintptr_t p) const { return p - base < bytes; }
 };
 
 class pagealloc {

@@ -43,6 +43,7 @@ void mspan::initHeap(unsigned cls, std::uint64_t* bits, bool zero, bool collect,
     nelems = k.nelems;
     elemsize = k.size;
     nmanual = 0;
+    nfree = k.nelems;
     sizeclass = static_cast<std::uint8_t>(cls);
     needzero = zero;
     collected = collect;
@@ -101,6 +102,7 @@ void mspan::sweep(std::uint32_t sg) {
         freeindex = 0;
         needzero = true;
         refillAllocCache(0);
+        nfree = countFree();
     }
     // ORDER(sweepgen): release, so that who sees sg sees the bits; pairs with the acquire in
     // mcentral::sweep_if_needed.
@@ -114,7 +116,7 @@ bool mspan::is_valid() const {
         if (n >= nmanual || off % elemsize != 0 || off / elemsize >= nelems) return false;
         if (isFree(static_cast<std::uint32_t>(off / elemsize))) return false;  // free twice
     }
-    return n == nmanual && freeindex <= nelems && countFree() <= nelems;
+    return n == nmanual && freeindex <= nelems && countFree() <= nelems && (cached || nfree == countFree());
 }
 
 }  // namespace rt0::runtime

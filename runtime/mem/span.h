@@ -70,6 +70,7 @@ struct mspan {
     std::uint32_t nelems = 0;               // [const]
     std::uint32_t elemsize = 0;             // bytes; 0 in a span of one large object [const]
     std::uint32_t nmanual = 0;              // length of manualFreeList [lock:mcentral]
+    std::uint32_t nfree = 0;                // countFree(), kept while uncached [lock:mcentral]
     atomic<std::uint32_t> sweepgen{0};      // SP4 [atomic]
     atomic<span_state> state{span_state::dead};  // written under heap.lock, read by checks [atomic]
     std::uint8_t sizeclass = 0;             // [const]
@@ -89,7 +90,7 @@ struct mspan {
     void initHeap(unsigned cls, std::uint64_t* bits, bool zero, bool collect, std::uint32_t sg);
     // Index of the next free object by the bits, freeindex moved past it; nelems if none.
     std::uint32_t nextFreeIndex();
-    // Objects that SP2 calls free.  By the holder of the mcentral lock, for an uncached span.
+    // Objects that SP2 calls free, counted; for an uncached span.
     std::uint32_t countFree() const;
     bool isFree(std::uint32_t i) const;  // by the bits alone
     // sweepgen is sg-1; sg afterwards.

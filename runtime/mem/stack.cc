@@ -1,12 +1,9 @@
 // Stacks.  Invariants: stack.h.
 #include "mem/stack.h"
 
-#ifdef RT0_ASAN
-#include <sanitizer/asan_interface.h>
-#endif
-
 #include "base/throw.h"
 #include "kernel_if/memory.h"
+#include "mem/asan.h"
 #include "mem/heap.h"
 
 namespace rt0::runtime {
@@ -21,15 +18,13 @@ namespace {
 
 // Order of the smallest slot that holds n bytes; may be beyond stack_orders.
 int order_of(std::size_t n) {
-    return static_cast<int>(std::bit_width((n - (n != 0)) / cfg::stack_min));
+    return static_cast<int>(std::bit_width((n - (n != 0)) | (cfg::stack_min - 1))) - std::countr_zero(cfg::stack_min);
 }
 
 stack make_stack(std::uintptr_t slot, std::size_t size) {
     stack s{slot + cfg::stack_guard, slot + size, slot, size};
-#ifdef RT0_ASAN
-    // The frames of the last user ended without telling, if an exception or exit unwound them.
-    ASAN_UNPOISON_MEMORY_REGION(reinterpret_cast<void*>(s.lo), s.hi - s.lo);
-#endif
+    // The last user's frames ended without telling, if its goroutine did not return from them.
+    asan_unpoison(reinterpret_cast<void*>(s.lo), s.hi - s.lo);
     return s;
 }
 
@@ -154,7 +149,7 @@ void put_locked(stackpool_order& pool, int order, std::uintptr_t slot, bool clea
     stackspan_free(s);
 }
 
-void pool_put(int order, const std::uintptr_t* slots, std::uint32_t n) {
+[[gnu::noinline]] void pool_put(int order, const std::uintptr_t* slots, std::uint32_t n) {
     guard g(stackpool[order].lock);
     for (std::uint32_t i = 0; i < n; i++) put_locked(stackpool[order], order, slots[i], false);
 }
@@ -190,12 +185,15 @@ std::uint32_t pool_alloc(int order, std::uintptr_t* out, std::uint32_t want) {
     return make_stack(slots[0], order_size(order));
 }
 
-// The older half of a full cache goes to the pool.
-[[gnu::noinline]] void stackcache_release(stackcache& sc, int order) {
+// To the pool: the slot itself without a cache, else the older half of the cache, which is full.
+[[gnu::noinline]] void stackfree_spill(mcache* c, int order, std::uintptr_t slot) {
+    if (!c) return pool_put(order, &slot, 1);
+    stackcache& sc = c->stacks[order];
     std::uint32_t half = sc.n / 2;
     pool_put(order, sc.slot, half);
     sc.n -= half;
     for (std::uint32_t i = 0; i < sc.n; i++) sc.slot[i] = sc.slot[half + i];
+    sc.slot[sc.n++] = slot;
 }
 
 // ---- large stacks
@@ -363,9 +361,8 @@ stack stackalloc(mcache* c, std::size_t n) {
 void stackfree(mcache* c, stack s) {
     int order = order_of(s.size);
     if (order >= stack_orders) return stackfree_large(s);
-    if (!c) return pool_put(order, &s.slot, 1);
+    if (!c || c->stacks[order].n == order_cap(order)) [[unlikely]] return stackfree_spill(c, order, s.slot);
     stackcache& sc = c->stacks[order];
-    if (sc.n == order_cap(order)) [[unlikely]] stackcache_release(sc, order);
     sc.slot[sc.n++] = s.slot;
 }
 

@@ -213,6 +213,16 @@ TEST_F(Cache, AFreedObjectIsTheNextGivenOut) {
     freert(c, nullptr);
 }
 
+#ifdef RT0_ASAN
+TEST_F(Cache, AddressSanitizerSeesUseAfterFreeAndSecondFree) {
+    auto* p = static_cast<volatile char*>(mallocrt(c, 100));
+    p[99] = 1;
+    freert(c, const_cast<char*>(p));
+    EXPECT_DEATH(p[99] = 2, "use-after-poison");
+    EXPECT_DEATH(freert(c, const_cast<char*>(p)), "free already");
+}
+#endif
+
 TEST_F(Cache, PrepareForSweepFlushesOncePerPhase) {
     void* p = mallocrt(c, 1024);
     void* q = mallocrt(c, 1024);

@@ -17,6 +17,7 @@ struct Span : testing::Test {
         memory.assign(size_classes[cls].npages * cfg::heap_page + 64, 0);
         s.start = (reinterpret_cast<std::uintptr_t>(memory.data()) + 63) & ~std::uintptr_t{63};
         s.initHeap(cls, bits.data(), false, collected, 2);
+        s.cached = true;  // by this test
     }
     std::uint32_t words = 0;
     std::vector<std::uint64_t> bits;
