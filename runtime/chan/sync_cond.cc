@@ -73,7 +73,7 @@ void cond_notify(cond_state& c, bool all) {
         }
         runtime::dequeue(c.q.list);
         w->success = true;
-        if (w->end()) w->enqueue(parked);
+        if (w->end()) runtime::collect(parked, w);
         if (!all) break;
     }
     update_waiting(c);

@@ -59,7 +59,7 @@ void group_release(group_state& s, std::uint64_t seen) {
         for (; n < static_cast<std::uint32_t>(seen); n++) {
             waiter* w = runtime::dequeue(s.q.list);
             if (!w) break;
-            w->enqueue(wake);
+            runtime::collect(wake, w);
         }
         // relaxed: the lower half is the queue's length, kept under its lock.
         s.word.fetch_sub(n, std::memory_order_relaxed);

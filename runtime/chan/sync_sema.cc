@@ -77,7 +77,7 @@ void sema_release_slow(sema_state& s, std::uint64_t k) {
             while (k && s.q.list.head) {
                 waiter* w = runtime::dequeue(s.q.list);
                 w->success = true;
-                w->enqueue(wake);
+                runtime::collect(wake, w);
                 k--;
             }
             if (wake.head) {

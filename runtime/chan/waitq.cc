@@ -30,6 +30,13 @@ std::int64_t deadline_after(std::int64_t ns) {
 
 namespace {
 
+void link_last(waitlist& l, sudog* s) {
+    s->next = nullptr;
+    s->prev = l.tail;
+    (l.tail ? l.tail->next : l.head) = s;
+    l.tail = s;
+}
+
 void unlink(waiter* w) {
     waitlist& l = *w->list;
     (w->prev ? w->prev->next : l.head) = w->next;
@@ -84,10 +91,7 @@ void waiter::enqueue(waitlist& l, bool front) {
         (l.head ? l.head->prev : l.tail) = this;
         l.head = this;
     } else {
-        next = nullptr;
-        prev = l.tail;
-        (l.tail ? l.tail->next : l.head) = this;
-        l.tail = this;
+        link_last(l, this);
     }
 }
 
@@ -140,6 +144,8 @@ waitlist dequeue_all(waitlist& l) {
     l = {};
     return all;
 }
+
+void collect(waitlist& woken, waiter* w) { link_last(woken, w); }
 
 void ready(waiter* w) { goready(w->gp); }
 

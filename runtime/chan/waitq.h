@@ -92,6 +92,10 @@ waiter* dequeue(waitlist& l);
 // With the lock: takes all off.
 waitlist dequeue_all(waitlist& l);
 
+// Adds one that was taken off to a list of those to be readied: its `list` stays null, so
+// the timer's callback knows that it came too late.
+void collect(waitlist& woken, waiter* w);
+
 // Without the lock.  w may be gone when these return.
 void ready(waiter* w);
 void ready_all(waitlist l);

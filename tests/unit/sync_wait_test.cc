@@ -145,12 +145,12 @@ TEST(CondVar, TimedWaits) {
     EXPECT_TRUE(cv.wait_for(l, 1h, [&] { return go_on; }));
     l.unlock();
     wg.wait();
+    l.lock();
+    go_on = false;
     wg.go([&] {
         std::lock_guard g(m);
         cv.notify_all();
     });
-    l.lock();
-    go_on = false;
     // The end of time is no deadline, not one that has passed.
     EXPECT_EQ(cv.wait_for(l, std::chrono::nanoseconds::max()), std::cv_status::no_timeout);
     wg.go([&] {

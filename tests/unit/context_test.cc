@@ -1,0 +1,406 @@
+// context, nursery, task.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include <rt0/sync.h>
+
+using namespace std::chrono_literals;
+namespace tg = rt0::this_goroutine;
+
+namespace {
+
+template <class F>
+void await(F cond) {
+    while (!cond()) tg::sleep_for(100us);
+}
+
+// ---- context
+
+TEST(Context, CancelReachesAllDescendantsAndNobodyElse) {
+    rt0::context root;
+    rt0::context a = root.child(), b = root.child(), aa = a.child(), aaa = aa.child();
+    EXPECT_FALSE(root.stop_token().stop_requested());
+    a.cancel();
+    EXPECT_TRUE(a.stop_token().stop_requested());
+    EXPECT_TRUE(aa.stop_token().stop_requested());
+    EXPECT_TRUE(aaa.stop_token().stop_requested());
+    EXPECT_FALSE(b.stop_token().stop_requested());
+    EXPECT_FALSE(root.stop_token().stop_requested());
+    EXPECT_TRUE(a.child().stop_token().stop_requested());  // born cancelled
+    a.cancel();
+    root.cancel();
+    EXPECT_TRUE(b.stop_token().stop_requested());
+}
+
+TEST(Context, CopiesAreTheSameNode) {
+    rt0::context a;
+    rt0::context b = a, c;
+    c = b;
+    c = *&c;
+    c.cancel();
+    EXPECT_TRUE(a.stop_token().stop_requested());
+}
+
+TEST(Context, DeadlineCancels) {
+    rt0::context root;
+    auto t0 = std::chrono::steady_clock::now();
+    rt0::context c = root.child(5ms), cc = c.child();
+    ASSERT_TRUE(c.deadline());
+    EXPECT_EQ(cc.deadline(), c.deadline());
+    EXPECT_FALSE(root.deadline());
+    rt0::latch stopped(1);
+    std::stop_callback cb(cc.stop_token(), [&] { stopped.count_down(); });
+    stopped.wait();
+    EXPECT_GE(std::chrono::steady_clock::now() - t0, 5ms);
+    EXPECT_TRUE(c.stop_token().stop_requested());
+    EXPECT_FALSE(root.stop_token().stop_requested());
+}
+
+TEST(Context, TheEarliestDeadlineCounts) {
+    rt0::context root;
+    auto now = std::chrono::steady_clock::now();
+    rt0::context soon = root.child(now + 1h), later = soon.child(now + 2h), sooner = soon.child(now + 1min);
+    EXPECT_EQ(later.deadline(), now + 1h);
+    EXPECT_EQ(sooner.deadline(), now + 1min);
+    EXPECT_FALSE(root.child(std::chrono::nanoseconds::max()).deadline());
+}
+
+TEST(Context, APastDeadlineCancelsAtOnce) {
+    rt0::context root;
+    EXPECT_TRUE(root.child(0ns).stop_token().stop_requested());
+    EXPECT_TRUE(root.child(-1h).stop_token().stop_requested());
+    EXPECT_TRUE(root.child(std::chrono::steady_clock::now() - 1s).stop_token().stop_requested());
+}
+
+TEST(Context, StopCallbacksOfADeadlineRunOnAGoroutineAndMayBlock) {
+    rt0::context c = rt0::context().child(1ms);
+    rt0::semaphore in(0), go_on(0);
+    std::atomic<std::uint64_t> id{0};
+    std::atomic<bool> ended{false};
+    std::stop_callback cb(c.stop_token(), [&] {
+        id = tg::id();
+        in.release();
+        go_on.acquire();
+        ended = true;
+    });
+    in.acquire();
+    EXPECT_NE(id, 0u);
+    EXPECT_NE(id, tg::id());
+    EXPECT_FALSE(ended);
+    go_on.release();
+    await([&] { return ended.load(); });
+}
+
+TEST(Context, Values) {
+    rt0::context root;
+    rt0::context a = root.with_value("user", std::string("ann")), b = a.with_value("n", 7), c = b.with_value("user", std::string("bob"));
+    ASSERT_TRUE(c.value<std::string>("user"));
+    EXPECT_EQ(*c.value<std::string>("user"), "bob");
+    EXPECT_EQ(*b.child().value<std::string>("user"), "ann");
+    EXPECT_EQ(*c.value<int>("n"), 7);
+    EXPECT_EQ(c.value<long>("n"), nullptr);
+    EXPECT_EQ(c.value<int>("m"), nullptr);
+    EXPECT_EQ(root.value<std::string>("user"), nullptr);
+    rt0::context d = root.with_value("p", std::make_unique<int>(3));  // move-only
+    EXPECT_EQ(**d.value<std::unique_ptr<int>>("p"), 3);
+    a.cancel();
+    EXPECT_TRUE(c.stop_token().stop_requested());
+    EXPECT_FALSE(d.stop_token().stop_requested());
+}
+
+TEST(Context, TenThousandDeep) {
+    rt0::context root;
+    std::vector<rt0::context> all{root};
+    for (int i = 0; i < 10000; i++)
+        all.push_back(i % 2 ? all.back().child() : all.back().with_value("k" + std::to_string(i), i));
+    EXPECT_EQ(*all.back().value<int>("k0"), 0);
+    root.cancel();
+    for (auto& c : all) ASSERT_TRUE(c.stop_token().stop_requested());
+    rt0::context last = all.back();
+    all.clear();
+    last = rt0::context();  // frees ten thousand nodes at once, on this goroutine's stack
+}
+
+TEST(Context, TenThousandWide) {
+    rt0::context root;
+    std::vector<rt0::context> all;
+    std::atomic<int> called{0};
+    struct inc {
+        std::atomic<int>* n;
+        void operator()() { ++*n; }
+    };
+    std::vector<std::unique_ptr<std::stop_callback<inc>>> cbs;
+    for (int i = 0; i < 10000; i++) {
+        all.push_back(root.child(1h));
+        cbs.push_back(std::make_unique<std::stop_callback<inc>>(all.back().stop_token(), inc{&called}));
+    }
+    root.cancel();
+    EXPECT_EQ(called, 10000);
+}
+
+// A server's root lives for ever; its requests' contexts must leave nothing behind.
+TEST(Context, FinishedChildrenLeaveNothing) {
+    rt0::context root;
+    auto value = std::make_shared<int>(1);
+    for (int i = 0; i < 10000; i++) {
+        rt0::context c = root.with_value("v", value).child(1h);
+        EXPECT_EQ(value.use_count(), 2);
+    }
+    EXPECT_EQ(value.use_count(), 1);
+    root.cancel();
+}
+
+TEST(Context, CancelDeathAndDeadlineRace) {
+    for (int i = 0; i < 300; i++) {
+        rt0::context root;
+        rt0::wait_group wg;
+        std::atomic<int> born{0};
+        for (int k = 0; k < 4; k++)
+            wg.go([root, &born, k] {
+                for (int n = 0; n < 10; n++) {
+                    rt0::context c = root.child(std::chrono::microseconds(k * n)), d = c.child(), e = d.child();
+                    born++;
+                    if (n == 5 && k == 0) root.cancel();
+                    if (n % 3 == 0) c.cancel();
+                }
+            });
+        wg.wait();
+        EXPECT_EQ(born, 40);
+        EXPECT_TRUE(root.stop_token().stop_requested());
+        EXPECT_TRUE(root.child().stop_token().stop_requested());
+    }
+}
+
+// ---- nursery
+
+TEST(Nursery, LeavingTheScopeJoinsAll) {
+    std::atomic<int> n{0};
+    {
+        rt0::nursery s;
+        for (int i = 0; i < 100; i++)
+            s.go([&] {
+                tg::yield();
+                n++;
+                s.go([&] { n++; });  // from within
+            });
+    }
+    EXPECT_EQ(n, 200);
+}
+
+TEST(Nursery, TheFirstExceptionCancelsTheRestAndIsRethrown) {
+    std::atomic<int> stopped{0};
+    try {
+        rt0::nursery s;
+        for (int i = 0; i < 5; i++)
+            s.go([&](std::stop_token st) {
+                while (!st.stop_requested()) tg::sleep_for(100us);
+                stopped++;
+            });
+        s.go([] { throw std::runtime_error("first"); });
+        s.go([](std::stop_token st) {
+            while (!st.stop_requested()) tg::sleep_for(100us);
+            throw std::runtime_error("second");
+        });
+        EXPECT_TRUE(s.stop_token().stop_possible());
+        // leaves here
+    } catch (const std::runtime_error& e) {
+        EXPECT_STREQ(e.what(), "first");
+        EXPECT_EQ(stopped, 5);
+        return;
+    }
+    ADD_FAILURE() << "nothing was thrown";
+}
+
+TEST(Nursery, TheBodysExceptionWins) {
+    std::atomic<bool> stopped{false};
+    try {
+        rt0::nursery s;
+        s.go([&](std::stop_token st) {
+            while (!st.stop_requested()) tg::sleep_for(100us);
+            stopped = true;
+            throw 1;
+        });
+        throw 2;
+    } catch (int v) {
+        EXPECT_EQ(v, 2);
+        EXPECT_TRUE(stopped);
+        return;
+    }
+    ADD_FAILURE();
+}
+
+TEST(Nursery, InADestructorDuringUnwinding) {
+    // A nursery that begins and ends while another exception is in flight throws its own.
+    struct inner {
+        bool* threw;
+        ~inner() {
+            try {
+                rt0::nursery s;
+                s.go([] { throw 5; });
+            } catch (int v) {
+                *threw = v == 5;
+            }
+        }
+    };
+    bool threw = false;
+    try {
+        inner i{&threw};
+        throw 6;
+    } catch (int v) {
+        EXPECT_EQ(v, 6);
+    }
+    EXPECT_TRUE(threw);
+}
+
+TEST(Nursery, CancelAsksAllToStop) {
+    rt0::nursery s;
+    std::atomic<int> n{0};
+    for (int i = 0; i < 10; i++)
+        s.go([&](std::stop_token st) {
+            while (!st.stop_requested()) tg::sleep_for(100us);
+            n++;
+        });
+    s.cancel();
+    EXPECT_TRUE(s.stop_token().stop_requested());
+    await([&] { return n == 10; });
+}
+
+TEST(Nursery, ExitOfTheBodyStopsAndJoins) {
+    std::atomic<bool> joined{false}, went_on{false};
+    rt0::wait_group wg;
+    wg.go([&] {
+        rt0::nursery s;
+        s.go([&](std::stop_token st) {
+            while (!st.stop_requested()) tg::sleep_for(100us);
+            joined = true;
+            throw 1;  // lost: the goroutine that would get it is leaving
+        });
+        tg::exit();
+        went_on = true;
+    });
+    wg.wait();
+    EXPECT_TRUE(joined);
+    EXPECT_FALSE(went_on);
+}
+
+TEST(Nursery, ExitOfAChildIsNoFailure) {
+    rt0::nursery s;
+    s.go([] { tg::exit(); });
+}
+
+TEST(Nursery, AThrowingCopyStartsNothing) {
+    struct bad {
+        bad() = default;
+        bad(const bad&) { throw std::runtime_error("copy"); }
+        void operator()() {}
+    } b;
+    rt0::nursery s;
+    EXPECT_THROW(s.go(b), std::runtime_error);
+}
+
+// ---- task
+
+int twice(int x) { return 2 * x; }
+
+TEST(Task, GivesTheValue) {
+    EXPECT_EQ(rt0::spawn([] { return 42; }).join(), 42);
+    EXPECT_EQ(rt0::spawn(twice, 21).join(), 42);
+    EXPECT_EQ(rt0::spawn([](std::string a, int b) { return a + std::to_string(b); }, "x", 1).join(), "x1");
+    static_assert(std::is_same_v<decltype(rt0::spawn(twice, 1)), rt0::task<int>>);
+    rt0::task<void> v = rt0::spawn([] {});
+    v.join();
+    EXPECT_EQ(rt0::spawn(rt0::go_options{.name = "named"}, [] { return std::string(tg::name()); }).join(), "named");
+}
+
+TEST(Task, ReferencesAndMoveOnly) {
+    int x = 1;
+    rt0::task<int&> t = rt0::spawn([&]() -> int& { return x; });
+    t.join() = 5;
+    EXPECT_EQ(x, 5);
+    auto p = rt0::spawn([q = std::make_unique<int>(9)]() mutable { return std::move(q); }).join();
+    EXPECT_EQ(*p, 9);
+    auto moved = rt0::spawn([](std::unique_ptr<int> q) { return *q + 1; }, std::move(p));
+    EXPECT_EQ(moved.join(), 10);
+    struct no_default {
+        explicit no_default(int v) : n(v) {}
+        int n;
+    };
+    EXPECT_EQ(rt0::spawn([] { return no_default(3); }).join().n, 3);
+}
+
+TEST(Task, RethrowsAndKeepsQuietIfNotAsked) {
+    auto t = rt0::spawn([]() -> int { throw std::runtime_error("kept"); });
+    EXPECT_THROW(t.join(), std::runtime_error);
+    EXPECT_THROW(t.join(), std::logic_error);  // joined already
+    { auto dropped = rt0::spawn([] { throw 1; }); }
+    EXPECT_THROW(rt0::task<int>().join(), std::logic_error);
+}
+
+TEST(Task, TheDestructorJoins) {
+    for (int i = 0; i < 200; i++) {
+        bool ended = false;
+        {
+            auto t = rt0::spawn([&] {
+                tg::yield();
+                ended = true;
+            });
+        }
+        ASSERT_TRUE(ended);
+    }
+}
+
+TEST(Task, MovesAndIsJoinedBeforeItIsOverwritten) {
+    bool first = false;
+    auto a = rt0::spawn([&] {
+        tg::sleep_for(1ms);
+        first = true;
+    });
+    auto b = rt0::spawn([] {});
+    a = std::move(b);
+    EXPECT_TRUE(first);
+    EXPECT_FALSE(b.joinable());
+    EXPECT_TRUE(a.joinable());
+    a.join();
+    EXPECT_FALSE(a.joinable());
+}
+
+TEST(Task, ExitOfItsGoroutineIsReported) {
+    auto t = rt0::spawn([]() -> int { tg::exit(); });
+    EXPECT_THROW(t.join(), std::runtime_error);
+}
+
+TEST(Task, EmptyCallablesAreRefused) {
+    EXPECT_THROW((void)rt0::spawn(std::function<int()>()), std::invalid_argument);
+}
+
+TEST(Task, ForkJoin) {
+    struct fib {
+        static int of(int n) {
+            if (n < 2) return n;
+            auto t = rt0::spawn(of, n - 1);
+            int b = of(n - 2);
+            return t.join() + b;
+        }
+    };
+    EXPECT_EQ(fib::of(16), 987);
+}
+
+TEST(Task, CallableDiesBeforeJoinReturns) {
+    auto p = std::make_shared<int>(0);
+    for (int i = 0; i < 200; i++) {
+        auto t = rt0::spawn([p] { tg::yield(); });
+        t.join();
+        ASSERT_EQ(p.use_count(), 1);
+    }
+}
+
+}  // namespace
