@@ -50,7 +50,8 @@ mspan* mcentral::with_space() {
     return s;
 }
 
-// Puts an uncached span where MC4 wants it, or gives it back to the heap when it is empty and not the last with space.
+// Puts an uncached span where MC4 wants it, or gives it back to the heap when it is empty
+// and not the last with space.
 void mcentral::relist(mspan* s) {
     if (s->list) s->list->remove(s);
     if (s->nfree == 0) full_.push_back(s);
@@ -137,7 +138,7 @@ bool mcentral::is_valid() {
     guard g(lock_);
     for (spanlist* l : {&partial_, &full_})
         for (mspan* s = l->first; s; s = s->next)
-            if (s->cached || s->list != l || s->sizeclass != cls_ || !s->is_valid() || (s->countFree() == 0) != (l == &full_))
+            if (s->cached || s->list != l || s->sizeclass != cls_ || !s->is_valid() || (s->nfree == 0) != (l == &full_))
                 return false;
     return true;
 }
@@ -188,9 +189,7 @@ void mcache::prepareForSweep() {
     }
     releaseAll();
     stackcache_clear(this);
-    // ORDER(flushgen): release, so that who sees every mcache flushed sees the spans swept;
-    // pairs with the acquire in mcache_flushed.
-    flushGen.store(sg, memory_order_release);
+    flushGen.store(sg, memory_order_relaxed);  // relaxed: travels with the mcache, which a P's hand-over orders
 }
 
 }  // namespace rt0::runtime

@@ -83,7 +83,8 @@ void mallocinit() {
     if (initialised.load(memory_order_acquire)) [[likely]]
         return;
     // Outside the lock what asks the kernel; two threads that both do find the same.
-    if (kernel::read_auxv(nullptr).page_size > cfg::stack_guard) die("pages of the processor larger than 16 KiB are not supported");
+    if (kernel::read_auxv(nullptr).page_size > cfg::stack_guard)
+        die("pages of the processor larger than 16 KiB are not supported");
     std::size_t huge = kernel::getHugePageSize(), guards = guard_limit();
     guard g(heap.lock);
     if (initialised.load(memory_order_relaxed)) return;  // relaxed: the lock orders it
@@ -135,7 +136,8 @@ void freert(mcache* c, void* p) {
     if (!p) return;
     mspan* s = span_of(reinterpret_cast<std::uintptr_t>(p));
     // relaxed: whoever owns the object keeps the span in this state.
-    if (!s || s->state.load(memory_order_relaxed) != span_state::in_use) [[unlikely]] runtime_throw("freert: not an object");
+    if (!s || s->state.load(memory_order_relaxed) != span_state::in_use) [[unlikely]]
+        runtime_throw("freert: not an object");
     unsigned cls = s->sizeclass;
     if (cls == 0) [[unlikely]] {
         if (reinterpret_cast<std::uintptr_t>(p) != s->start) runtime_throw("freert: not an object");

@@ -82,7 +82,8 @@ void for_words(std::uint64_t* bits, std::size_t first, std::size_t n, F&& f) {
 
 std::size_t count_bits(std::uint64_t* bits, std::size_t first, std::size_t n) {
     std::size_t sum = 0;
-    for_words(bits, first, n, [&](std::uint64_t w, std::uint64_t mask) { sum += static_cast<std::size_t>(std::popcount(w & mask)); });
+    for_words(bits, first, n,
+              [&](std::uint64_t w, std::uint64_t mask) { sum += static_cast<std::size_t>(std::popcount(w & mask)); });
     return sum;
 }
 

@@ -32,7 +32,8 @@ std::size_t release_runs(pagealloc& pa, mspan* s, std::size_t max_pages) {
         while (i + n < s->npages && done + n < max_pages && !is_released(s, i + n)) n++;
         heap.lock.unlock();
         if (n == 0) break;
-        if (kernel::sys_unused(reinterpret_cast<void*>(s->start + (i << pa.page_shift())), n << pa.page_shift()) != 0) break;
+        void* p = reinterpret_cast<void*>(s->start + i * pa.page_size());
+        if (kernel::sys_unused(p, n * pa.page_size()) != 0) break;
         guard g(heap.lock);
         pa.set_released(s, i, n);
         done += n;
@@ -76,10 +77,11 @@ std::size_t scavenge(std::size_t limit) {
 }
 
 std::size_t scavengeable() {
-    std::size_t n = (heap.stacks.dirty_hint() << heap.stacks.page_shift()) + (heap.objects.dirty_hint() << heap.objects.page_shift());
-    // relaxed: hints.
-    for (int order = 0; order < stack_orders; order++) n += stackpool[order].ndirty.load(memory_order_relaxed) * order_size(order);
-    return n + stacklarge.bytes.load(memory_order_relaxed);
+    const pagealloc &st = heap.stacks, &ob = heap.objects;
+    std::size_t n = st.dirty_hint() * st.page_size() + ob.dirty_hint() * ob.page_size();
+    for (int order = 0; order < stack_orders; order++)
+        n += stackpool[order].ndirty.load(memory_order_relaxed) * order_size(order);  // relaxed: a hint
+    return n + stacklarge.bytes.load(memory_order_relaxed);                           // relaxed: a hint
 }
 
 memstats read_memstats() {
@@ -91,15 +93,16 @@ memstats read_memstats() {
         pool_free += stackpool[order].nfree * order_size(order);
         pool_clean += (stackpool[order].nfree - dirty) * order_size(order);
     }
-    std::size_t large_free = stacklarge.bytes.load(memory_order_relaxed);  // relaxed: one number of a snapshot that is none
+    // relaxed: the parts are read one after the other; the whole is no snapshot.
+    std::size_t large_free = stacklarge.bytes.load(memory_order_relaxed);
     guard g(heap.lock);
     const pagealloc &st = heap.stacks, &ob = heap.objects;
-    m.reserved = (st.reserved() << st.page_shift()) + (ob.reserved() << ob.page_shift()) + heap.metadata;
-    m.stack_idle = (st.free_pages() << st.page_shift()) + pool_free + large_free;
-    m.stack_inuse = (st.reserved() << st.page_shift()) - m.stack_idle;
-    m.heap_inuse = heap.object_pages << ob.page_shift();
-    m.heap_idle = ob.free_pages() << ob.page_shift();
-    m.released = (st.free_released() << st.page_shift()) + (ob.free_released() << ob.page_shift()) + pool_clean;
+    m.reserved = st.reserved() * st.page_size() + ob.reserved() * ob.page_size() + heap.metadata;
+    m.stack_idle = st.free_pages() * st.page_size() + pool_free + large_free;
+    m.stack_inuse = st.reserved() * st.page_size() - m.stack_idle;
+    m.heap_inuse = heap.object_pages * ob.page_size();
+    m.heap_idle = ob.free_pages() * ob.page_size();
+    m.released = st.free_released() * st.page_size() + ob.free_released() * ob.page_size() + pool_clean;
     return m;
 }
 

@@ -28,12 +28,12 @@ stack make_stack(std::uintptr_t slot, std::size_t size) {
     return s;
 }
 
-void set_relaxed(atomic<std::size_t>& a, std::size_t v) {
-    a.store(v, memory_order_relaxed);  // relaxed: written under the owner's lock, read elsewhere as a hint
+// Written under the owner's lock only, so no read-modify-write.
+void add_hint(atomic<std::size_t>& a, std::ptrdiff_t n) {
+    std::size_t old = a.load(memory_order_relaxed);                   // relaxed: the lock is held
+    a.store(old + static_cast<std::size_t>(n), memory_order_relaxed);  // relaxed: others read a hint
 }
-void add_dirty(stackpool_order& pool, std::ptrdiff_t n) {
-    set_relaxed(pool.ndirty, pool.ndirty.load(memory_order_relaxed) + static_cast<std::size_t>(n));  // relaxed: see above
-}
+void add_dirty(stackpool_order& pool, std::ptrdiff_t n) { add_hint(pool.ndirty, n); }
 
 // ---- guards
 
@@ -200,9 +200,7 @@ std::uint32_t pool_alloc(int order, std::uintptr_t* out, std::uint32_t want) {
 
 int large_order(std::size_t size) { return std::countr_zero(size) - std::countr_zero(cfg::stack_large); }
 
-void large_count(std::ptrdiff_t n) {
-    set_relaxed(stacklarge.bytes, stacklarge.bytes.load(memory_order_relaxed) + static_cast<std::size_t>(n));  // relaxed: lock held
-}
+void large_count(std::ptrdiff_t n) { add_hint(stacklarge.bytes, n); }
 
 [[gnu::noinline]] stack stackalloc_large(std::size_t n) {
     mallocinit();

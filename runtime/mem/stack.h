@@ -24,7 +24,7 @@ namespace rt0::runtime {
 
 struct alignas(64) stackpool_order {
     mutex lock{lock_rank::stackpool};
-    spanlist warm;                      // spans with a free slot that may be resident; last freed to in front [lock:stackpool]
+    spanlist warm;                      // spans with a free slot that may be resident, newest first [lock:stackpool]
     spanlist cold;                      // spans whose free slots are all clean [lock:stackpool]
     std::size_t nfree = 0;              // slots [lock:stackpool]
     atomic<std::size_t> ndirty{0};      // free slots that may have resident pages; written under lock [atomic]

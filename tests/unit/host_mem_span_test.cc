@@ -70,7 +70,8 @@ TEST_F(Span, SweepTurnsMarksIntoAllocationBits) {
             }
             std::vector<bool> marked(s.nelems);
             for (std::uint32_t i = 0; i < s.nelems; i++) {
-                marked[i] = pattern == 0 ? false : pattern == 1 ? true : rnd() % 64 < static_cast<unsigned>(pattern) + 14;
+                bool some = rnd() % 64 < static_cast<unsigned>(pattern) + 14;
+                marked[i] = pattern == 0 ? false : pattern == 1 ? true : some;
                 if (marked[i]) s.markBits[i / 64] |= std::uint64_t{1} << (i % 64);
             }
             s.sweepgen = 4 - 1;

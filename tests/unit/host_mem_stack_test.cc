@@ -41,6 +41,10 @@ long status_kib(const char* key) {
     return v;
 }
 
+stack default_stack(std::uintptr_t slot) {
+    return {slot + cfg::stack_guard, slot + cfg::stack_default, slot, cfg::stack_default};
+}
+
 void touch_top(const stack& s) { *reinterpret_cast<volatile char*>(s.hi - 64) = 1; }
 
 // The stacks' page heap without any guard bit or slot of earlier tests in the way is not to
@@ -120,7 +124,9 @@ TEST_F(Stacks, FullCacheGivesItsColderHalfToThePool) {
     std::uint32_t cap = order_cap(1);
     std::vector<stack> v;
     for (std::uint32_t i = 0; i < 3 * cap; i++) v.push_back(stackalloc(c, cfg::stack_default));
-    ASSERT_EQ(std::set<std::uintptr_t>([&] { std::set<std::uintptr_t> t; for (auto& s : v) t.insert(s.slot); return t; }()).size(), v.size());
+    std::set<std::uintptr_t> distinct;
+    for (auto& s : v) distinct.insert(s.slot);
+    ASSERT_EQ(distinct.size(), v.size());
     stackcache_clear(c);
     for (std::uint32_t i = 0; i <= cap; i++) stackfree(c, v[i]);
     EXPECT_EQ(c->stacks[1].n, cap / 2 + 1);
@@ -158,7 +164,8 @@ TEST_F(Stacks, RecutSpansHaveGuardsWhereTheyBelongOnly) {
             stack s = stackalloc(nullptr, size);
             ASSERT_NE(s.slot, 0u);
             ASSERT_TRUE(guarded(s));
-            for (std::uintptr_t p = s.lo; p < s.hi; p += 16 << 10) ASSERT_TRUE(readable(p)) << "offset " << p - s.slot << " of " << size;
+            for (std::uintptr_t at = s.lo; at < s.hi; at += 16 << 10)
+                ASSERT_TRUE(readable(at)) << "offset " << at - s.slot << " of " << size;
             touch_top(s);
             v.push_back(s);
         }
@@ -185,6 +192,20 @@ TEST_F(Stacks, FreeingTwiceOrSomethingElseThrows) {
     EXPECT_DEATH(stackfree(nullptr, wrong), "not a stack");
     freert(nullptr, object);
     stackfree(nullptr, t);
+}
+
+// Before main, as by the constructor of a static object in another file.
+struct early {
+    void* p = mallocrt(nullptr, 100);
+    stack s = stackalloc(nullptr, cfg::stack_default);
+} before_main;
+
+TEST(StacksEarly, WorksFromAStaticConstructor) {
+    ASSERT_NE(before_main.p, nullptr);
+    ASSERT_NE(before_main.s.slot, 0u);
+    std::memset(reinterpret_cast<void*>(before_main.s.lo), 1, before_main.s.hi - before_main.s.lo);
+    freert(nullptr, before_main.p);
+    stackfree(nullptr, before_main.s);
 }
 
 // ---- refusals
@@ -249,7 +270,7 @@ TEST_F(Stacks, AParkedStackCostsOnePageAndItsShareOfAPageTable) {
 #ifdef RT0_ASAN
     GTEST_SKIP() << "shadow memory is counted too";
 #endif
-    constexpr std::size_t n = 20000;
+    constexpr std::size_t n = 8000;
     std::vector<stack> v(n);
     for (auto& s : v) s = {1, 1, 1, 1};  // the vector's own pages, before the first look
     long rss = status_kib("VmRSS:"), pte = status_kib("VmPTE:");
@@ -268,7 +289,7 @@ TEST_F(Stacks, AParkedStackCostsOnePageAndItsShareOfAPageTable) {
 TEST_F(Stacks, ScavengeLowersRss) {
     while (scavenge(~std::size_t{0}) != 0) {
     }
-    constexpr std::size_t n = 4000;
+    constexpr std::size_t n = 1500;
     std::vector<stack> v;
     for (std::size_t i = 0; i < n; i++) v.push_back(stackalloc(c, cfg::stack_default));
     stack large = stackalloc(c, 8 << 20);
@@ -355,7 +376,10 @@ TEST_F(Stacks, ArenasAreInMapsAndNeverHuge) {
 
 [[noreturn]] void overflow_on(const stack& s) {
 #if defined(__x86_64__)
-    asm volatile("movq %0, %%rsp\n\txorl %%ebp, %%ebp\n\tmovl $1000, %%edi\n\tcall *%1\n\thlt" ::"r"(s.hi - 64), "r"(&dig) : "memory", "rdi");
+    asm volatile("movq %0, %%rsp\n\txorl %%ebp, %%ebp\n\tmovl $1000, %%edi\n\tcall *%1\n\thlt"
+                 :
+                 : "r"(s.hi - 64), "r"(&dig)
+                 : "memory", "rdi");
 #endif
     _exit(0);
 }
@@ -405,7 +429,7 @@ TEST(StackStress, ThreadsWithACacheEachFreeTheOthersStacks) {
                 if (give) give = box[rnd() % 8].exchange(give);
                 else stackfree(rnd() % 8 ? c : nullptr, t);
                 if (give) {
-                    stack u{give + cfg::stack_guard, give + cfg::stack_default, give, cfg::stack_default};
+                    stack u = default_stack(give);
                     if (*reinterpret_cast<volatile std::uintptr_t*>(u.hi - 64) != u.slot) bad++;
                     stackfree(c, u);
                 }
@@ -425,7 +449,7 @@ TEST(StackStress, ThreadsWithACacheEachFreeTheOthersStacks) {
     }
     for (auto& t : ts) t.join();
     for (auto& b : box)
-        if (std::uintptr_t slot = b) stackfree(nullptr, {slot + cfg::stack_guard, slot + cfg::stack_default, slot, cfg::stack_default});
+        if (std::uintptr_t slot = b) stackfree(nullptr, default_stack(slot));
     EXPECT_EQ(bad, 0);
     expect_valid();
 }
