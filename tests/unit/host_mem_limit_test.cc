@@ -63,7 +63,9 @@ void* objects[4096];
 #ifdef RT0_ASAN
 TEST(Limit, None) { GTEST_SKIP() << "AddressSanitizer's shadow takes all address space there is"; }
 #else
-TEST(Limit, SixteenMegabytesOfAddressSpace) { EXPECT_EXIT(in_little_space(16 << 20, 150), testing::ExitedWithCode(0), ""); }
+TEST(Limit, SixteenMegabytesOfAddressSpace) {
+    EXPECT_EXIT(in_little_space(16 << 20, 150), testing::ExitedWithCode(0), "");
+}
 
 TEST(Limit, AFewHundredKilobytes) { EXPECT_EXIT(in_little_space(1 << 20, 1), testing::ExitedWithCode(0), ""); }
 

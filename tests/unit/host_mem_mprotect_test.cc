@@ -44,7 +44,9 @@ bool readable(std::uintptr_t p) {
     return read(fds[0], &c, 1) == 1;
 }
 
-bool guarded(const stack& s) { return !readable(s.slot) && !readable(s.lo - 1) && readable(s.lo) && readable(s.hi - 1); }
+bool guarded(const stack& s) {
+    return !readable(s.slot) && !readable(s.lo - 1) && readable(s.lo) && readable(s.hi - 1);
+}
 
 struct Mprotect : testing::Test {
     void SetUp() override {
