@@ -42,7 +42,9 @@ struct rt0_db_field {
 };
 
 extern "C" {
-#define RT0_WEAK __attribute__((weak)) extern
+// Hidden: bound only to what is linked in, that is libc.a; a dynamic link must not take
+// them from libc.so, which would tie the program to its private symbol version.
+#define RT0_WEAK __attribute__((weak, visibility("hidden"))) extern
 RT0_WEAK void* _dl_allocate_tls(void*);
 RT0_WEAK void _dl_deallocate_tls(void*, bool);
 RT0_WEAK int __nptl_nthreads;
@@ -51,8 +53,8 @@ RT0_WEAK std::atomic<std::uint32_t> _dl_stack_cache_lock;
 RT0_WEAK const rt0_db_field _thread_db_pthread_list, _thread_db_pthread_tid, _thread_db_pthread_start_routine,
     _thread_db_pthread_specific, _thread_db_pthread_cancelhandling, _thread_db_pthread_report_events;
 RT0_WEAK const std::uint32_t _thread_db_sizeof_pthread;
-RT0_WEAK const unsigned __rseq_size;
 #undef RT0_WEAK
+__attribute__((weak)) extern const unsigned __rseq_size;
 }
 
 namespace rt0::kernel {

@@ -146,6 +146,7 @@ void locale_and_time() {
     std::tm tm;
     localtime_r(&t, &tm);
     CK(tm.tm_year == 71 || tm.tm_year == 70);
+    if (test::sanitized) return;  // glibc's own locks in there are unknown to ThreadSanitizer
     locale_t c = newlocale(LC_ALL_MASK, "C.UTF-8", nullptr);
     CK(c != nullptr);
     locale_t old = uselocale(c);

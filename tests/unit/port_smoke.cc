@@ -40,6 +40,13 @@ namespace {
         }                                                                   \
     } while (0)
 
+// A function that stays one function, under its own address.
+#ifdef __clang__
+#define NOIPA [[clang::optnone, gnu::noinline]]
+#else
+#define NOIPA [[gnu::noipa]]
+#endif
+
 constexpr std::size_t stack_size = 256 << 10;
 
 struct context_stack {
@@ -53,7 +60,7 @@ int steps;
 double kept = 0;
 
 // Keeps values in every callee-saved register, also floating point ones where there are any.
-[[gnu::noipa]] void deep(long a, long b, long c, long d, double x, double y) {
+NOIPA void deep(long a, long b, long c, long d, double x, double y) {
     for (int i = 0; i < 1000; i++) {
         steps++;
         rt0_switch(&other_ctx, &main_ctx);
@@ -64,7 +71,7 @@ double kept = 0;
     kept = x + y;
 }
 
-[[gnu::noipa]] void middle(void* arg) {
+NOIPA void middle(void* arg) {
     CHECK(reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) % 16 == 0);
     CHECK(*static_cast<int*>(arg) == 4711);
     deep(1, 2, 3, 4, 1.0, 2.0);
@@ -92,7 +99,7 @@ _Unwind_Reason_Code note_frame(_Unwind_Context* c, void* p) {
     return static_cast<walk*>(p)->functions.size() < 50 ? _URC_NO_REASON : _URC_NORMAL_STOP;
 }
 
-[[gnu::noipa]] int walk_here(void* p) {
+NOIPA int walk_here(void* p) {
     auto* w = static_cast<walk*>(p);
     w->end = _Unwind_Backtrace(note_frame, p);
     return 17;
@@ -132,7 +139,7 @@ void test_switch() {
 }
 
 walk called_walk;
-[[gnu::noipa]] void on_fresh_stack(void* p) {
+NOIPA void on_fresh_stack(void* p) {
     walk_here(&called_walk);
     *static_cast<int*>(p) += 1;
     rt0_gogo(&main_ctx);
@@ -147,7 +154,7 @@ void on_called_stack(void* p) {
     walk_here(&called_walk);
 }
 
-[[gnu::noipa]] void test_calls() {
+NOIPA void test_calls() {
     context_stack s;
     int n = 0;
     called_walk = {};
