@@ -1,0 +1,48 @@
+// A program with a plain main: the runtime boots at the first call, from several threads
+// at once when argv[1] is "many", in a static constructor when RT0_TEST_EARLY is set.
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#include <rt0/go.h>
+
+using namespace std::chrono_literals;
+namespace this_goroutine = rt0::this_goroutine;
+
+static std::atomic<int> ran{0};
+
+static struct early {
+    early() {
+        if (std::getenv("RT0_TEST_EARLY")) rt0::go([] { ran++; });
+    }
+} early_user;
+
+static void use_the_runtime() {
+    std::uint64_t id = this_goroutine::id();
+    for (int k = 0; k < 20; k++) {
+        rt0::go([] {
+            this_goroutine::yield();
+            ran++;
+        });
+        this_goroutine::yield();
+    }
+    this_goroutine::sleep_for(1ms);
+    if (this_goroutine::id() != id) std::abort();
+}
+
+int main(int argc, char** argv) {
+    bool many = argc > 1 && !std::strcmp(argv[1], "many");
+    int n = many ? 16 : 1;
+    std::vector<std::thread> ts;
+    for (int i = 0; i < n; i++) ts.emplace_back(use_the_runtime);
+    for (auto& t : ts) t.join();
+    int want = 20 * n + (std::getenv("RT0_TEST_EARLY") ? 1 : 0);
+    while (ran.load() < want) this_goroutine::sleep_for(100us);
+    while (rt0::num_goroutine() > 1) this_goroutine::sleep_for(100us);
+    rt0::println("ran", ran.load(), "goroutines", rt0::num_goroutine());
+    if (argc > 1 && !std::strcmp(argv[1], "exit")) rt0::exit(5);
+    return 3;
+}

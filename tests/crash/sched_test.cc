@@ -1,0 +1,231 @@
+// Boot, limits and ends of the process, seen from outside: text and status of programs
+// that run one scene each.
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <set>
+#include <string>
+
+#include "kernel_if/inject.h"
+#include "tests/support/child.h"
+
+using namespace testing_support;
+using rt0::kernel::inject;
+
+namespace {
+
+child_result scene(const std::string& name, child_options o = {}) {
+    return run_child({built_program("tests/crash/sched_prog"), name}, o);
+}
+std::string fault(inject call, int nth, int err, int count) {
+    return std::to_string(static_cast<unsigned>(call)) + ":" + std::to_string(nth) + ":" + std::to_string(err) + ":" +
+           std::to_string(count);
+}
+child_result with(const std::string& name, const std::string& key, const std::string& value) {
+    child_options o;
+    o.env = {{key, value}};
+    return scene(name, o);
+}
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+int lines(const std::string& text) {
+    int n = 0;
+    for (char c : text) n += c == '\n';
+    return n;
+}
+
+// Each assumption of check(), broken one at a time: one line that names it, status 2.
+TEST(Boot, EveryAssumptionIsChecked) {
+    std::set<std::string> seen;
+    for (int nth = 1;; nth++) {
+        ASSERT_LT(nth, 100);
+        child_result r = with("up", "RT0_TEST_INJECT", fault(inject::check, nth, EINVAL, 1));
+        if (r.status == 0) {
+            EXPECT_EQ(r.out, "up 0\n");
+            break;
+        }
+        EXPECT_EQ(r.status, 2) << r.summary();
+        EXPECT_EQ(r.out, "");
+        EXPECT_EQ(lines(r.err), 1) << r.err;
+        EXPECT_EQ(r.err.rfind("rt0: check: ", 0), 0u) << r.err;
+        EXPECT_TRUE(contains(r.err, " does not hold; rt0 cannot run here\n")) << r.err;
+        EXPECT_TRUE(seen.insert(r.err).second) << "the same line twice: " << r.err;
+    }
+    EXPECT_GE(seen.size(), 7u);
+}
+
+TEST(Boot, StationsComeInOrder) {
+    child_result r = with("up", "RT0DEBUG", "boottrace=1");
+    EXPECT_EQ(r.status, 0) << r.summary();
+    const char* order[] = {"rt0_go", "check", "args", "osinit", "tracebackinit", "mallocinit", "mcommoninit", "msigsave",
+                           "goargs goenvs", "parsedebugvars", "gcinit", "procresize", "newproc", "mstart", "runtime_main",
+                           "sysmon", "gcenable", "main_main"};
+    std::size_t at = 0;
+    for (const char* station : order) {
+        std::size_t next = r.err.find(station, at);
+        ASSERT_NE(next, std::string::npos) << station << " missing or out of order in\n" << r.err;
+        at = next + 1;
+    }
+}
+
+TEST(Boot, GarbageInRt0debugIsWarnedOf) {
+    for (const char* v : {"boottrace", "boottrace=", "boottrace=x", "boottrace=-1", "boottrace=99999999999999999999", "nosuch=1",
+                          "=", "=1", "chaos=1=2"}) {
+        child_result r = with("up", "RT0DEBUG", v);
+        EXPECT_EQ(r.status, 0) << v << r.summary();
+        EXPECT_EQ(r.out, "up 0\n");
+        EXPECT_EQ(lines(r.err), 1) << v << "\n" << r.err;
+        EXPECT_EQ(r.err.rfind("rt0: RT0DEBUG: ", 0), 0u) << r.err;
+    }
+    child_result two = with("up", "RT0DEBUG", ",,a,,b=c,");
+    EXPECT_EQ(lines(two.err), 2) << two.err;
+    EXPECT_EQ(with("up", "RT0DEBUG", std::string(100'000, 'x') + "=1").status, 0);
+}
+
+TEST(Boot, GarbageInMaxprocsIsWarnedOf) {
+    for (const char* name : {"RT0_MAXPROCS", "GOMAXPROCS"}) {
+        for (const char* v : {"x", "0", "-3", "4x", " 4", "99999999999999999999", "1025", "+4", "0x4"}) {
+            child_options o;
+            o.env = {{std::string(name) == "GOMAXPROCS" ? "RT0_MAXPROCS" : "GOMAXPROCS", ""}, {name, v}};
+            child_result r = scene("procs", o);
+            EXPECT_EQ(r.status, 0) << name << v << r.summary();
+            EXPECT_TRUE(contains(r.err, std::string(name) + "='" + v + "'")) << r.err;
+            EXPECT_EQ(lines(r.err), 1) << r.err;
+        }
+    }
+}
+
+TEST(Boot, NumberOfPs) {
+    child_options o;
+    o.env = {{"RT0_MAXPROCS", ""}, {"GOMAXPROCS", "5"}};
+    EXPECT_EQ(scene("procs", o).out, "procs 5\n");
+    o.env = {{"RT0_MAXPROCS", "3"}, {"GOMAXPROCS", "5"}};
+    EXPECT_EQ(scene("procs", o).out, "procs 3\n");
+    o.env = {{"RT0_MAXPROCS", "junk"}, {"GOMAXPROCS", "5"}};
+    EXPECT_EQ(scene("procs", o).out, "procs 5\n") << "the next source counts";
+    o.env = {{"RT0_MAXPROCS", "1024"}};
+    EXPECT_EQ(scene("procs", o).out, "procs 1024\n");
+}
+
+TEST(Threads, CloneFailsForEver) {
+    child_result r = with("threads", "RT0_TEST_INJECT", fault(inject::clone, 4, EAGAIN, -1));
+    EXPECT_EQ(r.status, 2) << r.summary();
+    EXPECT_TRUE(contains(r.err, "rt0: failed to create new OS thread (have ")) << r.err;
+    EXPECT_TRUE(contains(r.err, " already; errno=11); may need to increase max user processes (ulimit -u)\n")) << r.err;
+    EXPECT_TRUE(contains(r.err, "fatal error: newosproc\n")) << r.err;
+}
+
+TEST(Threads, CloneFailsAFewTimes) {
+    child_result r = with("threads", "RT0_TEST_INJECT", fault(inject::clone, 3, EAGAIN, 3));
+    EXPECT_EQ(r.status, 0) << r.summary();
+    EXPECT_EQ(r.out, "done 3\n");
+}
+
+TEST(Threads, CloneFailsOtherwise) {
+    child_result r = with("threads", "RT0_TEST_INJECT", fault(inject::clone, 3, EPERM, 1));
+    EXPECT_EQ(r.status, 2) << r.summary();
+    EXPECT_TRUE(contains(r.err, "errno=1)")) << r.err;
+    EXPECT_TRUE(contains(r.err, "fatal error: newosproc\n")) << r.err;
+}
+
+TEST(Threads, NoMemoryForAThread) {
+    child_result r = with("threads", "RT0_TEST_INJECT", fault(inject::tls_alloc, 3, ENOMEM, -1));
+    EXPECT_EQ(r.status, 2) << r.summary();
+    EXPECT_TRUE(contains(r.err, "errno=12)")) << r.err;
+}
+
+TEST(Threads, Limit) {
+    child_result r = scene("limit");
+    EXPECT_EQ(r.status, 2) << r.summary();
+    EXPECT_TRUE(contains(r.err, "program exceeds 12-thread limit")) << r.err;
+    EXPECT_TRUE(contains(r.err, "fatal error: thread exhaustion\n")) << r.err;
+    r = scene("lower-limit");
+    EXPECT_EQ(r.status, 2) << r.summary();
+    EXPECT_TRUE(contains(r.err, "fatal error: thread exhaustion\n")) << r.err;
+    r = scene("bad-limit");
+    EXPECT_EQ(r.status, 2) << r.summary();
+    EXPECT_TRUE(contains(r.err, "panic: ")) << r.err;
+}
+
+TEST(End, ExitWithTenThousandGoroutines) {
+    for (const char* p : {"1", "2", "8"}) {
+        child_options o;
+        o.env = {{"RT0_MAXPROCS", p}};
+        child_result r = scene("exit", o);
+        EXPECT_EQ(r.status, 7) << p << r.summary();
+        EXPECT_EQ(r.err, "");
+        EXPECT_EQ(r.out, "destructor ran\nbye ") << "stdio is flushed last";
+        r = scene("return", o);
+        EXPECT_EQ(r.status, 0) << p << r.summary();
+        EXPECT_EQ(r.err, "");
+        EXPECT_TRUE(contains(r.out, "bye ")) << r.out;
+    }
+    EXPECT_EQ(scene("exit-outside").status, 9);
+}
+
+TEST(End, WaitingInAnExitHandlerSaysSo) {
+    child_result r = scene("sleep-at-exit");
+    EXPECT_EQ(r.status, 2) << r.summary();
+    EXPECT_TRUE(contains(r.err, "rt0: an atexit handler or static destructor waits")) << r.err;
+}
+
+TEST(End, DeadlockIsSeenAfterALockedGoroutineTookItsThreadAlong) {
+    for (const char* p : {"1", "2", "8"}) {
+        child_options o;
+        o.env = {{"RT0_MAXPROCS", p}};
+        child_result r = scene("deadlock-after-locked", o);
+        EXPECT_EQ(r.status, 2) << r.summary();
+        EXPECT_TRUE(contains(r.err, "fatal error: no goroutines (main called this_goroutine::exit) - deadlock!\n")) << r.err;
+    }
+}
+
+TEST(End, MainGoroutineMayEndFirst) {
+    child_result r = scene("main-exits");
+    EXPECT_EQ(r.status, 2) << r.summary();
+    EXPECT_EQ(r.out, "others go on\n");
+    EXPECT_TRUE(contains(r.err, "fatal error: no goroutines")) << r.err;
+}
+
+TEST(Unwinding, SwallowedExitIsFatal) {
+    child_result r = scene("swallowed");
+    EXPECT_EQ(r.status, 2) << r.summary();
+    EXPECT_TRUE(contains(r.err, "fatal error: this_goroutine::exit: exception not rethrown\n")) << r.err;
+}
+
+TEST(Unwinding, PthreadExitIsOneClearLine) {
+    child_result r = scene("pthread-exit");
+    EXPECT_EQ(r.status, 2) << r.summary();
+    EXPECT_TRUE(contains(r.err, "fatal error: pthread_exit or cancellation inside a goroutine\n")) << r.err;
+}
+
+TEST(Threads, ThreadLocalsOfALockedGoroutineAreDestroyed) {
+    child_result r = scene("locked-thread-local");
+    EXPECT_EQ(r.status, 0) << r.summary();
+    EXPECT_EQ(r.out, "thread_local destructor of a locked goroutine\n");
+}
+
+TEST(Threads, ForkAndExec) {
+    child_result r = scene("fork");
+    EXPECT_EQ(r.status, 0) << r.summary();
+    EXPECT_EQ(r.out, "children 20\n");
+}
+
+TEST(OwnMain, BootsAtTheFirstCall) {
+    std::string prog = built_program("tests/crash/own_main_prog");
+    for (const char* early : {"", "1"}) {
+        for (const char* p : {"1", "2", "8"}) {
+            child_options o;
+            o.env = {{"RT0_TEST_EARLY", early}, {"RT0_MAXPROCS", p}};
+            child_result r = run_child({prog, "one"}, o);
+            EXPECT_EQ(r.status, 3) << r.summary();
+            EXPECT_EQ(r.out, std::string("ran ") + (*early ? "21" : "20") + " goroutines 1\n");
+            r = run_child({prog, "many"}, o);
+            EXPECT_EQ(r.status, 3) << r.summary();
+            EXPECT_EQ(r.out, std::string("ran ") + (*early ? "321" : "320") + " goroutines 1\n");
+            r = run_child({prog, "exit"}, o);
+            EXPECT_EQ(r.status, 5) << r.summary();
+            EXPECT_EQ(r.err, "");
+        }
+    }
+}
+
+}  // namespace
