@@ -14,7 +14,7 @@
 
 namespace rt0::runtime {
 
-debugvars debug;
+constinit debugvars debug;
 
 namespace {
 
@@ -23,7 +23,7 @@ struct key {
     std::int32_t* v32;
     std::int64_t* v64;
 };
-const key keys[] = {
+constinit const key keys[] = {
     {"boottrace", &debug.boottrace, nullptr}, {"schedtrace", &debug.schedtrace, nullptr},
     {"scheddetail", &debug.scheddetail, nullptr}, {"gctrace", &debug.gctrace, nullptr},
     {"chaos", nullptr, &debug.chaos}, {"schedseed", nullptr, &debug.schedseed},
@@ -62,7 +62,7 @@ struct station {
     const char* name;
     std::int64_t when;
 };
-station early[32];
+constinit station early[32] = {};
 int nearly = 0;
 bool parsed = false;
 std::int64_t boot_start = 0;

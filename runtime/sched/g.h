@@ -127,7 +127,7 @@ struct g {
     timer* sleeptimer = nullptr;                // of the sleep in progress [own:G]
     struct alignas(16) {
         unsigned char bytes[32];
-    } unwind_exception;                         // of this_goroutine::exit: must outlive the frames it unwinds [own:G]
+    } unwind_exception = {};                        // of this_goroutine::exit: must outlive the frames it unwinds [own:G]
     char name[32] = {};                         // go_options::name, truncated, NUL-terminated [const]
 #ifdef RT0_ASAN
     void* asan_fake = nullptr;                  // fake stack while not running [own:G]

@@ -39,10 +39,12 @@
 
 namespace rt0::runtime {
 
-m m0;
-g g0;
-schedt sched;
-atomic<std::int32_t> gomaxprocs_now{0};
+// constinit: the first call of the runtime may come from a static constructor, and what it
+// set up must not be constructed again after it.
+constinit m m0;
+constinit g g0;
+constinit schedt sched;
+constinit atomic<std::int32_t> gomaxprocs_now{0};
 mcache* mcache0 = nullptr;
 std::size_t physHugePageSize = 0;
 
@@ -51,9 +53,9 @@ namespace {
 int main_argc = 0;
 char** main_argv = nullptr;
 void (*main_main)() = nullptr;
-kernel::auxv aux;
-atomic<std::uint32_t> boot_state{0};  // futex word: 0 not booted, 1 booting, 2 done
-note boot_done;
+constinit kernel::auxv aux;
+constinit atomic<std::uint32_t> boot_state{0};  // futex word: 0 not booted, 1 booting, 2 done
+constinit note boot_done;
 
 void args(int argc, char** argv) {
     main_argc = argc;

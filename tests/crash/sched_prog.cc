@@ -56,7 +56,7 @@ void exit_under_load(int code) {
         rt0::go([i] {
             for (;;) {
                 if (i % 4 == 0) this_goroutine::sleep_for(std::chrono::microseconds(i % 500));
-                if (i % 4 == 1) rt0::blocking([] { usleep(10); });
+                if (i % 400 == 1) rt0::blocking([] { usleep(10); });
                 this_goroutine::yield();
             }
         });
@@ -67,20 +67,32 @@ void exit_under_load(int code) {
     if (code >= 0) rt0::exit(code);
 }
 
+std::atomic<int> destroyed{0};
+
 struct at_thread_exit {
     std::string name;
-    ~at_thread_exit() { rt0::println("thread_local destructor", name); }
+    ~at_thread_exit() {
+        if (name == "of a locked goroutine") destroyed++;
+        rt0::println("thread_local destructor", name);
+    }
 };
 
+// The initial thread stays when its locked goroutine ends, all others end.
 void locked_thread_local() {
-    rt0::go([] {
-        this_goroutine::lock_os_thread();
-        static thread_local at_thread_exit mine;
-        mine.name = "of a locked goroutine";
-    });
-    int before = rt0::num_thread();
-    while (rt0::num_goroutine() > 1 || rt0::num_thread() > before) this_goroutine::yield();
-    this_goroutine::sleep_for(200ms);  // the thread ends after it was counted out; the test reads its line
+    constexpr int n = 4;
+    std::atomic<int> here{0}, initial{0};
+    for (int i = 0; i < n; i++)
+        rt0::go([&] {
+            this_goroutine::lock_os_thread();
+            static thread_local at_thread_exit mine;
+            mine.name = "of a locked goroutine";
+            if (gettid() == getpid()) initial++;
+            here++;
+            while (here.load() < n) this_goroutine::yield();
+        });
+    while (here.load() < n || rt0::num_goroutine() > 1) this_goroutine::yield();
+    while (destroyed.load() < n - initial.load()) this_goroutine::yield();
+    rt0::println("all gone");
 }
 
 void fork_and_exec() {
