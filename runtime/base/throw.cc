@@ -44,8 +44,8 @@ void put_line(std::string_view head, std::string_view text) {
 void report_begin() {
     std::uint32_t me = static_cast<std::uint32_t>(kernel::gettid());
     std::uint32_t owner = 0;
-    // ORDER(report): acq_rel; pairs with itself: a loser sees that there is an owner and writes nothing (RP1).
-    if (report_owner.compare_exchange_strong(owner, me, memory_order_acq_rel, memory_order_acquire)) {
+    // relaxed: nothing but the owner's name is passed on; a loser writes nothing (RP1).
+    if (report_owner.compare_exchange_strong(owner, me, memory_order_relaxed)) {
         // ORDER(panicking): release; pairs with the acquire in runtime_main, which lets a report finish first.
         panicking.store(1, memory_order_release);
         return;

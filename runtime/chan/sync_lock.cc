@@ -301,7 +301,8 @@ void mutex_unlock_slow(lock_state& l) {
 
 bool shared_lock_slow(lock_state& l, waitlist& readers, std::int64_t ns) {
     shared_lock both{l, readers};
-    return runtime::lock_exclusive(l, {~(lk_queued | lk_woken), &readers, wait_reason::rwmutex_lock, runtime::shared_timed_out, &both}, ns);
+    return runtime::lock_exclusive(
+        l, {~(lk_queued | lk_woken), &readers, wait_reason::rwmutex_lock, runtime::shared_timed_out, &both}, ns);
 }
 
 void shared_unlock_slow(lock_state& l, waitlist& readers) {

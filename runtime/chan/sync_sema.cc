@@ -45,7 +45,7 @@ bool sema_acquire_slow(sema_state& s, std::int64_t ns) {
             l.unlock();
             return false;
         }
-        // ORDER(sema): acquire if there is a permit; pairs with the release in release().
+        // ORDER(sema): acquire if there is a permit; pairs with the release in release().  relaxed: tried again.
         if (!s.word.compare_exchange_weak(word, got ? word - 2 : word | queued, std::memory_order_acquire,
                                           std::memory_order_relaxed))
             continue;

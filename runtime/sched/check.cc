@@ -2,7 +2,7 @@
 // One clear line instead of a crash later.
 #include "sched/check.h"
 
-#include <unistd.h>
+#include <unistd.h>  // sysconf
 
 #include "base/throw.h"
 #include "kernel_if/inject.h"

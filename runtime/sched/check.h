@@ -1,3 +1,4 @@
+// The checks of a start: what the code relies on and no compiler can verify.
 #pragma once
 #include <cstddef>
 

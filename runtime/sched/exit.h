@@ -1,3 +1,4 @@
+// The end of the process, as its goroutines see it.
 #pragma once
 #include "sched/g.h"
 

@@ -133,7 +133,7 @@ struct g {
     void* asan_fake = nullptr;                  // fake stack while not running [own:G]
 #endif
 #ifdef RT0_TSAN
-    void* tsan_fiber = nullptr;
+    void* tsan_fiber = nullptr;                 // [own:G]
 #endif
 };
 

@@ -35,7 +35,8 @@ constexpr std::uint32_t legal[gstates] = {
 
 [[noreturn, gnu::cold]] void bad_status(const char* where, const g* gp, std::uint32_t oldval, std::uint32_t newval) {
     textbuf t;
-    t << where << ": goroutine " << gp->goid << " has status " << gp->atomicstatus.load(memory_order_relaxed)  // relaxed: for the message
+    // relaxed: for the message
+    t << where << ": goroutine " << gp->goid << " has status " << gp->atomicstatus.load(memory_order_relaxed)
       << ", change " << oldval << " -> " << newval << " is not allowed";
     runtime_throw(t.c_str());
 }

@@ -52,27 +52,28 @@ struct m : mcore {
     std::uint32_t lockedext = 0;            // lock_os_thread calls of the user [own:M]
     std::uint32_t lockedint = 0;            // and of the runtime [own:M]
 
-    note park;
+    note park;                                  // [atomic]
     std::int64_t id = 0;                    // [const]
     m* schedlink = nullptr;                 // next idle M [lock:sched]
     m* freelink = nullptr;                  // next on sched.freem [lock:sched]
     void (*mstartfn)() = nullptr;           // run first, on g0 [const]
     kernel::kthread thread;                 // [const] once started
-    std::int32_t tid = 0;                   // kernel thread id, 0 before it runs
+    std::int32_t tid = 0;                   // kernel thread id, 0 before it runs [own:M]
     stack g0stack, gsigstack;               // [const]
     sigset_t sigmask = {};                  // mask to run goroutines with [const]
 #ifdef RT0_ASAN
     void* asan_fake = nullptr;              // g0's fake stack while a goroutine runs [own:M]
 #endif
 #ifdef RT0_TSAN
-    void* tsan_fiber = nullptr;
+    void* tsan_fiber = nullptr;                 // [own:M]
 #endif
 };
 
 extern m m0;
 extern g g0;
 
-inline std::uint32_t fastrand(m* mp) {  // xorshift64*; Vigna, "An experimental exploration of Marsaglia's xorshift generators" (2016)
+// xorshift64*; Vigna, "An experimental exploration of Marsaglia's xorshift generators" (2016).
+inline std::uint32_t fastrand(m* mp) {
     std::uint64_t x = mp->rand;
     x ^= x >> 12;
     x ^= x << 25;

@@ -117,7 +117,8 @@ void mcommoninit(m* mp) {
             runtime_throw("thread exhaustion");
         }
     }
-    std::uint64_t seed = static_cast<std::uint64_t>(kernel::nanotime()) ^ (static_cast<std::uint64_t>(mp->id) + 1) * 0x9E3779B97F4A7C15ull;
+    std::uint64_t seed =
+        static_cast<std::uint64_t>(kernel::nanotime()) ^ (static_cast<std::uint64_t>(mp->id) + 1) * 0x9E3779B97F4A7C15ull;
     if (mp->rand == 0) mp->rand = seed ? seed : 1;
     mpreinit(mp);
     allm_add(mp);

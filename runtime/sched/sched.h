@@ -18,20 +18,20 @@ namespace rt0::runtime {
 // a cache line with one that is written at every wake.
 struct schedt {
     // Read at every switch, written when the world stops or the process ends.
-    alignas(64) atomic<bool> gcwaiting{false};  // stop-the-world wanted
-    atomic<bool> exiting{false};                // the process is on its way out
-    std::int32_t profilehz = 0;
-    atomic<std::int64_t> waitclock{0};          // ns, right to a second while anything runs; by sysmon
-    atomic<std::uint32_t> wake_backoff{0};      // wakes for a lone runnext to skip (WK7)
+    alignas(64) atomic<bool> gcwaiting{false};  // stop-the-world wanted [atomic]
+    atomic<bool> exiting{false};                // the process is on its way out [atomic]
+    std::int32_t profilehz = 0;                 // [const]
+    atomic<std::int64_t> waitclock{0};          // ns, right to a second while anything runs; by sysmon [atomic]
+    atomic<std::uint32_t> wake_backoff{0};      // wakes for a lone runnext to skip (WK7) [atomic]
 
     // Read by every wakep, written as Ps go idle and Ms look for work.
-    alignas(64) atomic<std::uint32_t> npidle{0};   // written under lock, read without
+    alignas(64) atomic<std::uint32_t> npidle{0};   // written under lock, read without [atomic]
     alignas(64) atomic<std::uint32_t> nmspinning{0};  // [atomic] sched/find.cc: the wake-up discipline
 
     // The global queue's size is looked at every 61st round, and before sleeping.
-    alignas(64) atomic<std::int32_t> runqsize{0};  // written under lock, read without
+    alignas(64) atomic<std::int32_t> runqsize{0};  // written under lock, read without [atomic]
 
-    alignas(64) mutex lock{lock_rank::sched};
+    alignas(64) mutex lock{lock_rank::sched};   // [atomic]
     m* midle = nullptr;                         // idle Ms waiting for work [lock]
     std::int32_t nmidle = 0;                    // [lock]
     std::int32_t nmidlelocked = 0;              // locked Ms waiting for their G [lock]
@@ -43,13 +43,13 @@ struct schedt {
     gqueue runq;                                // global run queue [lock]
     m* freem = nullptr;                         // exited Ms whose stacks may be in use [lock]
     std::int32_t stopwait = 0;                  // Ps still to stop [lock]
-    note stopnote;
+    note stopnote;                              // [atomic]
     atomic<bool> sysmonwait{false};             // sysmon sleeps deeply on sysmonnote [lock to set]
-    note sysmonnote;
+    note sysmonnote;                            // [atomic]
 
-    alignas(64) atomic<std::uint64_t> goidgen{0};
-    atomic<std::uint32_t> ngsys{0};             // system goroutines
-    atomic<std::int32_t> nmextraidle{0};        // extra Ms that no thread uses
+    alignas(64) atomic<std::uint64_t> goidgen{0};  // [atomic]
+    atomic<std::uint32_t> ngsys{0};             // system goroutines [atomic]
+    atomic<std::int32_t> nmextraidle{0};        // extra Ms that no thread uses [atomic]
 
     struct {
         mutex lock{lock_rank::gfree};
@@ -59,10 +59,10 @@ struct schedt {
     } gfree;
 
     // The M that sleeps until the next timer (find.cc), in the place of a poller.
-    alignas(64) atomic<std::int64_t> lastpoll{0};  // when it last woke, ns; 0: it sleeps
-    atomic<std::int64_t> polluntil{0};          // its deadline, 0: nobody sleeps so
-    atomic<std::uint32_t> pollwake{0};          // futex word: bumped to wake it
-    std::int64_t starttime = 0;
+    alignas(64) atomic<std::int64_t> lastpoll{0};  // when it last woke, ns; 0: it sleeps [atomic]
+    atomic<std::int64_t> polluntil{0};          // its deadline, 0: nobody sleeps so [atomic]
+    atomic<std::uint32_t> pollwake{0};          // futex word: bumped to wake it [atomic]
+    std::int64_t starttime = 0;                 // [const]
 };
 
 extern schedt sched;

@@ -57,7 +57,7 @@ finds "a field without a tag" "runtime/sched/m.h:4: a field without its tag"
 if sh tests/lint/lint.sh >"$work/out"; then echo "ok - a struct may be long"; else echo "not ok - a long struct: $(cat "$work/out")"; status=1; fi
 fresh
 echo 'int x;' >runtime/sched/f.cc; finds "a file without a head" "runtime/sched/f.cc:1: no comment says what the file is"
-printf '// F.\n%0121d\n' 0 >runtime/sched/f.cc; finds "a long line" "runtime/sched/f.cc:2: longer than 120 characters"
+printf '// F.\n%0133d\n' 0 >runtime/sched/f.cc; finds "a long line" "runtime/sched/f.cc:2: longer than 132 characters"
 printf '// F.\nint x; \n' >runtime/sched/f.cc; finds "a blank at the end" "runtime/sched/f.cc:2: blanks at the end"
 printf '// F.\n\tint x;\n' >runtime/sched/f.cc; finds "a tab" "runtime/sched/f.cc:2: a tab"
 printf '// F.\n// TO''DO: x\n' >runtime/sched/f.cc; finds "unfinished work" "runtime/sched/f.cc:2: unfinished work marked in the source"

@@ -1,3 +1,4 @@
+// Runs a child process and collects what it says (child.h).
 #include "tests/support/child.h"
 
 #include <fcntl.h>

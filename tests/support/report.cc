@@ -1,3 +1,4 @@
+// Takes a fatal report apart (report.h).
 #include "tests/support/report.h"
 
 #include <regex>

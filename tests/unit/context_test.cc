@@ -102,7 +102,8 @@ TEST(Context, StopCallbacksOfADeadlineRunOnAGoroutineAndMayBlock) {
 
 TEST(Context, Values) {
     rt0::context root;
-    rt0::context a = root.with_value("user", std::string("ann")), b = a.with_value("n", 7), c = b.with_value("user", std::string("bob"));
+    rt0::context a = root.with_value("user", std::string("ann")), b = a.with_value("n", 7);
+    rt0::context c = b.with_value("user", std::string("bob"));
     ASSERT_TRUE(c.value<std::string>("user"));
     EXPECT_EQ(*c.value<std::string>("user"), "bob");
     EXPECT_EQ(*b.child().value<std::string>("user"), "ann");

@@ -70,7 +70,8 @@ auto bind_call(F&& f, A&&... a) {
     if constexpr (sizeof...(A) == 0) {
         return std::decay_t<F>(std::forward<F>(f));
     } else {
-        return [f = std::decay_t<F>(std::forward<F>(f)), args = std::tuple<std::decay_t<A>...>(std::forward<A>(a)...)]() mutable -> decltype(auto) {
+        return [f = std::decay_t<F>(std::forward<F>(f)),
+                args = std::tuple<std::decay_t<A>...>(std::forward<A>(a)...)]() mutable -> decltype(auto) {
             return std::apply([&](auto&... x) -> decltype(auto) { return std::invoke(std::move(f), std::move(x)...); }, args);
         };
     }
