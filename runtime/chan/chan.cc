@@ -151,9 +151,8 @@ bool chanparkcommit(g*, void* c) {
     return sg.success ? op_status::ok : op_status::closed;  // c may be gone (CH7)
 }
 
-op_status chansend(g* gp, hchan* c, const void* elem, bool block) {
-    if (!block && full_now(c) && !closed_now(c)) return op_status::would_block;
-    lockchan(c);
+// The lock is held, and dropped.
+[[gnu::noinline]] static op_status send_slow(g* gp, hchan* c, const void* elem, bool block) {
     claim k;
     const tried t = send_plain(c, elem, k);
     if (t == tried::blocks && block)
@@ -163,19 +162,40 @@ op_status chansend(g* gp, hchan* c, const void* elem, bool block) {
     return t == tried::blocks ? op_status::would_block : to_status(t);
 }
 
-op_status chanrecv(g* gp, hchan* c, void* elem, bool block) {
-    if (!block && empty_now(c)) {
-        if (!closed_now(c)) return op_status::would_block;
-        // Closed: what was sent before is seen now, and nothing comes after.
-        if (empty_now(c)) return op_status::closed;
-    }
-    lockchan(c);
+[[gnu::noinline]] static op_status recv_slow(g* gp, hchan* c, void* elem, bool block) {
     claim k;
     const tried t = recv_plain(c, elem, k);
     if (t == tried::blocks && block) return park(gp, c, c->recvq, elem, wait_reason::chan_receive);
     unlockchan(c);
     if (k.sg) goready(k.sg->gp);
     return t == tried::blocks ? op_status::would_block : to_status(t);
+}
+
+static inline op_status send_one(g* gp, hchan* c, const void* elem, bool block) {
+    if (!block && full_now(c) && !closed_now(c)) return op_status::would_block;
+    lockchan(c);
+    if (!send_quick(c, elem)) return send_slow(gp, c, elem, block);
+    unlockchan(c);
+    return op_status::ok;
+}
+
+static inline op_status recv_one(g* gp, hchan* c, void* elem, bool block) {
+    if (!block && empty_now(c)) {
+        if (!closed_now(c)) return op_status::would_block;
+        // Closed: what was sent before is seen now, and nothing comes after.
+        if (empty_now(c)) return op_status::closed;
+    }
+    lockchan(c);
+    if (!recv_quick(c, elem)) return recv_slow(gp, c, elem, block);
+    unlockchan(c);
+    return op_status::ok;
+}
+
+op_status chansend(g* gp, hchan* c, const void* elem, bool block) {
+    return send_one(gp, c, elem, block);
+}
+op_status chanrecv(g* gp, hchan* c, void* elem, bool block) {
+    return recv_one(gp, c, elem, block);
 }
 
 // A nil channel: for ever, or not at all.
@@ -258,13 +278,13 @@ void freechan(hchan* c) noexcept {
 op_status chansend(hchan* c, void* elem, bool block) noexcept {
     if (!c) [[unlikely]] return nil_chan(block, wait_reason::chan_send_nil);
     runtime_call rc;
-    return runtime::chansend(rc.gp, c, elem, block);
+    return send_one(rc.gp, c, elem, block);
 }
 
 op_status chanrecv(hchan* c, void* elem, bool block) noexcept {
     if (!c) [[unlikely]] return nil_chan(block, wait_reason::chan_receive_nil);
     runtime_call rc;
-    return runtime::chanrecv(rc.gp, c, elem, block);
+    return recv_one(rc.gp, c, elem, block);
 }
 
 op_status chan_peek_send(hchan* c) noexcept {

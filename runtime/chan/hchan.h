@@ -82,6 +82,13 @@ private:
         // ORDER(chan_peek): release; pairs with the acquire in empty_now().
         first_.store(sg, memory_order_release);
     }
+    void unlink_first(sudog* sg) {
+        sudog* next = sg->next;
+        set_first(next);
+        if (next) next->prev = nullptr;
+        else last_ = nullptr;
+        sg->next = nullptr;
+    }
     void unlink(sudog* sg) {
         if (sg->prev) sg->prev->next = sg->next;
         else set_first(sg->next);
@@ -156,7 +163,7 @@ inline void unlockchan(hchan* c) {
 
 inline sudog* chanq::dequeue() {
     while (sudog* sg = first()) {
-        unlink(sg);
+        unlink_first(sg);
         if (sg->isselect) {
             if (!win_select(sg->gp)) continue;
             sg->gp->param = sg;
@@ -175,9 +182,12 @@ inline void park_on(chanq& q, hchan* c, sudog* sg) {
 
 // Bytes of one element.  The common sizes without a call.
 inline void copy_elem(void* to, const void* from, std::size_t n) {
+    if (n == 8) [[likely]] {
+        std::memcpy(to, from, 8);
+        return;
+    }
     switch (n) {
         case 4: std::memcpy(to, from, 4); return;
-        case 8: std::memcpy(to, from, 8); return;
         case 16: std::memcpy(to, from, 16); return;
         default: std::memcpy(to, from, n);
     }
@@ -192,7 +202,24 @@ struct claim {
     void* node = nullptr;  // moved: a node to fill or to empty
 };
 
-// plain: the element is copied here.
+// plain: the element is copied here.  The two everyday cases first, room and nobody waiting,
+// short enough to stand in every caller.
+inline bool send_quick(hchan* c, const void* elem) {
+    const std::size_t n = c->count();
+    if (n == c->dataqsiz || c->recvq.first() || c->is_closed()) return false;
+    copy_elem(c->slot(c->sendx), elem, c->elemsize);
+    c->sendx = c->after(c->sendx);
+    c->set_count(n + 1);
+    return true;
+}
+inline bool recv_quick(hchan* c, void* elem) {
+    const std::size_t n = c->count();
+    if (n == 0 || c->sendq.first()) return false;
+    copy_elem(elem, c->slot(c->recvx), c->elemsize);
+    c->recvx = c->after(c->recvx);
+    c->set_count(n - 1);
+    return true;
+}
 inline tried send_plain(hchan* c, const void* elem, claim& k) {
     if (c->is_closed()) [[unlikely]] return tried::closed;
     if (c->recvq.first()) {
@@ -203,12 +230,7 @@ inline tried send_plain(hchan* c, const void* elem, claim& k) {
             return tried::went;
         }
     }
-    const std::size_t n = c->count();
-    if (n == c->dataqsiz) return tried::blocks;
-    copy_elem(c->slot(c->sendx), elem, c->elemsize);
-    c->sendx = c->after(c->sendx);
-    c->set_count(n + 1);
-    return tried::went;
+    return send_quick(c, elem) ? tried::went : tried::blocks;
 }
 inline tried recv_plain(hchan* c, void* elem, claim& k) {
     const std::size_t n = c->count();
@@ -227,11 +249,8 @@ inline tried recv_plain(hchan* c, void* elem, claim& k) {
             return tried::went;
         }
     }
-    if (n == 0) return c->is_closed() ? tried::closed : tried::blocks;
-    copy_elem(elem, c->slot(c->recvx), c->elemsize);
-    c->recvx = c->after(c->recvx);
-    c->set_count(n - 1);
-    return tried::went;
+    if (recv_quick(c, elem)) return tried::went;
+    return c->is_closed() ? tried::closed : tried::blocks;
 }
 // moved: a partner or a node is claimed; the move follows outside the lock (chan_moved.cc).
 tried send_moved(hchan* c, claim& k);

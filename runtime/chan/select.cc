@@ -38,39 +38,54 @@ bool is_channel(const scase& k) {
 }
 
 // ---- 1
-void add_poll(selection& s, std::uint32_t i) {
-    std::uint32_t at = s.npoll++;
-    if (!s.in_order) {  // a uniform permutation, built inside out
-        const std::uint32_t j = fastrandn(s.gp->mp, at + 1);
-        s.poll[at] = s.poll[j];
-        at = j;
+// A uniform permutation, built inside out.  For the first sixteen places one random number does: a
+// fraction of 2^64 that each step multiplies by the number of places; what stands before the
+// point is the place, the rest the fraction for the next step.  16! out of 2^64 leaves a
+// bias under one in 10^5.  The greatest fraction always gives the last place, which keeps
+// the order of the few cases that ask for that.
+class shuffler {
+public:
+    shuffler(std::uint32_t* to, m* mp, bool in_order)
+        : poll_(to), mp_(mp), fraction_(in_order ? ~std::uint64_t{0} : std::uint64_t{fastrand(mp)} << 32 | fastrand(mp)) {}
+    void add(std::uint32_t i) {
+        const std::uint32_t at = n_++, j = place(at);
+        poll_[at] = poll_[j];
+        poll_[j] = i;
     }
-    s.poll[at] = i;
-}
+    std::uint32_t size() const { return n_; }
+
+private:
+    std::uint32_t place(std::uint32_t at) {  // of [0, at]
+        if (at >= detail::select_inline) [[unlikely]] return fastrandn(mp_, at + 1);
+        const unsigned __int128 x = static_cast<unsigned __int128>(fraction_) * (at + 1);
+        fraction_ = static_cast<std::uint64_t>(x);
+        return static_cast<std::uint32_t>(x >> 64);
+    }
+
+    std::uint32_t* const poll_;
+    m* const mp_;
+    std::uint64_t fraction_;
+    std::uint32_t n_ = 0;
+};
 
 void survey(selection& s, g* gp) {
     s.gp = gp;
+    shuffler look(s.poll, gp->mp, s.in_order);
+    const scase* const cases = s.cases;
     for (std::uint32_t i = 0; i < s.n; i++) {
-        const scase& k = s.cases[i];
-        switch (k.kind) {
-            case case_kind::recv:
-            case case_kind::send:
-                if (!k.c) break;
-                add_poll(s, i);
-                if (!s.sorted) s.order[s.norder] = i;
-                s.norder++;
-                break;
-            case case_kind::done:
-                s.ndone++;
-                add_poll(s, i);
-                break;
-            case case_kind::after:
-                if (s.due < 0 || k.ns < s.cases[s.due].ns) s.due = static_cast<int>(i);
-                break;
-            case case_kind::otherwise:
-                s.otherwise = static_cast<int>(i);
+        const scase& k = cases[i];
+        if (is_channel(k)) [[likely]] {
+            if (k.c) look.add(i);
+        } else if (k.kind == case_kind::done) {
+            s.ndone++;
+            look.add(i);
+        } else if (k.kind == case_kind::otherwise) {
+            s.otherwise = static_cast<int>(i);
+        } else if (s.due < 0 || k.ns < cases[s.due].ns) {
+            s.due = static_cast<int>(i);
         }
     }
+    s.npoll = look.size();
 }
 
 // ---- looking.  The lock of the case's channel is held.
@@ -90,9 +105,10 @@ bool take_case(selection& s, std::uint32_t i) {
     return true;
 }
 
-// Whether it is worth taking the lock.  relaxed throughout: a wrong "no" is put right by the
-// look under all locks, a wrong "yes" by the one lock.
-bool may_go(const scase& k) {
+// Whether the case may be able to go; "no" is certain under the channel's lock.  relaxed
+// throughout: without the lock a wrong "no" is put right by the look under all locks, a
+// wrong "yes" by the one lock.
+inline bool may_go(const scase& k) {
     const hchan* c = k.c;
     if (c->closed.load(memory_order_relaxed)) return true;
     if (k.kind == case_kind::recv) return c->count() != 0 || c->sendq.first();
@@ -129,18 +145,17 @@ hchan* locked_at(const selection& s, std::uint32_t j) {  // null: a channel that
     hchan* c = s.cases[s.order[j]].c;
     return j != 0 && c == s.cases[s.order[j - 1]].c ? nullptr : c;
 }
-void lock_all(selection& s) {
-    if (one_p()) return;  // CH6: nothing to take, so nothing to sort
-    if (!s.sorted) {
-        std::sort(s.order, s.order + s.norder,
-                  [&s](std::uint32_t a, std::uint32_t b) { return s.cases[a].c < s.cases[b].c; });
-    }
+void sort_order(selection& s) {
+    std::sort(s.order, s.order + s.norder,
+              [&s](std::uint32_t a, std::uint32_t b) { return s.cases[a].c < s.cases[b].c; });
     s.sorted = true;
+}
+[[gnu::noinline]] void take_locks(selection& s) {
+    if (!s.sorted) sort_order(s);
     for (std::uint32_t j = 0; j < s.norder; j++)
         if (hchan* c = locked_at(s, j)) lockchan(c);
 }
-void unlock_all(const selection& s) {
-    if (one_p()) return;
+[[gnu::noinline]] void drop_locks(const selection& s) {
     hchan* held = nullptr;
     // One behind: the last unlock comes after the last look at s (SE3).
     for (std::uint32_t j = 0; j < s.norder; j++) {
@@ -151,10 +166,26 @@ void unlock_all(const selection& s) {
     }
     if (held) unlockchan(held);
 }
+inline void lock_all(selection& s) {
+    if (!one_p()) take_locks(s);  // CH6: nothing to take, so nothing to sort
+}
+inline void unlock_all(const selection& s) {
+    if (!one_p()) drop_locks(s);
+}
+// The channels among the cases, before the first lock_all.
+void list_channels(selection& s) {
+    if (s.sorted) return;  // a select_set's, listed before
+    std::uint32_t n = 0;
+    for (std::uint32_t i = 0; i < s.n; i++)
+        if (is_channel(s.cases[i]) && s.cases[i].c) s.order[n++] = i;
+    s.norder = n;
+}
 
 bool look_locked(selection& s) {
-    for (std::uint32_t j = 0; j < s.npoll; j++)
-        if (take_case(s, s.poll[j])) return true;
+    for (std::uint32_t j = 0; j < s.npoll; j++) {
+        const scase& k = s.cases[s.poll[j]];
+        if ((!is_channel(k) || may_go(k)) && take_case(s, s.poll[j])) return true;
+    }
     return false;
 }
 
@@ -163,6 +194,7 @@ bool look(selection& s, g* gp) {
     survey(s, gp);
     if (look_singly(s)) return true;
     const int now = s.due >= 0 && s.cases[s.due].ns <= 0 ? s.due : s.otherwise;
+    list_channels(s);
     if (now < 0) return false;
     lock_all(s);
     const bool taken = look_locked(s);
@@ -240,7 +272,8 @@ void wait(selection& s) {
     if (s.norder == 0 && !s.armed)
         for (;;) gopark(nullptr, nullptr, s.why);
     lock_all(s);
-    const bool taken = look_locked(s);
+    // With one P, nothing has changed since look() unless tokens were armed meanwhile (CH6).
+    const bool taken = (s.ndone != 0 || !one_p()) && look_locked(s);
     if (!taken) park_selection(s);
     unlock_all(s);
     if (taken) ready_partner(s);
@@ -345,9 +378,9 @@ select_outcome selectgo(scase* cases, std::uint32_t n, select_scratch* big) noex
     std::byte* mem = static_cast<std::byte*>(big->mem);
     std::uint32_t* poll = reinterpret_cast<std::uint32_t*>(mem + n * sizeof(sudog));
     selection s{.cases = cases, .n = n, .sgs = reinterpret_cast<sudog*>(mem), .poll = poll, .order = poll + n,
-                .sorted = big->sorted};
+                .norder = big->nsorted, .sorted = big->nsorted != 0};
     const select_outcome o = choose(s, reinterpret_cast<stop_cb*>(mem + stops_at(n)));
-    big->sorted = s.sorted;
+    big->nsorted = s.sorted ? s.norder : 0;
     return o;
 }
 

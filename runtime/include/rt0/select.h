@@ -117,7 +117,7 @@ std::size_t select(C&&... cases) {
             o = detail::selectgo(sc, n, nullptr);
         } else {
             std::unique_ptr<std::byte[]> mem(new std::byte[detail::select_scratch_bytes(n, ndone)]);
-            detail::select_scratch big{mem.get(), false};
+            detail::select_scratch big{mem.get(), 0};
             o = detail::selectgo(sc, n, &big);
         }
         i = 0;
@@ -145,7 +145,7 @@ public:
         stale_.push_back(static_cast<std::uint32_t>(cases_.size()));
         cases_.push_back(std::move(p));
         erased_.emplace_back();
-        scratch_.sorted = false;
+        scratch_.nsorted = 0;
         has_otherwise_ |= kind == detail::case_kind::otherwise;
         ndone_ += kind == detail::case_kind::done;
     }
@@ -162,7 +162,7 @@ public:
         if (bytes > scratch_bytes_) {
             memory_.reset(new std::byte[2 * bytes]);
             scratch_bytes_ = 2 * bytes;
-            scratch_ = {memory_.get(), false};
+            scratch_ = {memory_.get(), 0};
         }
         const detail::select_outcome o = detail::selectgo(erased_.data(), n, bytes ? &scratch_ : nullptr);
         stale_.push_back(o.index);
@@ -176,7 +176,8 @@ public:
         stale_.clear();
         erased_.clear();
         cases_.clear();
-        scratch_.sorted = has_otherwise_ = false;
+        scratch_.nsorted = 0;
+        has_otherwise_ = false;
         ndone_ = 0;
     }
 

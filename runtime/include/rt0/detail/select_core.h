@@ -40,7 +40,7 @@ struct select_outcome {
 
 struct select_scratch {
     void* mem = nullptr;   // select_scratch_bytes() of it, aligned as new aligns
-    bool sorted = false;   // it holds the lock order of this list already
+    std::uint32_t nsorted = 0;  // it holds the lock order of this list already, of so many channels
 };
 
 inline constexpr std::uint32_t select_inline = 16;
