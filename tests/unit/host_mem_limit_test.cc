@@ -43,7 +43,7 @@ std::size_t fill_twice(Alloc&& alloc, Free&& give, T* v, std::size_t cap) {
 stack stacks[4096];
 void* objects[4096];
 
-[[noreturn]] void in_little_space(std::size_t bytes, std::size_t least_stacks) {
+[[noreturn, maybe_unused]] void in_little_space(std::size_t bytes, std::size_t least_stacks) {
     if (heap.stacks.reserved() + heap.objects.reserved() != 0) _exit(94);
     leave_only(bytes);
     mallocinit();
