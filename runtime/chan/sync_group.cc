@@ -39,7 +39,7 @@ void group_wait_slow(group_state& s) {
     for (;;) {
         bool zero = word < group_one;
         // ORDER(group): acquire if it is zero; pairs with the acq_rel in wait_group::add.
-        if (!s.word.compare_exchange_weak(word, zero ? word : word + 1, std::memory_order_acquire, std::memory_order_relaxed))
+        if (!cas(s.word, word, zero ? word : word + 1, std::memory_order_acquire))
             continue;
         if (zero) return l.unlock();
         break;
@@ -78,8 +78,7 @@ void gate_wait(gate& g, bool (*closed)(std::uint64_t, std::uint64_t), std::uint6
     for (;;) {
         bool in = !closed(word, arg);
         // ORDER(gate): acquire if it is open; pairs with the release in gate_open.
-        if (!g.word.compare_exchange_weak(word, in ? word : word | gate_queued, std::memory_order_acquire,
-                                          std::memory_order_relaxed))
+        if (!cas(g.word, word, in ? word : word | gate_queued, std::memory_order_acquire))
             continue;
         if (in) return l.unlock();
         break;
@@ -93,7 +92,7 @@ void gate_open(gate& g, std::uint64_t from, std::uint64_t to) {
     for (std::uint64_t word = from;;) {
         // ORDER(gate): release (acq_rel: and what the others brought); pairs with the
         // acquires in gate_wait and of the fast paths (once, latch, barrier).
-        if (g.word.compare_exchange_strong(word, to, std::memory_order_acq_rel, std::memory_order_relaxed)) break;
+        if (cas_strong(g.word, word, to, std::memory_order_acq_rel)) break;
         runtime::runtime_call rc;
         guard l(lock_of(g.q));
         append(wake, runtime::dequeue_all(g.q.list));

@@ -68,7 +68,7 @@ waitlist admit(lock_state& l, waitlist& readers, bool leaving) {
         to = (s & ~(lk_locked | (l.q.list.head ? 0u : lk_queued))) + n * lk_reader;
         // ORDER(rwlock): acq_rel, the writers' data for the readers let in; pairs with the
         // writers' releases and acquires.
-    } while (!l.word.compare_exchange_weak(s, to, memory_order_acq_rel, memory_order_relaxed));
+    } while (!detail::cas(l.word, s, to, memory_order_acq_rel));
     return dequeue_all(readers);
 }
 
@@ -95,7 +95,7 @@ bool try_take(word_t& word, std::uint32_t busy, std::uint32_t token) {
     std::uint32_t s = word.load(memory_order_relaxed);  // relaxed: the CAS decides
     while (!(s & busy))
         // ORDER(lock): acquire; pairs with the releases of unlock (rwlock: and unlock_shared).
-        if (word.compare_exchange_weak(s, (s | lk_locked) & ~token, memory_order_acquire, memory_order_relaxed))
+        if (detail::cas(word, s, (s | lk_locked) & ~token, memory_order_acquire))
             return true;
     return false;
 }
@@ -120,7 +120,7 @@ step decide(word_t& word, std::uint32_t busy, std::uint32_t token, bool expired)
         if (what == step::taken) to |= lk_locked;
         if (what == step::queue) to |= lk_queued;
         // ORDER(lock): acquire if it is taken; pairs with the releases of unlock.
-        if (word.compare_exchange_weak(s, to, memory_order_acquire, memory_order_relaxed)) return what;
+        if (detail::cas(word, s, to, memory_order_acquire)) return what;
     }
 }
 
@@ -182,7 +182,7 @@ bool drop_if_quiet(word_t& word, bool no_readers) {
     std::uint32_t s = word.load(memory_order_relaxed);  // relaxed: the CAS decides
     while (!(s & lk_queued) || (no_readers && (s & lk_woken)))
         // ORDER(lock): release; pairs with the acquires of whoever locks next (rwlock: both kinds).
-        if (word.compare_exchange_weak(s, s & ~lk_locked, memory_order_release, memory_order_relaxed)) return true;
+        if (detail::cas(word, s, s & ~lk_locked, memory_order_release)) return true;
     return false;
 }
 
@@ -217,7 +217,7 @@ bool try_share(word_t& word) {
     std::uint32_t s = word.load(memory_order_relaxed);  // relaxed: the CAS decides
     while (!(s & keeps_readers_out))
         // ORDER(rwlock): acquire; pairs with the releases of the writers.
-        if (word.compare_exchange_weak(s, s + lk_reader, memory_order_acquire, memory_order_relaxed)) return true;
+        if (detail::cas(word, s, s + lk_reader, memory_order_acquire)) return true;
     return false;
 }
 
@@ -234,7 +234,7 @@ void lock_shared(lock_state& l, waitlist& readers) {
     for (;;) {
         bool in = !(s & keeps_readers_out);
         // ORDER(rwlock): acquire if let in; pairs with the releases of the writers.
-        if (!l.word.compare_exchange_weak(s, in ? s + lk_reader : s | lk_queued, memory_order_acquire, memory_order_relaxed))
+        if (!detail::cas(l.word, s, in ? s + lk_reader : s | lk_queued, memory_order_acquire))
             continue;
         if (in) return m.unlock();
         break;
@@ -253,7 +253,7 @@ waiter* hand_to_writer(lock_state& l, const waitlist& readers) {
         if (!last_reader(s)) return nullptr;
         if (!l.q.list.head) runtime_throw("shared_mutex: readers wait for no writer");
         // ORDER(rwlock): acq_rel, the readers' data for the writer; pairs with the readers' releases.
-    } while (!l.word.compare_exchange_weak(s, (s - lk_reader) | lk_locked, memory_order_acq_rel, memory_order_relaxed));
+    } while (!detail::cas(l.word, s, (s - lk_reader) | lk_locked, memory_order_acq_rel));
     waiter* w = dequeue(l.q.list);
     w->success = true;
     fix_queued(l, &readers);
@@ -266,7 +266,7 @@ void unlock_shared(lock_state& l, waitlist& readers) {
         if (s < lk_reader) fatal("sync: RUnlock of unlocked RWMutex");
         if (!last_reader(s)) {
             // ORDER(rwlock): release; pairs with the acquires of the writers.
-            if (l.word.compare_exchange_weak(s, s - lk_reader, memory_order_release, memory_order_relaxed)) return;
+            if (detail::cas(l.word, s, s - lk_reader, memory_order_release)) return;
             continue;
         }
         runtime_call rc;
@@ -301,8 +301,8 @@ void mutex_unlock_slow(lock_state& l) {
 
 bool shared_lock_slow(lock_state& l, waitlist& readers, std::int64_t ns) {
     shared_lock both{l, readers};
-    return runtime::lock_exclusive(
-        l, {~(lk_queued | lk_woken), &readers, wait_reason::rwmutex_lock, runtime::shared_timed_out, &both}, ns);
+    runtime::kind k{~(lk_queued | lk_woken), &readers, wait_reason::rwmutex_lock, runtime::shared_timed_out, &both};
+    return runtime::lock_exclusive(l, k, ns);
 }
 
 void shared_unlock_slow(lock_state& l, waitlist& readers) {

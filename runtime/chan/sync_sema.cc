@@ -45,9 +45,8 @@ bool sema_acquire_slow(sema_state& s, std::int64_t ns) {
             l.unlock();
             return false;
         }
-        // ORDER(sema): acquire if there is a permit; pairs with the release in release().  relaxed: tried again.
-        if (!s.word.compare_exchange_weak(word, got ? word - 2 : word | queued, std::memory_order_acquire,
-                                          std::memory_order_relaxed))
+        // ORDER(sema): acquire if there is a permit; pairs with the release in release().
+        if (!cas(s.word, word, got ? word - 2 : word | queued, std::memory_order_acquire))
             continue;
         if (got) {
             l.unlock();
@@ -62,11 +61,12 @@ bool sema_acquire_slow(sema_state& s, std::int64_t ns) {
 
 void sema_release_slow(sema_state& s, std::uint64_t k) {
     // A loop: the queue may be emptied by timeouts between two looks.
-    for (std::uint64_t word = s.word.load(std::memory_order_relaxed);;) {  // relaxed: the CAS decides
+    std::uint64_t word = s.word.load(std::memory_order_relaxed);  // relaxed: the CAS decides
+    for (;;) {
         if (!(word & queued)) {
             if ((word >> 1) + k > max_permits) throw_invalid("semaphore: count out of range");
             // ORDER(sema): release; pairs with the acquires of who takes a permit.
-            if (s.word.compare_exchange_weak(word, word + (k << 1), std::memory_order_release, std::memory_order_relaxed))
+            if (cas(s.word, word, word + (k << 1), std::memory_order_release))
                 return;
             continue;
         }

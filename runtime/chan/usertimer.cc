@@ -31,7 +31,8 @@ struct timer_state {
     mutex lock;                                     // UT2
     rt::timer t;
 
-    timer_state(chan<time_point> ch, bool o, std::unique_ptr<timer_function> fn) : c(std::move(ch)), own(o), f(std::move(fn)) {}
+    timer_state(chan<time_point> ch, bool o, std::unique_ptr<timer_function> fn)
+        : c(std::move(ch)), own(o), f(std::move(fn)) {}
 };
 
 namespace {

@@ -90,7 +90,8 @@ TEST_P(Misuse, DiesWithGosText) {
     EXPECT_EQ(r.err.substr(0, r.err.find('\n')), GetParam().first_line) << r.summary();
 }
 
-INSTANTIATE_TEST_SUITE_P(Sync, Misuse, testing::ValuesIn(cases), [](const auto& p) { return std::string(p.param.name); });
+INSTANTIATE_TEST_SUITE_P(Sync, Misuse, testing::ValuesIn(cases),
+                         [](const auto& p) { return std::string(p.param.name); });
 
 // What the reports say a goroutine waits for.
 TEST(WaitReasons, StandInTheDump) {

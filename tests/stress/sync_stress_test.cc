@@ -22,7 +22,8 @@ constexpr int parts = 8;
 clock_type::time_point end_of_part() {
     const char* s = std::getenv("RT0_STRESS_SECS");
     double secs = s ? std::atof(s) : 4;
-    return clock_type::now() + std::chrono::duration_cast<clock_type::duration>(std::chrono::duration<double>(secs / parts));
+    std::chrono::duration<double> share(secs / parts);
+    return clock_type::now() + std::chrono::duration_cast<clock_type::duration>(share);
 }
 
 struct dice {  // xorshift32, one per goroutine
@@ -99,7 +100,7 @@ TEST(SyncStress, MutexWithTimeoutsExcludesAndNeverStalls) {
                 guarded++;
                 entered++;
                 if (d(10) == 0) tg::yield();
-                if (d(200) == 0) tg::sleep_for(std::chrono::microseconds(d(1500)));  // makes the others old: handing over
+                if (d(200) == 0) tg::sleep_for(std::chrono::microseconds(d(1500)));  // the others age
                 inside--;
                 m.unlock();
             }

@@ -89,7 +89,8 @@ public:
     /// A child that carries v under key.  Throws std::bad_alloc and what moving v throws.
     template <class T>
     context with_value(std::string key, T v) const {
-        return context(detail::context_with_value(n_, std::move(key), std::make_unique<detail::context_value_of<T>>(std::move(v))));
+        auto held = std::make_unique<detail::context_value_of<T>>(std::move(v));
+        return context(detail::context_with_value(n_, std::move(key), std::move(held)));
     }
     /// The value under key of the nearest node from here to the root that has the key, if
     /// it is a T; else null.  Lives as long as this handle or a descendant's.

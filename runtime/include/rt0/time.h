@@ -72,11 +72,14 @@ public:
     template <class F>
         requires std::is_invocable_v<std::decay_t<F>&>
     timer(std::chrono::nanoseconds d, F&& f)
-        : t_(detail::timer_make({}, false, std::make_unique<detail::timer_function_of<std::decay_t<F>>>(std::forward<F>(f)))) {
+        : t_(detail::timer_make(
+              {}, false, std::make_unique<detail::timer_function_of<std::decay_t<F>>>(std::forward<F>(f)))) {
         arm(d);
     }
     /// Sends on c unless that would block.  What it has sent there stays there after stop().
-    timer(std::chrono::nanoseconds d, chan<time_point> c) : t_(detail::timer_make(std::move(c), false, nullptr)) { arm(d); }
+    timer(std::chrono::nanoseconds d, chan<time_point> c) : t_(detail::timer_make(std::move(c), false, nullptr)) {
+        arm(d);
+    }
 
     /// True: it was armed and will not fire.
     bool stop() { return detail::timer_stop(t_.get()); }
@@ -95,7 +98,8 @@ private:
 /// Source: Go's time.Ticker.
 class ticker {
 public:
-    explicit ticker(std::chrono::nanoseconds d) : t_((check(d), detail::timer_make(chan<time_point>(1), true, nullptr))) {
+    explicit ticker(std::chrono::nanoseconds d)
+        : t_((check(d), detail::timer_make(chan<time_point>(1), true, nullptr))) {
         detail::timer_arm(t_.get(), d, d);
     }
     receiver<time_point> channel() const { return detail::timer_chan(t_.get()); }

@@ -26,7 +26,7 @@ public:
         do {
             if (n == 0 || n > missing(s)) throw_invalid("barrier: more arrivals than expected");
             // ORDER(barrier): acq_rel, of all who arrive; pairs with each other and the acquire in wait().
-        } while (!g_.word.compare_exchange_weak(s, s - (n << 1), std::memory_order_acq_rel, std::memory_order_relaxed));
+        } while (!cas(g_.word, s, s - (n << 1), std::memory_order_acq_rel));
         *phase = s >> 32;
         return missing(s) == n;
     }

@@ -7,10 +7,10 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
-#include <cxxabi.h>
 #include <exception>
 #include <memory>
 #include <optional>
+#include <ostream>  // declares the class that forced unwinding is caught by
 #include <stdexcept>
 #include <type_traits>
 #include <utility>
@@ -20,7 +20,7 @@ namespace rt0 {
 namespace detail {
 
 // What this_goroutine::exit unwinds with; a catch (...) must pass it on.
-using forced_unwind = abi::__forced_unwind;
+using forced_unwind = __cxxabiv1::__forced_unwind;
 
 // An event that happens once and has one waiter.
 class oneshot {

@@ -16,6 +16,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 namespace rt0::runtime {
 struct sudog;
@@ -37,7 +38,7 @@ struct waitq {
 // ---- the lock word of mutex and shared_mutex
 inline constexpr std::uint32_t lk_locked = 1;  // somebody holds it exclusively
 inline constexpr std::uint32_t lk_queued = 2;  // somebody is in the queue
-inline constexpr std::uint32_t lk_woken = 4;   // a waiter was woken and will take the lock or queue again: wake no other
+inline constexpr std::uint32_t lk_woken = 4;   // a waiter was woken, and will take the lock or queue again
 inline constexpr std::uint32_t lk_reader = 8;  // one shared holder; the bits from here up count them
 
 struct lock_state {
@@ -92,6 +93,17 @@ void gate_wait(gate& g, bool (*closed)(std::uint64_t word, std::uint64_t arg), s
 // The word is `from` but for bit 0, and only the caller changes the rest.  Makes it `to`
 // (bit 0 clear) and wakes whoever waits.
 void gate_open(gate& g, std::uint64_t from, std::uint64_t to);
+
+// Compare-and-swap with `order`.  relaxed: where it fails, that decides nothing and the caller looks again.
+template <class W>
+bool cas(std::atomic<W>& w, W& expected, std::type_identity_t<W> to, std::memory_order order) {
+    return w.compare_exchange_weak(expected, to, order, std::memory_order_relaxed);
+}
+template <class W>
+bool cas_strong(std::atomic<W>& w, W& expected, std::type_identity_t<W> to, std::memory_order order) {
+    // relaxed: as above.
+    return w.compare_exchange_strong(expected, to, order, std::memory_order_relaxed);
+}
 
 // ---- what the counting ones reject
 [[noreturn]] void throw_invalid(const char* what);

@@ -1,0 +1,191 @@
+// mutex, shared_mutex, condition_variable.  What is true of all primitives stands in
+// <rt0/sync.h>.
+//
+//   MX1  A lock nobody contends for is one compare-and-swap to take and one to release.
+//   MX2  A word that is anything but "free" or "held, nobody waits" is the library's
+//        (runtime/chan/sync_lock.cc).
+#pragma once
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+
+#include <rt0/detail/waitq.h>
+
+namespace rt0 {
+
+/// Mutual exclusion, not recursive, not bound to the goroutine that locked it.
+/// Starvation-free: who has waited for more than 1 ms is handed the lock; until then a
+/// running goroutine may overtake, which is several times faster.
+/// Unlocking an unlocked one is fatal: "sync: unlock of unlocked mutex".
+/// Source: Go's sync.Mutex, WebKit's ParkingLot.
+class mutex {
+public:
+    constexpr mutex() noexcept = default;
+    mutex(const mutex&) = delete;
+    mutex& operator=(const mutex&) = delete;
+
+    /// Blocks until the lock is held.
+    void lock() {
+        std::uint32_t free = 0;
+        // ORDER(lock): acquire; pairs with the release in unlock().
+        if (!detail::cas_strong(s_.word, free, detail::lk_locked, std::memory_order_acquire))
+            [[unlikely]]
+            detail::mutex_lock_slow(s_, -1);
+    }
+    /// Never blocks, never fails without cause.
+    bool try_lock() {
+        std::uint32_t s = s_.word.load(std::memory_order_relaxed);  // relaxed: the CAS below decides
+        while (!(s & detail::lk_locked))
+            // ORDER(lock): acquire; pairs with the release in unlock().
+            if (detail::cas(s_.word, s, s | detail::lk_locked, std::memory_order_acquire))
+                return true;
+        return false;
+    }
+    /// Blocks at most d; true when the lock is held.
+    bool try_lock_for(std::chrono::nanoseconds d) {
+        return try_lock() || (d.count() > 0 && detail::mutex_lock_slow(s_, detail::timeout_ns(d)));
+    }
+    /// Never blocks.
+    void unlock() {
+        std::uint32_t held = detail::lk_locked;
+        // ORDER(lock): release; pairs with the acquires in lock(), try_lock() and the slow path.
+        if (!detail::cas_strong(s_.word, held, 0, std::memory_order_release)) [[unlikely]]
+            detail::mutex_unlock_slow(s_);
+    }
+
+private:
+    detail::lock_state s_;
+};
+
+/// Many readers or one writer.  A waiting writer holds new readers back; a writer that
+/// leaves lets in all readers that wait by then; so neither starves.  A goroutine that
+/// locks it shared twice can deadlock with a writer in between.
+/// Misuse is fatal: "sync: Unlock of unlocked RWMutex", "sync: RUnlock of unlocked RWMutex".
+/// Source: std::shared_mutex, Go's sync.RWMutex.
+class shared_mutex {
+public:
+    constexpr shared_mutex() noexcept = default;
+    shared_mutex(const shared_mutex&) = delete;
+    shared_mutex& operator=(const shared_mutex&) = delete;
+
+    /// Blocks until the lock is held exclusively.
+    void lock() {
+        std::uint32_t free = 0;
+        // ORDER(rwlock): acquire; pairs with the releases in unlock() and unlock_shared().
+        if (!detail::cas_strong(s_.word, free, detail::lk_locked, std::memory_order_acquire))
+            [[unlikely]]
+            detail::shared_lock_slow(s_, readers_, -1);
+    }
+    /// Never blocks.
+    bool try_lock() {
+        std::uint32_t s = s_.word.load(std::memory_order_relaxed);  // relaxed: the CAS below decides
+        while (!(s & ~(detail::lk_queued | detail::lk_woken)))
+            // ORDER(rwlock): acquire; pairs with the releases in unlock() and unlock_shared().
+            if (detail::cas(s_.word, s, s | detail::lk_locked, std::memory_order_acquire))
+                return true;
+        return false;
+    }
+    /// Blocks at most d; true when the lock is held exclusively.
+    bool try_lock_for(std::chrono::nanoseconds d) {
+        return try_lock() || (d.count() > 0 && detail::shared_lock_slow(s_, readers_, detail::timeout_ns(d)));
+    }
+    /// Never blocks.
+    void unlock() {
+        std::uint32_t held = detail::lk_locked;
+        // ORDER(rwlock): release; pairs with the acquires of both ways in.
+        if (!detail::cas_strong(s_.word, held, 0, std::memory_order_release)) [[unlikely]]
+            detail::shared_unlock_slow(s_, readers_);
+    }
+
+    /// Blocks until the lock is held shared.
+    void lock_shared() {
+        if (!try_lock_shared()) [[unlikely]]
+            detail::shared_lock_shared_slow(s_, readers_);
+    }
+    /// Never blocks; false also while a writer waits.
+    bool try_lock_shared() {
+        std::uint32_t s = s_.word.load(std::memory_order_relaxed);  // relaxed: the CAS below decides
+        while (!(s & (detail::lk_locked | detail::lk_queued | detail::lk_woken)))
+            // ORDER(rwlock): acquire; pairs with the release in unlock().
+            if (detail::cas(s_.word, s, s + detail::lk_reader, std::memory_order_acquire))
+                return true;
+        return false;
+    }
+    /// Never blocks.
+    void unlock_shared() {
+        std::uint32_t s = s_.word.load(std::memory_order_relaxed);  // relaxed: the CAS below decides
+        while (s >= 2 * detail::lk_reader || (s >= detail::lk_reader && !(s & detail::lk_queued)))
+            // ORDER(rwlock): release; pairs with the acquire of the writer that comes next.
+            if (detail::cas(s_.word, s, s - detail::lk_reader, std::memory_order_release))
+                return;
+        detail::shared_unlock_shared_slow(s_, readers_);
+    }
+
+private:
+    detail::lock_state s_;       // its queue holds writers
+    detail::waitlist readers_;   // under the same lock
+};
+
+/// std::condition_variable for rt0::mutex.  The mutex is released only when the waiter
+/// stands in the queue: no notification sent after that is lost.
+class condition_variable {
+public:
+    constexpr condition_variable() noexcept = default;
+    condition_variable(const condition_variable&) = delete;
+    condition_variable& operator=(const condition_variable&) = delete;
+
+    /// Never blocks.  Wakes the goroutine that has waited longest.
+    void notify_one() {
+        // relaxed: who tests and waits under the mutex is seen by whoever held it after him.
+        if (s_.waiting.load(std::memory_order_relaxed)) detail::cond_notify(s_, false);
+    }
+    /// Never blocks.  Wakes all that wait.
+    void notify_all() {
+        // relaxed: as in notify_one.
+        if (s_.waiting.load(std::memory_order_relaxed)) detail::cond_notify(s_, true);
+    }
+
+    /// Releases the mutex, blocks until notified, locks it again.
+    void wait(std::unique_lock<mutex>& lk) { (void)wait_ns(lk, -1); }
+    template <class Pred>
+    void wait(std::unique_lock<mutex>& lk, Pred pred) {
+        while (!pred()) wait(lk);
+    }
+    /// The same for at most d.  Exactly one of notified and timed out happens.
+    std::cv_status wait_for(std::unique_lock<mutex>& lk, std::chrono::nanoseconds d) {
+        return wait_ns(lk, detail::timeout_ns(d)) ? std::cv_status::no_timeout : std::cv_status::timeout;
+    }
+    /// What pred() says at the end.
+    template <class Pred>
+    bool wait_for(std::unique_lock<mutex>& lk, std::chrono::nanoseconds d, Pred pred) {
+        using clock = std::chrono::steady_clock;
+        const auto start = clock::now();
+        const bool endless = d > clock::time_point::max() - start;  // nanoseconds::max(), say
+        while (!pred())
+            if (wait_for(lk, endless ? d : start + d - clock::now()) == std::cv_status::timeout) return pred();
+        return true;
+    }
+    template <class C, class D>
+    std::cv_status wait_until(std::unique_lock<mutex>& lk, std::chrono::time_point<C, D> t) {
+        wait_for(lk, std::chrono::ceil<std::chrono::nanoseconds>(t - C::now()));
+        return C::now() < t ? std::cv_status::no_timeout : std::cv_status::timeout;
+    }
+    template <class C, class D, class Pred>
+    bool wait_until(std::unique_lock<mutex>& lk, std::chrono::time_point<C, D> t, Pred pred) {
+        while (!pred())
+            if (wait_until(lk, t) == std::cv_status::timeout) return pred();
+        return true;
+    }
+
+private:
+    bool wait_ns(std::unique_lock<mutex>& lk, std::int64_t ns) {
+        bool notified = detail::cond_wait(s_, [](void* m) { static_cast<mutex*>(m)->unlock(); }, lk.mutex(), ns);
+        lk.mutex()->lock();
+        return notified;
+    }
+
+    detail::cond_state s_;
+};
+
+}  // namespace rt0
