@@ -160,7 +160,7 @@ g* newproc_begin(const newproc_args& a) {
     newg->parentgoid = self->goid;
     newg->gopc = a.callerpc;
     std::size_t n = a.name.size() < sizeof newg->name ? a.name.size() : sizeof newg->name - 1;
-    std::memcpy(newg->name, a.name.data(), n);
+    if (n != 0) std::memcpy(newg->name, a.name.data(), n);  // an empty view has no data
     newg->name[n] = 0;
     std::uintptr_t top = newg->stk.hi - (newg->stk.slot / newg->stk.size % cfg::stack_colours) * 64;
     std::size_t align = a.closure_align < arch::stack_align ? arch::stack_align : a.closure_align;
