@@ -1,0 +1,184 @@
+// Programs in which everything sleeps, and some in which only nearly everything does:
+// deadlock_prog NAME.
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <mutex>
+#include <thread>
+
+#include <rt0/chan.h>
+#include <rt0/go.h>
+#include <rt0/select.h>
+#include <rt0/sync.h>
+
+#define NOINLINE [[gnu::noinline]]
+
+using namespace std::chrono_literals;
+
+namespace {
+
+void keep_frame() { asm volatile(""); }
+
+NOINLINE void wait_for(rt0::chan<int> c) {
+    c.recv();
+    keep_frame();
+}
+NOINLINE void send_to(rt0::chan<int> c) {
+    c.send(1);
+    keep_frame();
+}
+void on_mutex() {
+    rt0::mutex m;
+    m.lock();
+    m.lock();
+}
+void on_rwmutex(bool reader) {
+    rt0::shared_mutex m;
+    m.lock();
+    if (reader) m.lock_shared();
+    else m.lock();
+}
+void on_condition() {
+    rt0::mutex m;
+    rt0::condition_variable cv;
+    std::unique_lock l(m);
+    cv.wait(l);
+}
+void on_wait_group() {
+    rt0::wait_group wg;
+    wg.add(1);
+    wg.wait();
+}
+void on_semaphore() {
+    rt0::semaphore s(0);
+    s.acquire();
+}
+void several() {
+    rt0::chan<int> c(0);
+    for (int i = 0; i < 3; i++)
+        rt0::go([c] { send_to(c); });
+    rt0::go({.name = "listener", .stack_size = 0}, [] { wait_for(rt0::chan<int>(0)); });
+    rt0::mutex m;
+    m.lock();
+    for (int i = 0; i < 3; i++) c.recv();
+    m.lock();
+}
+void in_catch_block() {
+    try {
+        throw 1;
+    } catch (int) {
+        wait_for(rt0::chan<int>(0));
+    }
+}
+void many() {
+    rt0::chan<int> c(0);
+    for (int i = 0; i < 2000; i++)
+        rt0::go([c] { wait_for(c); });
+    wait_for(c);
+}
+void locked() {
+    rt0::this_goroutine::lock_os_thread();
+    wait_for(rt0::chan<int>(0));
+}
+void main_exits() { rt0::this_goroutine::exit(); }
+void main_exits_others_wait() {
+    rt0::go([] { wait_for(rt0::chan<int>(0)); });
+    rt0::this_goroutine::exit();
+}
+
+// ---- nobody may call these dead: they print "alive" and end with 0
+void with_sleeper() {
+    rt0::chan<int> c(0);
+    rt0::go([c] {
+        rt0::this_goroutine::sleep_for(150ms);
+        send_to(c);
+    });
+    c.recv();
+}
+void with_timed_receive() {
+    rt0::chan<int> c(0);
+    int v;
+    if (c.recv_for(v, 150ms) != rt0::op_status::timeout) std::abort();
+}
+void with_thread() {
+    rt0::chan<int> c(0);
+    std::thread t([c]() mutable {
+        std::this_thread::sleep_for(150ms);
+        c.send(1);
+    });
+    c.recv();
+    t.join();
+}
+void with_blocking() {
+    rt0::chan<int> c(0);
+    rt0::go([c] {
+        rt0::blocking([] { usleep(150'000); });
+        send_to(c);
+    });
+    c.recv();
+}
+void with_main_in_blocking() {
+    rt0::chan<int> c(1);
+    rt0::go([c] { send_to(c); });
+    rt0::blocking([] { usleep(150'000); });
+    c.recv();
+}
+void with_main_gone_and_sleeper() {
+    rt0::go([] {
+        rt0::this_goroutine::sleep_for(150ms);
+        std::puts("alive");
+        rt0::exit(0);
+    });
+    rt0::this_goroutine::exit();
+}
+
+struct {
+    const char* name;
+    void (*run)();
+} const ways[] = {
+    {"recv", [] { wait_for(rt0::chan<int>(0)); }},
+    {"send", [] { send_to(rt0::chan<int>(0)); }},
+    {"recv_nil", [] { wait_for(rt0::chan<int>()); }},
+    {"send_nil", [] { send_to(rt0::chan<int>()); }},
+    {"select", [] { rt0::chan<int> a(0), b(0); rt0::select(rt0::recv(a, [](std::optional<int>) {}), rt0::send(b, 1, [] {})); }},
+    {"select_none", [] { rt0::select(); }},
+    {"mutex", on_mutex},
+    {"rwmutex_lock", [] { on_rwmutex(false); }},
+    {"rwmutex_rlock", [] { on_rwmutex(true); }},
+    {"condition", on_condition},
+    {"wait_group", on_wait_group},
+    {"semaphore", on_semaphore},
+    {"several", several},
+    {"in_catch_block", in_catch_block},
+    {"many", many},
+    {"locked", locked},
+    {"main_exits", main_exits},
+    {"main_exits_others_wait", main_exits_others_wait},
+    {"with_sleeper", with_sleeper},
+    {"with_timed_receive", with_timed_receive},
+    {"with_thread", with_thread},
+    {"with_blocking", with_blocking},
+    {"with_main_in_blocking", with_main_in_blocking},
+    {"with_main_gone_and_sleeper", with_main_gone_and_sleeper},
+    {"unlock_mutex", [] { rt0::mutex m; m.unlock(); }},
+    {"unlock_rwmutex", [] { rt0::shared_mutex m; m.unlock(); }},
+    {"runlock_rwmutex", [] { rt0::shared_mutex m; m.unlock_shared(); }},
+    {"negative_wait_group", [] { rt0::wait_group wg; wg.done(); }},
+};
+
+}  // namespace
+
+void main_main() {
+    auto args = rt0::args();
+    for (auto& w : ways)
+        if (args.size() > 1 && std::strcmp(args[1], w.name) == 0) {
+            w.run();
+            keep_frame();
+            std::puts("alive");
+            return;
+        }
+    std::fprintf(stderr, "no such way to wait\n");
+    rt0::exit(99);
+}

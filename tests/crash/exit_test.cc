@@ -1,0 +1,86 @@
+// Ends that are no crashes: status, flushing, atexit handlers and destructors once, and
+// no accident while thousands of goroutines run.
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "tests/support/child.h"
+
+using testing_support::child_result;
+
+namespace {
+
+child_result run(const std::string& how, const std::string& procs = "") {
+    return testing_support::run_child({testing_support::built_program("tests/crash/exit_prog"), how},
+                                      {.limit_s = 60, .env = {{"RT0_MAXPROCS", procs}, {"RT0DEBUG", ""}}});
+}
+
+// iostream is flushed by its own static destructor, after those of the program.
+const std::string all_flushed =
+    "buffered by stdio\n"
+    "atexit\n"
+    "static destructor: local\n"
+    "static destructor: global\n";
+
+// The lines of stdout without iostream's, whose place among stdio's is its own affair.
+std::string without_iostream(const std::string& out) {
+    const std::string line = "buffered by iostream\n";
+    std::size_t at = out.find(line);
+    EXPECT_NE(at, std::string::npos) << out;
+    if (at == std::string::npos) return out;
+    EXPECT_EQ(out.find(line, at + 1), std::string::npos) << out;
+    return out.substr(0, at) + out.substr(at + line.size());
+}
+
+void expect_end(const std::string& how, int status, const std::string& procs = "") {
+    child_result r = run(how, procs);
+    EXPECT_EQ(r.status, status) << how << '\n' << r.summary();
+    EXPECT_EQ(r.err, "") << how;
+    EXPECT_EQ(without_iostream(r.out), all_flushed) << how;
+}
+
+TEST(Exit, Status) {
+    expect_end("return", 0);
+    expect_end("exit0", 0);
+    expect_end("exit3", 3);
+    expect_end("exit255", 255);
+    expect_end("exit_from_goroutine", 4);
+    expect_end("std_exit", 8);
+    expect_end("std_exit_main", 11);
+}
+
+TEST(Exit, TwiceAtOnceEndsOnce) {
+    for (int i = 0; i < 20; i++) expect_end("two_exits", 3);
+}
+
+TEST(Exit, WithoutHandlersWhereTheProgramAsksForThat) {
+    EXPECT_EQ(run("quick_exit").status, 12);
+    EXPECT_EQ(run("_exit").status, 13);
+    EXPECT_EQ(run("_exit").out, "");
+}
+
+TEST(Exit, Rt0InAtexitHandlers) {
+    child_result r = run("rt0_in_atexit");
+    EXPECT_EQ(r.status, 9) << r.summary();
+    EXPECT_EQ(r.err, "");
+}
+
+TEST(Exit, WhileGoroutinesUseChannels) {
+    for (int i = 0; i < 20; i++) expect_end("exit_while_channels_are_used", 6, i % 2 ? "" : "4");
+}
+
+TEST(Exit, WhileGoroutinesBlock) {
+    for (int i = 0; i < 5; i++) expect_end("exit_while_some_block", 7);
+}
+
+// 50 times, on few and on many Ps.
+class ManyRun : public testing::TestWithParam<const char*> {};
+TEST_P(ManyRun, Return) {
+    for (int i = 0; i < 13; i++) expect_end("return_while_many_run", 0, GetParam());
+}
+TEST_P(ManyRun, ExitCode) {
+    for (int i = 0; i < 12; i++) expect_end("exit_while_many_run", 5, GetParam());
+}
+INSTANTIATE_TEST_SUITE_P(Procs, ManyRun, testing::Values("2", "8"), [](const auto& p) { return std::string("P") + p.param; });
+
+}  // namespace
