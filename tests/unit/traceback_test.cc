@@ -1,0 +1,198 @@
+// stack_dump: who is shown, how, and that it may be taken at any time.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <rt0/chan.h>
+#include <rt0/go.h>
+#include <rt0/sync.h>
+
+#include "tests/support/report.h"
+
+using testing_support::parse_dump;
+using testing_support::report;
+
+namespace dumped {
+
+[[gnu::noinline]] void receive(rt0::chan<int> c) {
+    c.recv();
+    asm volatile("");
+}
+[[gnu::noinline]] void lock_and_unlock(rt0::mutex& m) {
+    m.lock();
+    m.unlock();
+}
+[[gnu::noinline]] void go_deeper(int depth, rt0::chan<int>& c) {
+    if (depth > 0) go_deeper(depth - 1, c);
+    else c.recv();
+    asm volatile("");
+}
+[[gnu::noinline]] std::string dump_here() {
+    std::string s = rt0::stack_dump();
+    asm volatile("");
+    return s;
+}
+
+}  // namespace dumped
+
+namespace {
+
+const std::string me = "tests/unit/traceback_test.cc";
+
+// Until n goroutines stand with this header end.
+report dump_when(const std::string& header_end, int n) {
+    for (;;) {
+        report r = parse_dump(rt0::stack_dump());
+        if (!r.error.empty() || r.count(header_end) >= n) return r;
+        rt0::this_goroutine::yield();
+    }
+}
+
+TEST(StackDump, TheCallerComesFirst) {
+    std::string text = dumped::dump_here();
+    report r = parse_dump(text);
+    ASSERT_EQ(r.error, "") << text;
+    ASSERT_FALSE(r.blocks.empty());
+    EXPECT_EQ(r.blocks[0].header, "goroutine " + std::to_string(rt0::this_goroutine::id()) + " [running]:") << text;
+    EXPECT_NE(r.blocks[0].frames.at(0).function.find("dumped::dump_here()"), std::string::npos) << text;
+    EXPECT_TRUE(r.blocks[0].frames[0].file.ends_with(me)) << text;
+    EXPECT_EQ(r.blocks[0].frames.back().function, "main_main()") << text;
+}
+
+TEST(StackDump, WaitReasonsNamesAndCreators) {
+    rt0::chan<int> c(0);
+    rt0::mutex m;
+    m.lock();
+    rt0::go({.name = "receiver", .stack_size = 0}, [c] { dumped::receive(c); });
+    rt0::go([&m] { dumped::lock_and_unlock(m); });
+    dump_when("[chan receive, \"receiver\"]:", 1);
+    std::string text;
+    report r;
+    do {
+        text = rt0::stack_dump();
+        r = parse_dump(text);
+    } while (r.error.empty() && !r.find("[sync.Mutex.Lock]:"));
+    ASSERT_EQ(r.error, "") << text;
+    const auto* receiver = r.find("[chan receive, \"receiver\"]:");
+    ASSERT_NE(receiver, nullptr) << text;
+    EXPECT_TRUE(receiver->has("dumped::receive", me)) << text;
+    EXPECT_NE(receiver->created_by.find("WaitReasonsNamesAndCreators"), std::string::npos) << text;
+    EXPECT_EQ(receiver->created_in, std::to_string(rt0::this_goroutine::id()));
+    EXPECT_TRUE(r.find("[sync.Mutex.Lock]:")->has("dumped::lock_and_unlock", me)) << text;
+    m.unlock();
+    c.send(1);
+}
+
+TEST(StackDump, SystemGoroutinesAndPlumbingAreHidden) {
+    std::string text = rt0::stack_dump();
+    EXPECT_EQ(text.find("rt0::runtime::"), std::string::npos) << text;
+    EXPECT_EQ(text.find("rt0_goentry"), std::string::npos) << text;
+    EXPECT_EQ(text.find("scavenge"), std::string::npos) << text;
+}
+
+TEST(StackDump, EveryGoroutineOnce) {
+    constexpr int n = 500;  // several batches
+    rt0::chan<int> c(0);
+    rt0::wait_group wg;
+    wg.add(n);
+    for (int i = 0; i < n; i++)
+        rt0::go([&wg, c] {
+            dumped::receive(c);
+            wg.done();
+        });
+    report r = dump_when("[chan receive]:", n);
+    EXPECT_EQ(r.error, "");
+    std::set<std::string> seen;
+    for (auto& b : r.blocks) {
+        EXPECT_TRUE(seen.insert(b.header.substr(0, b.header.find(" ["))).second) << b.header;
+        if (b.header.ends_with("[chan receive]:")) EXPECT_TRUE(b.has("dumped::receive", me)) << b.header;
+    }
+    for (int i = 0; i < n; i++) c.send(i);
+    wg.wait();
+}
+
+TEST(StackDump, OnASmallStack) {
+    rt0::chan<std::string> result(1);
+    rt0::go({.name = {}, .stack_size = 1}, [result]() mutable { result.send(dumped::dump_here()); });
+    report r = parse_dump(*result.recv());
+    EXPECT_EQ(r.error, "");
+    EXPECT_TRUE(r.blocks.at(0).has("dumped::dump_here", me));
+}
+
+TEST(StackDump, DeepStacksAreCut) {
+    rt0::chan<int> c(0);
+    rt0::wait_group wg;
+    wg.add(1);
+    rt0::go({.name = "deep", .stack_size = 1 << 20}, [&] {
+        dumped::go_deeper(1000, c);
+        wg.done();
+    });
+    report r = dump_when("[chan receive, \"deep\"]:", 1);
+    const auto* b = r.find("[chan receive, \"deep\"]:");
+    ASSERT_NE(b, nullptr);
+    EXPECT_TRUE(b->elided);
+    EXPECT_LE(b->frames.size(), 110u);
+    EXPECT_GE(b->frames.size(), 90u);
+    c.send(1);
+    wg.wait();
+}
+
+TEST(StackDump, FromAForeignThread) {
+    rt0::chan<int> c(0), done(0);
+    rt0::go({.name = "seen from outside", .stack_size = 0}, [c] { dumped::receive(c); });
+    dump_when("[chan receive, \"seen from outside\"]:", 1);
+    std::string text;
+    std::thread t([&] {
+        text = dumped::dump_here();
+        done.send(1);
+    });
+    done.recv();
+    t.join();
+    report r = parse_dump(text);
+    EXPECT_EQ(r.error, "") << text;
+    ASSERT_FALSE(r.blocks.empty());
+    EXPECT_TRUE(r.blocks[0].header.starts_with("thread ")) << text;
+    EXPECT_TRUE(r.blocks[0].has("dumped::dump_here", me)) << text;
+    EXPECT_EQ(r.count("[chan receive, \"seen from outside\"]:"), 1) << text;
+    c.send(1);
+}
+
+// Goroutines that park, run, end and start anew all the time, and several dumps at once:
+// each goroutine is held only while it stands still, and none is lost.
+TEST(StackDump, WhileEverythingMoves) {
+    constexpr int pairs = 20, rounds = 400, dumpers = 3;
+    std::atomic<bool> stop{false};
+    std::atomic<long> received{0};
+    rt0::wait_group workers, dumps;
+    workers.add(pairs);
+    for (int i = 0; i < pairs; i++)
+        rt0::go([&] {
+            for (int k = 0; k < rounds; k++) {
+                rt0::chan<int> c(k % 2);
+                rt0::go([c]() mutable { c.send(7); });
+                if (c.recv() == 7) received++;
+                if (k % 16 == 0) rt0::this_goroutine::yield();
+            }
+            workers.done();
+        });
+    dumps.add(dumpers);
+    for (int i = 0; i < dumpers; i++)
+        rt0::go([&] {
+            do {
+                report r = parse_dump(rt0::stack_dump());
+                EXPECT_EQ(r.error, "");
+                EXPECT_GE(r.blocks.size(), 2u);
+            } while (!stop);
+            dumps.done();
+        });
+    workers.wait();
+    stop = true;
+    dumps.wait();
+    EXPECT_EQ(received, long{pairs} * rounds);
+}
+
+}  // namespace
