@@ -26,10 +26,8 @@ public:
     }
     sink& operator<<(const char* s) { return *this << std::string_view(s); }
     template <class T>
-        requires requires(textbuf t, T v) { t << v; }
-    sink& operator<<(T v) {
-        return *this << (textbuf() << v).view();
-    }
+    requires requires(textbuf t, T v) { t << v; }
+    sink& operator<<(T v) { return *this << (textbuf() << v).view(); }
     void flush() {
         std::size_t n = n_;
         n_ = 0;  // first: should the write fail and the report come back here, the text is not written twice

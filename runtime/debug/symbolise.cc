@@ -14,6 +14,7 @@
 #include <dlfcn.h>
 #include <link.h>
 
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 
@@ -76,13 +77,20 @@ bool any_prefix(const char* s, const char* const (&prefixes)[N]) {
 }
 
 constexpr const char* plumbing_cxx[] = {
-    "3rt07runtime", "3rt06detail",     "3rt06kernel",      "3rt04arch",        "3rt05panic",
-    "3rt02goI",     "3rt05spawnI",     "3rt08blockingI",   "3rt010stack_dump", "10__cxxabiv1",
-    "St9terminate", "St10unexpected",  "9__gnu_cxx27__verbose_terminate_handler", "St8__invoke",
-    "St13__invoke", "St6invokeI",      "St5applyI",        "St12__apply_impl", "St17_Function_handler", "St8functionI",
+    "3rt07runtime",     "3rt06detail",
+    "3rt06kernel",      "3rt04arch",
+    "3rt05panic",       "3rt02goI",
+    "3rt05spawnI",      "3rt08blockingI",
+    "3rt010stack_dump", "10__cxxabiv1",
+    "St9terminate",     "St11__terminate",
+    "St10unexpected",   "9__gnu_cxx27__verbose_terminate_handler",
+    "St8__invoke",      "St13__invoke",
+    "St6invokeI",       "St5applyI",
+    "St12__apply_impl", "St17_Function_handler",
+    "St8functionI",
 };
 constexpr const char* plumbing_c[] = {
-    "__cxa_",  "_Unwind_",  "__gxx_personality", "__gcc_personality", "rt0_switch",
+    "__cxa_",   "_Unwind_",  "__gxx_personality", "__gcc_personality", "rt0_switch",
     "rt0_gogo", "rt0_mcall", "rt0_oncall",        "rt0_goentry",       "rt0_unwind_saved",
 };
 
@@ -107,16 +115,18 @@ bool is_own_file(const char* file) {
     std::string_view root(mine ? mine : "");
     if (!root.ends_with(me)) return false;
     root.remove_suffix(me.size());
-    static constexpr const char* const folders[] = {"base/", "mem/", "sched/", "gc/", "chan/", "io/", "debug/", "main/"};
+    static constexpr const char* const folders[] = {"base/", "mem/", "sched/", "gc/",
+                                                    "chan/", "io/",  "debug/", "main/"};
     return std::string_view(file).starts_with(root) && any_prefix(file + root.size(), folders);
 }
 
-// The shared object or program that holds pc, or null.
-const char* module_of(std::uintptr_t pc) {
+// The shared object or program that holds pc: its path, and where it was mapped.
+void find_module(std::uintptr_t pc, source_frame* f) {
     dl_find_object found;
-    if (_dl_find_object(reinterpret_cast<void*>(pc), &found) != 0 || !found.dlfo_link_map) return nullptr;
+    if (_dl_find_object(reinterpret_cast<void*>(pc), &found) != 0 || !found.dlfo_link_map) return;
     const char* name = found.dlfo_link_map->l_name;
-    return name && *name ? name : nullptr;
+    f->module = name && *name ? name : program_invocation_name;
+    if (!f->function) f->offset = pc + 1 - reinterpret_cast<std::uintptr_t>(found.dlfo_map_start);
 }
 
 // Inner functions of the C++ runtime, which only static programs know by name.
@@ -132,6 +142,7 @@ constexpr struct {
 } short_names[] = {
     {"std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >", "std::string"},
     {"std::basic_string_view<char, std::char_traits<char> >", "std::string_view"},
+    {"[abi:cxx11]", ""},
 };
 
 void put_short(sink& out, std::string_view s) {
@@ -174,7 +185,7 @@ int symbolise(std::uintptr_t return_address, source_frame* out) {
         out[l.n - 1].function = l.symbol;
         for (int i = 0; i < l.n; i++) out[i].offset = return_address - l.start;
     }
-    if (!out[0].file) out[0].module = module_of(pc);
+    if (!out[0].file) find_module(pc, &out[0]);
     return l.n;
 }
 

@@ -16,8 +16,9 @@ struct source_frame {
     const char* function = nullptr;  // as the linker knows it, or null
     const char* file = nullptr;      // or null
     int line = 0;
-    std::uintptr_t offset = 0;       // of the pc in the function that holds the code, inlined or not
-    const char* module = nullptr;    // path of the shared library, where the file is not known; or null
+    std::uintptr_t offset = 0;     // of the return address in the function that holds the code, inlined or not;
+                                   // in the module's mapping where the function is not known
+    const char* module = nullptr;  // path of the program or shared library, where the file is not known; or null
 };
 
 inline constexpr int max_inlined = 24;  // frames kept for one pc

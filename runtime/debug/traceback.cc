@@ -20,15 +20,15 @@ traceback_level traceback = traceback_level::single;
 
 namespace {
 
-constexpr std::size_t max_frames = 1'000'000;          // a walk longer than that goes in circles
-constexpr int scan_tries = 1000;                       // for the scan bit, of a G that moves or is held by another scan
-constexpr std::int64_t minute = 60'000'000'000;        // ns
+constexpr std::size_t max_frames = 1'000'000;    // a walk longer than that goes in circles
+constexpr int scan_tries = 1000;                 // for the scan bit, of a G that moves or is held by another scan
+constexpr std::int64_t minute = 60'000'000'000;  // ns
 
 // Where the frames after that of a given function go.
 struct walk {
-    pc_list* now;                  // null: not kept
-    std::uintptr_t border;         // start of the function that ends `now`
-    pc_list* behind;               // what follows
+    pc_list* now;           // null: not kept
+    std::uintptr_t border;  // start of the function that ends `now`
+    pc_list* behind;        // what follows
     std::size_t frames = 0;
 };
 
@@ -42,7 +42,8 @@ _Unwind_Reason_Code on_frame(_Unwind_Context* context, void* arg) {
     int before_insn = 0;
     std::uintptr_t ip = _Unwind_GetIPInfo(context, &before_insn);
     if (ip == 0 || w->frames++ >= max_frames) return _URC_END_OF_STACK;
-    if (w->now) w->now->add(before_insn ? ip + 1 : ip);  // of a signal's frame the pc itself counts, not the call before
+    if (w->now)
+        w->now->add(before_insn ? ip + 1 : ip);  // of a signal's frame the pc itself counts, not the call before
     return _URC_NO_REASON;
 }
 
@@ -60,12 +61,18 @@ void collect_saved(std::uintptr_t sp, pc_list* out) {
 
 const char* status_text(const goroutine_info& i) {
     switch (i.status) {
-        case gidle: return "idle";
-        case grunnable: return "runnable";
-        case grunning: return "running";
-        case gsyscall: return "syscall";
-        case gdead: return "dead";
-        case gdetached: return "detached";
+        case gidle:
+            return "idle";
+        case grunnable:
+            return "runnable";
+        case grunning:
+            return "running";
+        case gsyscall:
+            return "syscall";
+        case gdead:
+            return "dead";
+        case gdetached:
+            return "detached";
         case gwaiting: {
             const char* reason = waitreason_text(i.reason);
             return *reason ? reason : "waiting";
@@ -77,7 +84,7 @@ const char* status_text(const goroutine_info& i) {
 // The second line of a frame.
 void put_place(sink& out, const source_frame& f) {
     out << "\n\t" << (f.file ? f.file : f.module ? f.module : "?") << ':' << f.line;
-    if (f.function) out << " +" << reinterpret_cast<const void*>(f.offset);
+    if (f.offset) out << " +" << reinterpret_cast<const void*>(f.offset);
     out << '\n';
 }
 

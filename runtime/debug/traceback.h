@@ -73,10 +73,8 @@ g* user_g();
 template <class F>
 void on_large_stack(F&& f) {
     g* gp = getg();
-    if (gp && !gp->foreign && gp->mp && gp->mp->g0 && gp != gp->mp->g0)
-        systemstack(f);
-    else
-        f();
+    if (gp && !gp->foreign && gp->mp && gp->mp->g0 && gp != gp->mp->g0) systemstack(f);
+    else f();
 }
 
 }  // namespace rt0::runtime

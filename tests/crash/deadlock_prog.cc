@@ -55,10 +55,13 @@ void on_semaphore() {
     rt0::semaphore s(0);
     s.acquire();
 }
+void on_select() {
+    rt0::chan<int> a(0), b(0);
+    rt0::select(rt0::recv(a, [](std::optional<int>) {}), rt0::send(b, 1, [] {}));
+}
 void several() {
     rt0::chan<int> c(0);
-    for (int i = 0; i < 3; i++)
-        rt0::go([c] { send_to(c); });
+    for (int i = 0; i < 3; i++) rt0::go([c] { send_to(c); });
     rt0::go({.name = "listener", .stack_size = 0}, [] { wait_for(rt0::chan<int>(0)); });
     rt0::mutex m;
     m.lock();
@@ -74,8 +77,7 @@ void in_catch_block() {
 }
 void many() {
     rt0::chan<int> c(0);
-    for (int i = 0; i < 2000; i++)
-        rt0::go([c] { wait_for(c); });
+    for (int i = 0; i < 2000; i++) rt0::go([c] { wait_for(c); });
     wait_for(c);
 }
 void locked() {
@@ -86,6 +88,14 @@ void main_exits() { rt0::this_goroutine::exit(); }
 void main_exits_others_wait() {
     rt0::go([] { wait_for(rt0::chan<int>(0)); });
     rt0::this_goroutine::exit();
+}
+void unlock_on_thread() {
+    rt0::mutex m;
+    std::thread t([&] {
+        m.unlock();
+        keep_frame();
+    });
+    t.join();
 }
 
 // ---- nobody may call these dead: they print "alive" and end with 0
@@ -142,7 +152,7 @@ struct {
     {"send", [] { send_to(rt0::chan<int>(0)); }},
     {"recv_nil", [] { wait_for(rt0::chan<int>()); }},
     {"send_nil", [] { send_to(rt0::chan<int>()); }},
-    {"select", [] { rt0::chan<int> a(0), b(0); rt0::select(rt0::recv(a, [](std::optional<int>) {}), rt0::send(b, 1, [] {})); }},
+    {"select", on_select},
     {"select_none", [] { rt0::select(); }},
     {"mutex", on_mutex},
     {"rwmutex_lock", [] { on_rwmutex(false); }},
@@ -162,10 +172,27 @@ struct {
     {"with_blocking", with_blocking},
     {"with_main_in_blocking", with_main_in_blocking},
     {"with_main_gone_and_sleeper", with_main_gone_and_sleeper},
-    {"unlock_mutex", [] { rt0::mutex m; m.unlock(); }},
-    {"unlock_rwmutex", [] { rt0::shared_mutex m; m.unlock(); }},
-    {"runlock_rwmutex", [] { rt0::shared_mutex m; m.unlock_shared(); }},
-    {"negative_wait_group", [] { rt0::wait_group wg; wg.done(); }},
+    {"unlock_mutex",
+     [] {
+         rt0::mutex m;
+         m.unlock();
+     }},
+    {"unlock_on_thread", unlock_on_thread},
+    {"unlock_rwmutex",
+     [] {
+         rt0::shared_mutex m;
+         m.unlock();
+     }},
+    {"runlock_rwmutex",
+     [] {
+         rt0::shared_mutex m;
+         m.unlock_shared();
+     }},
+    {"negative_wait_group",
+     [] {
+         rt0::wait_group wg;
+         wg.done();
+     }},
 };
 
 }  // namespace

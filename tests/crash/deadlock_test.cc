@@ -45,18 +45,16 @@ TEST_P(Deadlock, IsReportedWithItsReason) {
     EXPECT_EQ(rep.blocks[0].frames.back().function, "main_main()") << r.summary();
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, Deadlock,
-                         testing::Values(shape{"recv", "chan receive"}, shape{"send", "chan send"},
-                                         shape{"recv_nil", "chan receive (nil chan)"},
-                                         shape{"send_nil", "chan send (nil chan)"}, shape{"select", "select"},
-                                         shape{"select_none", "select (no cases)"}, shape{"mutex", "sync.Mutex.Lock"},
-                                         shape{"rwmutex_lock", "sync.RWMutex.Lock"},
-                                         shape{"rwmutex_rlock", "sync.RWMutex.RLock"},
-                                         shape{"condition", "sync.Cond.Wait"},
-                                         shape{"wait_group", "sync.WaitGroup.Wait"}, shape{"semaphore", "semacquire"},
-                                         shape{"in_catch_block", "chan receive"},
-                                         shape{"locked", "chan receive, locked to thread"}),
-                         [](const auto& p) { return std::string(p.param.how); });
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, Deadlock,
+    testing::Values(shape{"recv", "chan receive"}, shape{"send", "chan send"},
+                    shape{"recv_nil", "chan receive (nil chan)"}, shape{"send_nil", "chan send (nil chan)"},
+                    shape{"select", "select"}, shape{"select_none", "select (no cases)"},
+                    shape{"mutex", "sync.Mutex.Lock"}, shape{"rwmutex_lock", "sync.RWMutex.Lock"},
+                    shape{"rwmutex_rlock", "sync.RWMutex.RLock"}, shape{"condition", "sync.Cond.Wait"},
+                    shape{"wait_group", "sync.WaitGroup.Wait"}, shape{"semaphore", "semacquire"},
+                    shape{"in_catch_block", "chan receive"}, shape{"locked", "chan receive, locked to thread"}),
+    [](const auto& p) { return std::string(p.param.how); });
 
 TEST(DeadlockOfMany, AllAreShownOnce) {
     child_result r = run("several");
@@ -117,6 +115,13 @@ TEST(Misuse, TextsAreGos) {
         EXPECT_EQ(rep.blocks[0].header, "goroutine 1 [running]:");
         EXPECT_TRUE(rep.blocks[0].has("main_main", prog_file)) << r.summary();
     }
+}
+
+TEST(Misuse, OnAThread) {
+    child_result r = run("unlock_on_thread");
+    report rep = expect_death(r, "fatal error: sync: unlock of unlocked mutex");
+    ASSERT_GE(rep.blocks.size(), 1u) << r.summary();
+    EXPECT_TRUE(rep.blocks[0].has("rt0::mutex::unlock", "rt0/sync.h")) << r.summary();
 }
 
 }  // namespace

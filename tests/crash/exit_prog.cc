@@ -26,19 +26,20 @@ void busy(std::atomic<int>& running) {
     for (;;) rt0::this_goroutine::yield();
 }
 void start_busy(std::atomic<int>& running, int n) {
-    for (int i = 0; i < n; i++)
-        rt0::go([&running] { busy(running); });
+    for (int i = 0; i < n; i++) rt0::go([&running] { busy(running); });
     while (running < n) rt0::this_goroutine::yield();
 }
 
 std::atomic<int> running{0};
 
-void return_while_many_run() {
-    start_busy(running, 10'000);
-}
+void return_while_many_run() { start_busy(running, 10'000); }
 void exit_while_many_run() {
     start_busy(running, 10'000);
     rt0::exit(5);
+}
+void std_exit_while_many_run() {
+    start_busy(running, 1000);
+    std::exit(14);
 }
 void exit_while_channels_are_used() {
     rt0::chan<int> c(8);
@@ -73,8 +74,7 @@ void exit_from_goroutine() {
 }
 void two_exits() {
     rt0::chan<int> never(0);
-    for (int i = 0; i < 8; i++)
-        rt0::go([] { rt0::exit(3); });
+    for (int i = 0; i < 8; i++) rt0::go([] { rt0::exit(3); });
     never.recv();
 }
 void std_exit() {
@@ -100,6 +100,7 @@ struct {
     {"two_exits", two_exits},
     {"std_exit", std_exit},
     {"std_exit_main", [] { std::exit(11); }},
+    {"std_exit_while_many_run", std_exit_while_many_run},
     {"quick_exit", [] { std::quick_exit(12); }},
     {"_exit", [] { _exit(13); }},
     {"return_while_many_run", return_while_many_run},

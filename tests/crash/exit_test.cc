@@ -66,7 +66,11 @@ TEST(Exit, Rt0InAtexitHandlers) {
 }
 
 TEST(Exit, WhileGoroutinesUseChannels) {
-    for (int i = 0; i < 20; i++) expect_end("exit_while_channels_are_used", 6, i % 2 ? "" : "4");
+    for (int i = 0; i < 10; i++) expect_end("exit_while_channels_are_used", 6, i % 2 ? "" : "4");
+}
+
+TEST(Exit, StdExitWhileGoroutinesRun) {
+    for (int i = 0; i < 10; i++) expect_end("std_exit_while_many_run", 14);
 }
 
 TEST(Exit, WhileGoroutinesBlock) {
@@ -81,6 +85,7 @@ TEST_P(ManyRun, Return) {
 TEST_P(ManyRun, ExitCode) {
     for (int i = 0; i < 12; i++) expect_end("exit_while_many_run", 5, GetParam());
 }
-INSTANTIATE_TEST_SUITE_P(Procs, ManyRun, testing::Values("2", "8"), [](const auto& p) { return std::string("P") + p.param; });
+INSTANTIATE_TEST_SUITE_P(Procs, ManyRun, testing::Values("2", "8"),
+                         [](const auto& p) { return std::string("P") + p.param; });
 
 }  // namespace

@@ -2,7 +2,10 @@
 // and file, status 2.
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
 #include <csignal>
+#include <cstdio>
 #include <string>
 
 #include "tests/support/child.h"
@@ -93,6 +96,28 @@ TEST(Panic, OnlyOneOfManyReports) {
 
 TEST(Panic, WhileTheMainGoroutineRuns) { expect_death("panic_while_running", "panic: boom"); }
 
+TEST(Panic, OnAThread) {
+    death d = expect_death("panic_on_thread", "panic: boom");
+    ASSERT_EQ(d.rep.blocks.size(), 1u) << d.r.summary();
+    EXPECT_TRUE(d.rep.blocks[0].has("panic_here", prog_file)) << d.r.summary();
+}
+
+// Without symbols: no names, but the text, the status and places for addr2line.
+TEST(Panic, InAStrippedProgram) {
+    std::string whole = testing_support::built_program("tests/crash/fatal_prog");
+    std::string bare = whole + ".stripped." + std::to_string(getpid());
+    ASSERT_EQ(testing_support::run_child({"/usr/bin/strip", "-o", bare, whole}).status, 0);
+    child_result r = testing_support::run_child({bare, "panic"}, {.limit_s = 60, .env = {{"RT0TRACEBACK", ""}}});
+    std::remove(bare.c_str());
+    report rep = testing_support::parse_report(r.err);
+    EXPECT_EQ(rep.head, "panic: boom");
+    EXPECT_EQ(rep.error, "") << r.summary();
+    EXPECT_EQ(r.status, 2);
+    ASSERT_EQ(rep.blocks.size(), 1u) << r.summary();
+    ASSERT_FALSE(rep.blocks[0].frames.empty()) << r.summary();
+    EXPECT_EQ(rep.blocks[0].frames[0].file, bare) << r.summary();
+}
+
 TEST(Panic, LevelNone) {
     death d = expect_death("panic", "panic: boom", "none");
     EXPECT_EQ(d.r.err, "panic: boom\n");
@@ -117,7 +142,8 @@ TEST(Panic, LevelSystem) {
 TEST(Panic, LevelUnknown) {
     child_result r = die("panic", "loud");
     EXPECT_EQ(r.status, 2);
-    EXPECT_TRUE(r.err.starts_with("rt0: RT0TRACEBACK=loud: not one of none, single, all, system; ignored\npanic: boom\n\n"))
+    EXPECT_TRUE(
+        r.err.starts_with("rt0: RT0TRACEBACK=loud: not one of none, single, all, system; ignored\npanic: boom\n\n"))
         << r.summary();
 }
 
@@ -130,9 +156,12 @@ TEST(Uncaught, Values) {
     expect_own_trace("throw_cstr", "panic: char const*: a literal", "throw_it<char const*>");
     expect_own_trace("throw_null_cstr", "panic: char const*: (null)", "throw_it<char const*>");
     expect_own_trace("throw_string", "panic: std::string: a string", "throw_it<std::string");
-    expect_own_trace("throw_long", "panic: std::runtime_error: " + std::string(3000, 'y'), "throw_it<std::runtime_error>");
-    expect_own_trace("throw_custom", "panic: (anonymous namespace)::custom_error", "throw_it<(anonymous namespace)::custom_error>");
-    expect_own_trace("closed_channel", "panic: rt0::closed_channel: send on closed channel", "rt0::chan<int>::send(int)");
+    expect_own_trace("throw_long", "panic: std::runtime_error: " + std::string(3000, 'y'),
+                     "throw_it<std::runtime_error>");
+    expect_own_trace("throw_custom", "panic: (anonymous namespace)::custom_error",
+                     "throw_it<(anonymous namespace)::custom_error>");
+    expect_own_trace("closed_channel", "panic: rt0::closed_channel: send on closed channel",
+                     "rt0::chan<int>::send(int)");
 }
 
 TEST(Uncaught, TraceAtTheThrow) {
@@ -163,7 +192,9 @@ TEST(Uncaught, WhileOthersRun) {
     death all = expect_death("throw_while_others_run", "panic: std::runtime_error: while others run", "all");
     EXPECT_EQ(all.rep.blocks.size(), 52u) << all.r.summary();
 }
-TEST(Uncaught, AfterParkingInTheCatchBlock) { expect_death("throw_after_move", "panic: std::runtime_error: carried along"); }
+TEST(Uncaught, AfterParkingInTheCatchBlock) {
+    expect_death("throw_after_move", "panic: std::runtime_error: carried along");
+}
 
 TEST(Uncaught, WhatItselfPanics) {
     child_result r = die("throw_what_panics");
@@ -175,7 +206,8 @@ TEST(Uncaught, WhatItselfPanics) {
 TEST(Uncaught, OnAThreadThatIsNotOurs) {
     child_result r = die("foreign_thread_throws");
     EXPECT_EQ(r.signal, SIGABRT) << r.summary();
-    EXPECT_NE(r.err.find("terminate called after throwing an instance of 'std::runtime_error'"), std::string::npos) << r.summary();
+    EXPECT_NE(r.err.find("terminate called after throwing an instance of 'std::runtime_error'"), std::string::npos)
+        << r.summary();
 }
 
 // ---- forced unwinding
@@ -191,7 +223,9 @@ TEST(ForcedUnwind, IsNoExceptionOfAnyType) {
     EXPECT_EQ(r.out, "1\n") << r.summary();
     EXPECT_EQ(r.status, 0);
 }
-TEST(ForcedUnwind, Swallowed) { expect_death("exit_swallowed", "fatal error: this_goroutine::exit: exception not rethrown"); }
+TEST(ForcedUnwind, Swallowed) {
+    expect_death("exit_swallowed", "fatal error: this_goroutine::exit: exception not rethrown");
+}
 TEST(ForcedUnwind, ThroughNoexcept) {
     death d = expect_death("exit_through_noexcept", "panic: this_goroutine::exit may not pass a noexcept function");
     ASSERT_EQ(d.rep.blocks.size(), 1u);

@@ -1,4 +1,4 @@
-// Runs a child process and collects what it says (child.h).
+// posix_spawn, two pipes and a deadline; see child.h.
 #include "tests/support/child.h"
 
 #include <fcntl.h>
@@ -135,8 +135,8 @@ child_result run_child(const std::vector<std::string>& argv, const child_options
 }
 
 std::string child_result::summary() const {
-    return "status " + std::to_string(status) + ", signal " + std::to_string(signal) + (timed_out ? ", timed out" : "") +
-           "\n--- stdout\n" + out + "--- stderr\n" + err + "---\n";
+    return "status " + std::to_string(status) + ", signal " + std::to_string(signal) +
+           (timed_out ? ", timed out" : "") + "\n--- stdout\n" + out + "--- stderr\n" + err + "---\n";
 }
 
 std::string self_path() {

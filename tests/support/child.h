@@ -8,15 +8,15 @@
 namespace testing_support {
 
 struct child_result {
-    std::string out, err;   // everything written, up to 8 MiB each
-    int status = -1;        // exit status; -1 when it did not exit by itself
-    int signal = 0;         // that ended it, or 0
-    bool timed_out = false; // it was killed at the limit
+    std::string out, err;         // everything written, up to 8 MiB each
+    int status = -1;              // exit status; -1 when it did not exit by itself
+    int signal = 0;               // that ended it, or 0
+    bool timed_out = false;       // it was killed at the limit
     std::string summary() const;  // all of it, for failure messages
 };
 
 struct child_options {
-    int limit_s = 60;       // a hang must end somehow; no verdict but failure depends on it
+    int limit_s = 60;  // a hang must end somehow; no verdict but failure depends on it
     std::vector<std::pair<std::string, std::string>> env;  // set on top of ours; an empty value unsets
 };
 

@@ -22,9 +22,9 @@ struct report_block {
     bool has(const std::string& function, const std::string& file_end) const;
 };
 struct report {
-    std::string head;                  // up to the first empty line
+    std::string head;  // up to the first empty line
     std::vector<report_block> blocks;
-    std::string error;                 // the first line that is out of format, or empty
+    std::string error;  // the first line that is out of format, or empty
 
     const report_block* find(const std::string& header_end) const;  // "[chan receive]:"
     int count(const std::string& header_end) const;

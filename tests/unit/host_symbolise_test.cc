@@ -128,6 +128,7 @@ TEST(Symbolise, InnerFunctionsOfTheCxxRuntimeAreKnownByTheirModule) {
 
 TEST(Symbolise, NamesThatAreNoCxx) {
     EXPECT_EQ(function("_Znonsense"), "_Znonsense()");
+    EXPECT_EQ(function("_Z1fB5cxx11v"), "f()");
     EXPECT_EQ(function("_Z1fv.cold"), "f()");
     EXPECT_EQ(function("_Z1fi.isra.0"), "f(int)");
     std::string huge = "_Z" + std::to_string(5000) + std::string(5000, 'a') + "v";
@@ -221,7 +222,8 @@ TEST(UnwindSaved, WalksTheStackAtRestAndEndsAtItsEntry) {
     while (at < names.size() && names[at] != "rt0_unwind_saved()") at++;
     // rt0_unwind_saved stands for the rt0_switch that saved the context; its caller comes next.
     ASSERT_EQ(names.size(), at + 7);
-    for (std::size_t i = 1; i < 5; i++) EXPECT_NE(names[at + i].find("park_here(int)"), std::string::npos) << names[at + i];
+    for (std::size_t i = 1; i < 5; i++)
+        EXPECT_NE(names[at + i].find("park_here(int)"), std::string::npos) << names[at + i];
     EXPECT_NE(names[at + 5].find("coroutine(void*)"), std::string::npos);
     EXPECT_EQ(names[at + 6], "rt0_goentry()");
     rt0_switch(&ours, &theirs);  // it still runs to its end
