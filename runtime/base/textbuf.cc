@@ -7,7 +7,7 @@ namespace rt0::runtime {
 
 textbuf& textbuf::operator<<(std::string_view s) {
     std::size_t n = s.size() < capacity - n_ ? s.size() : capacity - n_;
-    std::memcpy(buf_ + n_, s.data(), n);
+    if (n != 0) std::memcpy(buf_ + n_, s.data(), n);  // an empty view has no data
     n_ += n;
     return *this;
 }
