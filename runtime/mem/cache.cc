@@ -134,6 +134,12 @@ bool mcentral::sweep_one() {
     return false;
 }
 
+bool sweepone() {
+    for (unsigned cls = 1; cls < num_size_classes; cls++)
+        if (mcentrals[cls].sweep_one()) return true;
+    return false;
+}
+
 bool mcentral::is_valid() {
     guard g(lock_);
     for (spanlist* l : {&partial_, &full_})

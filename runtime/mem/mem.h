@@ -26,6 +26,10 @@ mcache* allocmcache();
 void freemcache(mcache* c);               // gives everything back to the central lists
 void mcache_prepare_for_sweep(mcache* c);  // acquirep's hook: flush when a new sweep phase began
 
+// bgsweep's step: brings one span that no P caches up to the current sweep phase.  False
+// when none is behind (always, before a collector begins a phase).
+bool sweepone();
+
 // Zeroed memory for rt0's own objects, aligned to 16 (to 64 from 64 bytes up).  Null
 // when the kernel gives no more.
 void* mallocrt(mcache* c, std::size_t n);

@@ -246,6 +246,20 @@ TEST_F(Cache, PrepareForSweepFlushesOncePerPhase) {
     freert(c, p);
 }
 
+TEST_F(Cache, BackgroundSweepReachesEverySpanNobodyCaches) {
+    std::vector<void*> v;
+    for (int i = 0; i < 500; i++) v.push_back(mallocrt(nullptr, static_cast<std::size_t>(i) * 40 + 1));
+    while (sweepone()) {
+    }
+    next_sweep_phase();
+    int n = 0;
+    while (sweepone()) n++;
+    EXPECT_GE(n, 40) << "one span at least of most classes";
+    for (void* p : v) EXPECT_EQ(span_of(reinterpret_cast<std::uintptr_t>(p))->sweepgen, heap.sweepgen);
+    mcache_prepare_for_sweep(c);
+    for (void* p : v) freert(c, p);
+}
+
 TEST_F(Cache, ACacheForgottenForTwoPhasesThrows) {
     next_sweep_phase();
     next_sweep_phase();
