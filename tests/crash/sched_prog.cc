@@ -56,7 +56,7 @@ void exit_under_load(int code) {
         rt0::go([i] {
             for (;;) {
                 if (i % 4 == 0) this_goroutine::sleep_for(std::chrono::microseconds(i % 500));
-                if (i % 400 == 1) rt0::blocking([] { usleep(10); });
+                if (i % 2000 == 1) rt0::blocking([] { usleep(10); });
                 this_goroutine::yield();
             }
         });
