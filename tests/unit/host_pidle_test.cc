@@ -1,0 +1,518 @@
+// Idle Ms and Ps, every branch of startm and handoffp, lists under their readers, and the
+// free lists of dead Gs: on fake Ms, where each situation can be built as wanted.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <memory>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "base/upcall.h"
+#include "kernel_if/clock.h"
+#include "sched/find.h"
+#include "sched/newproc.h"
+#include "sched/pidle.h"
+#include "sched/runq.h"
+#include "sched/timer.h"
+#include "tests/support/fake_sched.h"
+
+using namespace rt0::runtime;
+using testing_support::fake_m;
+using testing_support::tokens;
+
+namespace {
+
+// Three Ps: `me` runs on its own, `pp` is the one that is handed about, `third` is idle or busy.
+struct Pidle : testing::Test {
+    fake_m me;
+    p pp, third;
+    m sleeper;  // an M asleep on the idle list
+    tokens gs{4};
+
+    void SetUp() override {
+        sched.midle = nullptr;
+        sched.pidle = nullptr;
+        sched.nmidle = sched.stopwait = 0;
+        sched.npidle.store(0);
+        sched.nmspinning.store(0);
+        sched.gcwaiting.store(false);
+        sched.lastpoll.store(1);
+        sched.polluntil.store(0);
+        noteclear(&sched.stopnote);
+        p* ps[] = {&me.pp, &pp, &third};
+        for (int i = 0; i < 3; i++) ps[i]->id = i;
+        allp_set(ps, 3);
+        gomaxprocs_now.store(3);
+        pp.status.store(pidle);
+        third.status.store(prunning);
+        sleeper.mstartfn = nullptr;
+        sched.midle = &sleeper;
+        sched.nmidle = 1;
+    }
+    void TearDown() override {
+        guard l(sched.lock);
+        while (sched.runq.pop()) {}
+        sched.runqsize.store(0);
+    }
+    void idle(p* which) {
+        guard l(sched.lock);
+        which->status.store(pidle);
+        pidleput(which);
+    }
+    void queue_globally(g* gp) {
+        guard l(sched.lock);
+        globrunqput(gp);
+    }
+    bool woken() { return sleeper.park.key.load() == 1; }
+    void expect_started(p* with, bool spinning) {
+        EXPECT_TRUE(woken());
+        EXPECT_EQ(sleeper.nextp, with);
+        EXPECT_EQ(sleeper.spinning, spinning);
+        EXPECT_EQ(sched.midle, nullptr);
+        EXPECT_EQ(sched.nmidle, 0);
+    }
+    void expect_idled(p* which) {
+        EXPECT_FALSE(woken());
+        EXPECT_EQ(sched.pidle, which);
+        EXPECT_EQ(sched.npidle.load(), 1u);
+        EXPECT_EQ(sched.nmidle, 1);
+    }
+};
+
+TEST_F(Pidle, PsComeBackLastInFirstOut) {
+    idle(&pp);
+    idle(&third);
+    EXPECT_EQ(sched.npidle.load(), 2u);
+    guard l(sched.lock);
+    EXPECT_EQ(pidleget(), &third);
+    EXPECT_EQ(pidleget(), &pp);
+    EXPECT_EQ(pidleget(), nullptr);
+    EXPECT_EQ(sched.npidle.load(), 0u);
+    EXPECT_EQ(pp.link, nullptr);
+}
+
+TEST_F(Pidle, ReleaseAndAcquire) {
+    EXPECT_EQ(releasep(), &me.pp);
+    EXPECT_EQ(me.mp.pp, nullptr);
+    EXPECT_EQ(me.pp.mp, nullptr);
+    EXPECT_EQ(me.pp.status.load(), pidle);
+    mcache* own = allocmcache();
+    pp.mcache = own;
+    acquirep(&pp);
+    EXPECT_EQ(me.mp.pp, &pp);
+    EXPECT_EQ(pp.mp, &me.mp);
+    EXPECT_EQ(pp.status.load(), prunning);
+    releasep();
+    freemcache(own);
+    me.mp.pp = &me.pp;
+}
+
+// ---- startm
+
+TEST_F(Pidle, StartmTakesTheGivenP) {
+    startm(&pp, false);
+    expect_started(&pp, false);
+}
+
+TEST_F(Pidle, StartmPassesSpinningOn) {
+    sched.nmspinning.store(1);
+    startm(&pp, true);
+    expect_started(&pp, true);
+    EXPECT_EQ(sched.nmspinning.load(), 1u) << "the count goes with the M";
+}
+
+TEST_F(Pidle, StartmTakesAnIdleP) {
+    idle(&third);
+    startm(nullptr, false);
+    expect_started(&third, false);
+    EXPECT_EQ(sched.npidle.load(), 0u);
+}
+
+TEST_F(Pidle, StartmWithoutAnyP) {
+    startm(nullptr, false);
+    EXPECT_FALSE(woken());
+    EXPECT_EQ(sched.nmidle, 1);
+    sched.nmspinning.store(1);
+    startm(nullptr, true);
+    EXPECT_FALSE(woken());
+    EXPECT_EQ(sched.nmspinning.load(), 0u) << "the caller's count is taken back";
+}
+
+TEST_F(Pidle, WakepWakesOnlyIfAPIdlesAndNobodySpins) {
+    wakep();
+    EXPECT_FALSE(woken()) << "no P is idle";
+    idle(&pp);
+    sched.nmspinning.store(1);
+    wakep();
+    EXPECT_FALSE(woken()) << "somebody looks already";
+    sched.nmspinning.store(0);
+    wakep();
+    expect_started(&pp, true);
+    EXPECT_EQ(sched.nmspinning.load(), 1u);
+}
+
+TEST_F(Pidle, ABatchOfWakesIsOneWake) {
+    idle(&pp);
+    {
+        wake_batch outer;
+        {
+            wake_batch inner;
+            wakep();
+            wakep();
+        }
+        EXPECT_FALSE(woken());
+    }
+    expect_started(&pp, true);
+}
+
+TEST_F(Pidle, ABatchWithoutWakesWakesNobody) {
+    idle(&pp);
+    { wake_batch b; }
+    EXPECT_FALSE(woken());
+    EXPECT_FALSE(me.mp.wake_wanted);
+}
+
+// ---- handoffp, branch by branch
+
+TEST_F(Pidle, HandoffLocalWork) {
+    runqput(&pp, gs[0], false);
+    handoffp(&pp);
+    expect_started(&pp, false);
+}
+
+TEST_F(Pidle, HandoffRunnext) {
+    runqput(&pp, gs[0], true);
+    handoffp(&pp);
+    expect_started(&pp, false);
+}
+
+TEST_F(Pidle, HandoffGlobalWork) {
+    queue_globally(gs[0]);
+    handoffp(&pp);
+    expect_started(&pp, false);
+}
+
+TEST_F(Pidle, HandoffWithNobodyLookingStartsASpinner) {
+    handoffp(&pp);
+    expect_started(&pp, true);
+    EXPECT_EQ(sched.nmspinning.load(), 1u);
+}
+
+TEST_F(Pidle, HandoffIdlesThePWhenSomebodySpins) {
+    sched.nmspinning.store(1);
+    handoffp(&pp);
+    expect_idled(&pp);
+    EXPECT_EQ(sched.nmspinning.load(), 1u);
+}
+
+TEST_F(Pidle, HandoffIdlesThePWhenAnotherIsIdle) {
+    idle(&third);
+    handoffp(&pp);
+    EXPECT_FALSE(woken());
+    EXPECT_EQ(sched.npidle.load(), 2u);
+}
+
+TEST_F(Pidle, HandoffToAStoppingWorld) {
+    sched.nmspinning.store(1);
+    sched.gcwaiting.store(true);
+    sched.stopwait = 2;
+    handoffp(&pp);
+    EXPECT_EQ(pp.status.load(), pgcstop);
+    EXPECT_EQ(sched.stopwait, 1);
+    EXPECT_EQ(sched.stopnote.key.load(), 0u);
+    handoffp(&third);
+    EXPECT_EQ(sched.stopwait, 0);
+    EXPECT_EQ(sched.stopnote.key.load(), 1u) << "the last one wakes the stopper";
+    EXPECT_FALSE(woken());
+    EXPECT_EQ(sched.npidle.load(), 0u);
+}
+
+// All other Ps idle, timers pending, nobody asleep for them: an M must go and sleep.
+TEST_F(Pidle, HandoffOfTheLastPWithTimers) {
+    idle(&third);
+    idle(&me.pp);
+    third.timers.when0.store(INT64_MAX);
+    handoffp(&pp);
+    expect_started(&pp, false);
+    third.timers.when0.store(0);
+}
+
+TEST_F(Pidle, HandoffOfTheLastPWithTimersAndASleeper) {
+    idle(&third);
+    idle(&me.pp);
+    third.timers.when0.store(INT64_MAX);
+    sched.lastpoll.store(0);  // some M sleeps until then
+    handoffp(&pp);
+    EXPECT_FALSE(woken());
+    EXPECT_EQ(sched.npidle.load(), 3u);
+    third.timers.when0.store(0);
+}
+
+// Not the last one, but it has a timer, and the sleeper's deadline is later: it is told.
+TEST_F(Pidle, HandoffOfAPWithTimersTellsTheSleeper) {
+    sched.nmspinning.store(1);
+    pp.timers.when0.store(1000);
+    sched.lastpoll.store(0);
+    sched.polluntil.store(5000);
+    std::uint32_t before = sched.pollwake.load();
+    handoffp(&pp);
+    expect_idled(&pp);
+    EXPECT_EQ(sched.pollwake.load(), before + 1);
+    pp.timers.when0.store(0);
+}
+
+// Work that was queued elsewhere while no P was idle: whoever idles one looks (WK5).
+TEST_F(Pidle, HandoffLooksAtTheQueuesAfterIdlingTheP) {
+    idle(&third);
+    runqput(&me.pp, gs[0], false);
+    handoffp(&pp);
+    EXPECT_TRUE(woken());
+    EXPECT_TRUE(sleeper.spinning);
+    EXPECT_EQ(sched.npidle.load(), 1u);
+    bool inherit;
+    runqget(&me.pp, &inherit);
+}
+
+// ---- wakenetpoller (TM4)
+
+TEST_F(Pidle, AnEarlierTimerWakesTheSleeper) {
+    sched.polluntil.store(5000);
+    std::uint32_t before = sched.pollwake.load();
+    wakenetpoller(5000);
+    wakenetpoller(6000);
+    EXPECT_EQ(sched.pollwake.load(), before) << "it wakes early enough";
+    wakenetpoller(4999);
+    EXPECT_EQ(sched.pollwake.load(), before + 1);
+    EXPECT_FALSE(woken());
+}
+
+TEST_F(Pidle, ATimerWithoutASleeperWakesAnM) {
+    idle(&pp);
+    sched.wake_backoff.store(cfg::wake_backoff_max);  // wakes for goroutines were in vain lately
+    wakenetpoller(5000);
+    expect_started(&pp, true);
+    sched.wake_backoff.store(0);
+}
+
+// ---- what must not happen
+
+struct PidleDeathTest : Pidle {
+    void SetUp() override {
+        Pidle::SetUp();
+        testing::GTEST_FLAG(death_test_style) = "fast";
+        setenv("RT0TRACEBACK", "none", 1);
+        upcall_tracebackinit();
+    }
+};
+
+TEST_F(PidleDeathTest, InvariantsAreChecked) {
+    auto dies = testing::ExitedWithCode(2);
+    EXPECT_EXIT(acquirep(&pp), dies, "fatal error: wirep: M already has a P");
+    EXPECT_EXIT((releasep(), acquirep(&third)), dies, "fatal error: wirep: invalid P state");
+    EXPECT_EXIT((releasep(), releasep()), dies, "fatal error: releasep: no P");
+    EXPECT_EXIT((me.pp.status.store(psyscall), releasep()), dies, "fatal error: releasep: invalid P state");
+    EXPECT_EXIT((runqput(&pp, gs[0], false), pidleput(&pp)), dies, "fatal error: pidleput: P has non-empty run queue");
+    EXPECT_EXIT(stopm(), dies, "fatal error: stopm: holding P");
+    EXPECT_EXIT((releasep(), me.mp.spinning = true, stopm()), dies, "fatal error: stopm: spinning");
+    EXPECT_EXIT((sleeper.spinning = true, startm(&pp, false)), dies, "fatal error: startm: M is spinning");
+    EXPECT_EXIT((sleeper.nextp = &third, startm(&pp, false)), dies, "fatal error: startm: M has a P");
+    EXPECT_EXIT((runqput(&pp, gs[0], false), startm(&pp, true)), dies, "fatal error: startm: P has runnable goroutines");
+    EXPECT_EXIT(startm(nullptr, true), dies, "fatal error: startm: negative nmspinning");
+}
+
+// ---- lists read without a lock
+
+TEST(Lists, ReadersAgainstGrowth) {
+    fake_m me;
+    constexpr std::size_t n = 20'000;
+    std::size_t before;
+    {
+        rcu_reader r;
+        before = allgs().n;
+    }
+    static tokens gs(n, gdead);  // allgs keeps them for the life of the process
+    std::atomic<bool> stop{false};
+    std::atomic<int> wrong{0}, ready{0};
+    std::vector<std::thread> readers;
+    for (int i = 0; i < 3; i++)
+        readers.emplace_back([&] {
+            rcu_thread_enter();
+            ready++;
+            std::size_t last = 0;
+            while (!stop.load()) {
+                rcu_reader r;
+                auto all = allgs();
+                if (all.n < last) wrong++;
+                last = all.n;
+                for (std::size_t k = before; k < all.n; k++)
+                    if (all.data[k] != gs[k - before]) wrong++;
+            }
+            rcu_thread_leave();
+        });
+    while (ready.load() < 3) rt0::kernel::osyield();
+    for (std::size_t i = 0; i < n; i++) {
+        allg_add(gs[i]);
+        if (i % 512 == 0) reclaim_retired();
+    }
+    stop = true;
+    for (auto& t : readers) t.join();
+    reclaim_retired();
+    EXPECT_EQ(wrong.load(), 0);
+    rcu_reader r;
+    EXPECT_EQ(allgs().n, before + n);
+}
+
+TEST(Lists, ReadersAgainstMsThatComeAndGo) {
+    fake_m me;
+    constexpr std::size_t fixed = 70;
+    std::vector<std::unique_ptr<m>> stay, come_and_go;
+    for (std::size_t i = 0; i < fixed; i++) {
+        stay.push_back(std::make_unique<m>());
+        come_and_go.push_back(std::make_unique<m>());
+        allm_add(stay.back().get());
+    }
+    std::atomic<bool> stop{false};
+    std::atomic<int> wrong{0}, looks{0};
+    std::thread reader([&] {
+        rcu_thread_enter();
+        while (!stop.load()) {
+            rcu_reader r;
+            std::size_t seen = 0;
+            for (m* mp : allm()) {
+                if (!mp) wrong++;
+                for (auto& s : stay) seen += s.get() == mp;
+            }
+            if (seen != fixed) wrong++;
+            looks++;
+        }
+        rcu_thread_leave();
+    });
+    for (int round = 0; round < 40 || looks.load() < 100; round++) {
+        for (auto& mp : come_and_go) allm_add(mp.get());
+        for (auto& mp : come_and_go) allm_remove(mp.get());
+        reclaim_retired();
+    }
+    stop = true;
+    reader.join();
+    EXPECT_EQ(wrong.load(), 0);
+    for (auto& mp : stay) allm_remove(mp.get());
+}
+
+// ---- free Gs
+
+struct Gfree : testing::Test {
+    fake_m me;
+    p* pp = &me.pp;
+    mcache* own = allocmcache();
+
+    void SetUp() override {
+        me.g0.stk = {1, 2, 0, 0};  // on a system stack already
+        pp->mcache = own;
+        ASSERT_EQ(sched.gfree.n.load(), 0);
+    }
+    void TearDown() override {
+        gfpurge(pp);
+        while (g* gp = gfget(pp, cfg::stack_default)) forget(gp);
+        EXPECT_EQ(sched.gfree.n.load(), 0);
+        pp->mcache = nullptr;
+        freemcache(own);
+    }
+    static void forget(g* gp) {
+        if (gp->stk.slot) stackfree(nullptr, gp->stk);
+        gp->stk = {};
+    }
+    std::vector<g*> fresh(int n, std::size_t size = cfg::stack_default) {
+        std::vector<g*> v;
+        for (int i = 0; i < n; i++) v.push_back(malg(size));
+        return v;
+    }
+};
+
+TEST_F(Gfree, IdsComeInBatchesOf16) {
+    p other;
+    std::uint64_t first = next_goid(pp), base = sched.goidgen.load();
+    EXPECT_EQ(first, base - cfg::goid_batch + 1);
+    std::uint64_t theirs = next_goid(&other);
+    EXPECT_EQ(theirs, base + 1);
+    for (int i = 1; i < cfg::goid_batch; i++) EXPECT_EQ(next_goid(pp), first + static_cast<std::uint64_t>(i));
+    EXPECT_EQ(sched.goidgen.load(), base + cfg::goid_batch);
+    EXPECT_EQ(next_goid(pp), base + cfg::goid_batch + 1) << "the next batch";
+}
+
+TEST_F(Gfree, LocalListIsAStack) {
+    auto v = fresh(3);
+    EXPECT_EQ(gfget(pp, cfg::stack_default), nullptr);
+    for (g* gp : v) gfput(pp, gp);
+    EXPECT_EQ(pp->gfree_n, 3);
+    EXPECT_EQ(gfget(pp, cfg::stack_default), v[2]);
+    EXPECT_EQ(gfget(pp, cfg::stack_default), v[1]);
+    EXPECT_EQ(gfget(pp, cfg::stack_default), v[0]);
+    EXPECT_EQ(pp->gfree_n, 0);
+    for (g* gp : v) forget(gp);
+}
+
+TEST_F(Gfree, A64thGSpillsHalf) {
+    auto v = fresh(64);
+    for (int i = 0; i < 63; i++) gfput(pp, v[static_cast<std::size_t>(i)]);
+    EXPECT_EQ(pp->gfree_n, 63);
+    EXPECT_EQ(sched.gfree.n.load(), 0);
+    gfput(pp, v[63]);
+    EXPECT_EQ(pp->gfree_n, 32);
+    EXPECT_EQ(sched.gfree.n.load(), 32);
+}
+
+TEST_F(Gfree, RefillTakes32ThoseWithStacksFirst) {
+    auto v = fresh(40);
+    auto bare = fresh(10, 2 * cfg::stack_default);  // lose their stacks in gfput
+    for (g* gp : bare) gfput(pp, gp);
+    for (g* gp : v) gfput(pp, gp);
+    gfpurge(pp);
+    EXPECT_EQ(pp->gfree_n, 0);
+    EXPECT_EQ(sched.gfree.n.load(), 50);
+    g* gp = gfget(pp, cfg::stack_default);
+    EXPECT_EQ(pp->gfree_n, 31);
+    EXPECT_EQ(sched.gfree.n.load(), 18);
+    std::set<g*> with(v.begin(), v.end());
+    EXPECT_TRUE(with.count(gp));
+    int got = 1;
+    forget(gp);
+    while (pp->gfree_n) {
+        g* next = gfget(pp, cfg::stack_default);
+        EXPECT_TRUE(with.count(next)) << "one with a stack goes before one without";
+        forget(next);
+        got++;
+    }
+    EXPECT_EQ(got, 32);
+}
+
+TEST_F(Gfree, AGWithoutAStackGetsOne) {
+    for (std::size_t size : {cfg::stack_default, cfg::stack_min, 4 * cfg::stack_default}) {
+        g* gp = malg(2 * cfg::stack_default);
+        gfput(pp, gp);
+        EXPECT_EQ(gp->stk.slot, 0u);
+        EXPECT_EQ(gfget(pp, size), gp);
+        EXPECT_EQ(gp->stk.size, size);
+        forget(gp);
+    }
+}
+
+TEST_F(Gfree, ADeadGIsReusedWhateverItsStack) {
+    g* gp = malg(cfg::stack_default);
+    for (std::size_t size : {std::size_t{1} << 20, cfg::stack_default, cfg::stack_min, cfg::stack_default}) {
+        gfput(pp, gp);
+        ASSERT_EQ(gfget(pp, size), gp);
+        EXPECT_EQ(gp->stk.size, size);
+        *reinterpret_cast<volatile char*>(gp->stk.hi - 1) = 1;
+        *reinterpret_cast<volatile char*>(gp->stk.lo) = 1;
+    }
+    forget(gp);
+}
+
+TEST_F(Gfree, OnlyDeadGsAreFreed) {
+    testing::GTEST_FLAG(death_test_style) = "fast";
+    tokens alive{1, grunnable};
+    EXPECT_EXIT(gfput(pp, alive[0]), testing::ExitedWithCode(2), "fatal error: gfput: bad status");
+}
+
+}  // namespace
