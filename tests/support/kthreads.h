@@ -1,11 +1,15 @@
 // Threads of kernel_if for tests: a stack and a kthread in one object.
 #pragma once
+#include <sys/syscall.h>
+
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 #include "kernel_if/inject.h"
 #include "kernel_if/memory.h"
+#include "kernel_if/sys.h"
 #include "kernel_if/thread.h"
 
 namespace test {
@@ -62,6 +66,19 @@ inline long resident_kib() {
     if (!f || std::fscanf(f, "%ld %ld", &size, &pages) != 2) std::abort();
     std::fclose(f);
     return pages * 4;
+}
+
+// Is this thread of ours asleep on a futex at addr?  Where the kernel does not tell, never.
+inline bool sleeps_on(int tid, const void* addr) {
+    char path[64], text[256], want[64];
+    std::snprintf(path, sizeof path, "/proc/self/task/%d/syscall", tid);
+    if (rt0::kernel::read_small_file(path, text, sizeof text) <= 0) return false;
+    std::snprintf(want, sizeof want, "%d %p ", static_cast<int>(SYS_futex), addr);
+    return std::strncmp(text, want, std::strlen(want)) == 0;
+}
+inline bool sleep_is_visible() {
+    char text[256];
+    return rt0::kernel::read_small_file("/proc/thread-self/syscall", text, sizeof text) > 0;
 }
 
 }  // namespace test

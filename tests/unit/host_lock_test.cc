@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <pthread.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
@@ -14,6 +15,7 @@
 #include "kernel_if/clock.h"
 #include "kernel_if/futex.h"
 #include "kernel_if/inject.h"
+#include "tests/support/kthreads.h"
 
 using namespace rt0;
 using namespace rt0::runtime;
@@ -125,6 +127,29 @@ TEST_F(Lock, SleeperIsWoken) {
         t.join();
         EXPECT_EQ(got, 1);
     }
+}
+
+// Two sleep on the lock; the one that is woken first must wake the other (LK2).
+TEST_F(Lock, TheWokenWakesTheNext) {
+    if (!test::sleep_is_visible()) GTEST_SKIP() << "the kernel does not show system calls";
+    alarm(60);  // a lost wake-up ends the test
+    for (int i = 0; i < 50; i++) {
+        mutex m;
+        std::atomic<int> tid[2] = {0, 0};
+        m.lock();
+        auto sleeper = [&](int k) {
+            tid[k] = ::gettid();
+            m.lock();
+            m.unlock();
+        };
+        std::thread a(sleeper, 0), b(sleeper, 1);
+        while (!test::sleeps_on(tid[0], &m) || !test::sleeps_on(tid[1], &m)) kernel::osyield();
+        m.unlock();
+        a.join();
+        b.join();
+        EXPECT_FALSE(m.is_locked());
+    }
+    alarm(0);
 }
 
 TEST_F(Note, EarlyWake) {
