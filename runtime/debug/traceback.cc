@@ -42,6 +42,8 @@ _Unwind_Reason_Code on_frame(_Unwind_Context* context, void* arg) {
     int before_insn = 0;
     std::uintptr_t ip = _Unwind_GetIPInfo(context, &before_insn);
     if (ip == 0 || w->frames++ >= max_frames) return _URC_END_OF_STACK;
+    // A goroutine that has not run yet: the address is where it will start, no call's return.
+    if (ip == reinterpret_cast<std::uintptr_t>(&rt0_goentry)) return _URC_END_OF_STACK;
     if (w->now)
         w->now->add(before_insn ? ip + 1 : ip);  // of a signal's frame the pc itself counts, not the call before
     return _URC_NO_REASON;
@@ -195,8 +197,7 @@ void put_goroutine(sink& out, const goroutine_info& info, bool plumbing) {
     out << "]:\n";
     if (info.has_stack) {
         put_frames(out, info.stack, plumbing);
-        // A goroutine that never ran has no frame yet but that of its entry.
-        if (info.status == grunnable && info.stack.total <= 1 && info.startpc) put_pc(out, info.startpc + 1, plumbing);
+        if (info.stack.total == 0 && info.startpc) put_pc(out, info.startpc + 1, plumbing);
     } else {
         out << "\tgoroutine running on other thread; stack unavailable\n";
     }

@@ -66,9 +66,14 @@ TEST(StackDump, TheCallerComesFirst) {
 TEST(StackDump, WaitReasonsNamesAndCreators) {
     rt0::chan<int> c(0);
     rt0::mutex m;
+    rt0::wait_group wg;
+    wg.add(1);
     m.lock();
     rt0::go({.name = "receiver", .stack_size = 0}, [c] { dumped::receive(c); });
-    rt0::go([&m] { dumped::lock_and_unlock(m); });
+    rt0::go([&] {
+        dumped::lock_and_unlock(m);
+        wg.done();
+    });
     dump_when("[chan receive, \"receiver\"]:", 1);
     std::string text;
     report r;
@@ -85,6 +90,24 @@ TEST(StackDump, WaitReasonsNamesAndCreators) {
     EXPECT_TRUE(r.find("[sync.Mutex.Lock]:")->has("dumped::lock_and_unlock", me)) << text;
     m.unlock();
     c.send(1);
+    wg.wait();
+}
+
+[[gnu::noinline]] void started_later() { asm volatile(""); }
+
+TEST(StackDump, AGoroutineThatHasNotRunYet) {
+    // The new goroutines stand in the queue behind this one; another P may take some of them.
+    for (int seen = 0; !seen;) {
+        for (int i = 0; i < 20; i++) rt0::go(started_later);
+        std::string text = rt0::stack_dump();
+        report r = parse_dump(text);
+        ASSERT_EQ(r.error, "") << text;
+        for (auto& b : r.blocks) {
+            if (!b.header.ends_with("[runnable]:") || b.created_by.find("NotRunYet") == std::string::npos) continue;
+            EXPECT_TRUE(b.frames.empty() || b.has("started_later", me)) << text;
+            seen++;
+        }
+    }
 }
 
 TEST(StackDump, SystemGoroutinesAndPlumbingAreHidden) {
