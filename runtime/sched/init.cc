@@ -30,6 +30,7 @@
 #include "sched/checkdead.h"
 #include "sched/debugvars.h"
 #include "sched/find.h"
+#include "sched/leakcheck.h"
 #include "sched/lists.h"
 #include "sched/mstart.h"
 #include "sched/pidle.h"
@@ -87,6 +88,7 @@ void schedinit() {
     sched.waitclock.store(sched.starttime, memory_order_relaxed);  // relaxed: one thread so far
     sched.lastpoll.store(sched.starttime, memory_order_relaxed);  // relaxed: one thread so far
     upcall_tracebackinit();
+    leakcheckinit();
     boottrace("tracebackinit");
     mallocinit();
     mcache0 = allocmcache();

@@ -203,7 +203,8 @@ namespace {
 // Runs the goroutine's function.  No catch-all: an exception that nobody catches must
 // find no handler at all, so that std::terminate is called with the throwing stack whole.
 // Forced unwinding (this_goroutine::exit, pthread_exit, cancellation) does stop here.
-void run_entry(g* gp) {
+// UBSan: an exception that is not C++'s is caught as a reference to nothing.
+__attribute__((no_sanitize("undefined"))) void run_entry(g* gp) {
     try {
         gp->entry(gp->closure);
     } catch (abi::__forced_unwind&) {
