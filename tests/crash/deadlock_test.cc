@@ -121,7 +121,7 @@ TEST(Misuse, OnAThread) {
     child_result r = run("unlock_on_thread");
     report rep = expect_death(r, "fatal error: sync: unlock of unlocked mutex");
     ASSERT_GE(rep.blocks.size(), 1u) << r.summary();
-    EXPECT_TRUE(rep.blocks[0].has("rt0::mutex::unlock", "rt0/sync.h")) << r.summary();
+    EXPECT_TRUE(rep.blocks[0].has("rt0::mutex::unlock", "rt0/mutex.h")) << r.summary();
 }
 
 }  // namespace
