@@ -36,9 +36,12 @@ m* extra_free = nullptr;  // extra Ms of threads that ended [lock:extra_lock]
 m* new_extra() {
     m* mp = allocm(nullptr);
     mp->is_extra = true;
-    g* gp = malg(cfg::stack_min);  // its own stack is never run on; a G always has one
-    if (!gp) die("out of memory for a foreign thread's goroutine");
+    void* mem = rtalloc(sizeof(g));
+    if (!mem) die("out of memory for a foreign thread's goroutine");
+    g* gp = new (mem) g;
     gp->foreign = true;
+    casgstatus(gp, gidle, gdead);
+    allg_add(gp);
     sched.ngsys.fetch_add(1, memory_order_relaxed);  // relaxed: a count for reports; a thread is no goroutine
     mp->lockedg = gp;
     gp->lockedm = mp;
@@ -67,6 +70,7 @@ g* needm() {
     minit(mp);
     mp->curg = gp;
     gp->mp = mp;
+    gp->stk = thread_stack();
     // relaxed: only uniqueness matters.
     gp->goid = sched.goidgen.fetch_add(1, memory_order_relaxed) + 1;
     casgstatus(gp, gdead, grunnable);

@@ -110,21 +110,6 @@ void schedinit() {
     boottrace("procresize");
 }
 
-// The initial thread's stack, for bounds and sanitizers.
-stack thread_stack() {
-    stack s;
-    pthread_attr_t a;
-    if (pthread_getattr_np(pthread_self(), &a) != 0) return s;
-    void* lo;
-    std::size_t n;
-    if (pthread_attr_getstack(&a, &lo, &n) == 0) {
-        s.lo = reinterpret_cast<std::uintptr_t>(lo);
-        s.hi = s.lo + n;
-    }
-    pthread_attr_destroy(&a);
-    return s;
-}
-
 void run_main(void*);
 
 // Stations 1-8 on the calling thread, up to the first goroutine being queued.
@@ -177,6 +162,20 @@ void run_main(void*) {
 }
 
 }  // namespace
+
+stack thread_stack() {
+    stack s;
+    pthread_attr_t a;
+    if (pthread_getattr_np(pthread_self(), &a) != 0) return s;
+    void* lo;
+    std::size_t n;
+    if (pthread_attr_getstack(&a, &lo, &n) == 0) {
+        s.lo = reinterpret_cast<std::uintptr_t>(lo);
+        s.hi = s.lo + n;
+    }
+    pthread_attr_destroy(&a);
+    return s;
+}
 
 bool booted() {
     // ORDER(boot): acquire; pairs with the release in runtime_main.

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <span>
 
+#include "mem/mem.h"
+
 namespace rt0::runtime {
 
 // SPEC station 1: makes the calling thread m0 and its stack g0, boots, runs main_fn on
@@ -18,5 +20,8 @@ bool booted();
 [[noreturn]] void process_exit(int code);
 
 std::span<char* const> program_args();
+
+// Bounds of the calling thread's stack, one that rt0 did not make; lo == hi == 0 when libc does not know.
+stack thread_stack();
 
 }  // namespace rt0::runtime
