@@ -17,11 +17,16 @@ inline constexpr int clone_retries = 20;                // EAGAIN from clone: ba
 inline constexpr int max_procs = 1024;            // Go's limit too
 #ifdef RT_MODEL
 inline constexpr std::uint32_t runq_size = 4;     // small, so that models reach the overflow
+inline constexpr std::uint32_t born_size = 4;
 #else
+inline constexpr std::uint32_t born_size = 1024;  // slots for goroutines that have not run yet; batches of a thousand fit
 inline constexpr std::uint32_t runq_size = 256;   // slots; Go's, one cache line of heads per 32
 #endif
 inline constexpr int goid_batch = 16;             // ids a P takes at a time from sched.goidgen
 inline constexpr int sched_tick_global = 61;      // rounds between looks at the global queue; prime, as in Go
+inline constexpr std::uint32_t born_oldest = 256; // of so many newborns that a P runs, one is its oldest: skynet keeps 7,000
+                                                  // goroutines alive then, 61 with none and 19,000 with each 61st
+inline constexpr std::uint32_t born_turn = 8;     // rounds between those in which a newborn goes before the ring
 inline constexpr int runnext_inherit_max = 64;    // Gs in a row that may inherit the time slice through runnext
 inline constexpr int steal_rounds = 4;            // passes over all Ps before an M stops spinning; Go's stealTries
 inline constexpr std::int64_t spin_ns = 20'000;    // ns an M looks for work before it sleeps, if every P can have a processor

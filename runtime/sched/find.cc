@@ -39,6 +39,7 @@
 #include "base/throw.h"
 #include "kernel_if/clock.h"
 #include "kernel_if/futex.h"
+#include "sched/born.h"
 #include "sched/pidle.h"
 #include "sched/runq.h"
 #include "sched/schedule.h"
@@ -48,12 +49,13 @@ namespace rt0::runtime {
 
 namespace {
 
-// WK7: is this P's only queued G the one in runnext, and have wakes for such been wasted?
+// WK7: is this P's only queued G the one that was just put, and have wakes for such been wasted?
 bool not_worth_a_wake(p* pp) {
     // relaxed: a heuristic; sysmon mends what it gets wrong.
     std::uint32_t backoff = sched.wake_backoff.load(memory_order_relaxed);
     if (backoff == 0) return false;
     if (pp->runqhead.load(memory_order_relaxed) != pp->runqtail.load(memory_order_relaxed)) return false;
+    if (born_len(pp) > 1) return false;
     if (++pp->wakes_skipped <= backoff) return true;
     pp->wakes_skipped = 0;
     return false;
@@ -87,7 +89,7 @@ void wakep() {
     startm(nullptr, true);
 }
 
-void wakep_for_runnext() {
+void wakep_for_lone() {
     if (sched.npidle.load(memory_order_relaxed) == 0) return;  // relaxed: WK6
     m* mp = getg()->mp;
     if (!mp->wakes_deferred && not_worth_a_wake(mp->pp)) return;

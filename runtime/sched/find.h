@@ -23,8 +23,8 @@ private:
 
 // There is new work: get one more M looking for it, if a P idles and nobody looks yet.
 void wakep();
-// The same for a G that was just put in this P's runnext (WK7).
-void wakep_for_runnext();
+// The same for a G that was just put in this P's runnext or among its newborns (WK7).
+void wakep_for_lone();
 
 // A timer at `when` was added: make sure some M wakes for it.
 void wakenetpoller(std::int64_t when);

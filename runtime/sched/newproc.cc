@@ -19,6 +19,7 @@
 #include <new>
 
 #include "base/throw.h"
+#include "sched/born.h"
 #include "sched/find.h"
 #include "sched/lists.h"
 #include "sched/runq.h"
@@ -178,8 +179,8 @@ void newproc_commit(g* newg, void (*entry)(void*), std::uintptr_t startpc) {
     newg->asan_fake = nullptr;
 #endif
     casgstatus(newg, gdead, grunnable);
-    runqput(getg()->mp->pp, newg, true);
-    wakep_for_runnext();
+    born_put(getg()->mp->pp, newg);
+    wakep_for_lone();
 }
 
 void newproc_abort(g* newg) { gfput(getg()->mp->pp, newg); }

@@ -57,6 +57,13 @@ struct alignas(64) p {
     alignas(64) atomic<std::uint32_t> runqtail{0};   // [atomic] written by the owner only
     atomic<g*> runnext{nullptr};                     // runs before the queue, on the readier's time slice [atomic]
     atomic<g*> runq[cfg::runq_size];                 // [atomic]
+
+    // Goroutines that have not run yet (sched/born.h): its owner takes the newest, thieves the oldest.
+    alignas(64) atomic<std::uint32_t> bornlock{0};   // [atomic] 1: held
+    atomic<std::uint32_t> bornhead{0};               // [lock:bornlock]
+    alignas(64) atomic<std::uint32_t> borntail{0};   // written by the owner only, downwards under bornlock
+    std::uint32_t bornpicks = 0;                     // taken by the owner, BN4 [own:P]
+    atomic<g*> born[cfg::born_size];                 // [atomic]
 };
 
 }  // namespace rt0::runtime

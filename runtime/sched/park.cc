@@ -156,7 +156,7 @@ void ready(g* gp, bool next) {
     m* mp = getg()->mp;
     casgstatus(gp, gwaiting, grunnable);
     runqput(mp->pp, gp, next);
-    next ? wakep_for_runnext() : wakep();
+    next ? wakep_for_lone() : wakep();
 }
 }  // namespace
 

@@ -3,10 +3,12 @@
 
 #include "base/throw.h"
 #include "kernel_if/clock.h"
+#include "sched/born.h"
 
 namespace rt0::runtime {
 
 bool runqempty(const p* pp) {
+    if (!born_empty(pp)) return false;
     // runqput kicks the old runnext to the ring: a look at head, tail and runnext one
     // after the other could miss a G on its way from one to the other.
     //
@@ -32,7 +34,7 @@ bool runqempty(const p* pp) {
 std::uint32_t runqlen(const p* pp) {
     // relaxed: a number for heuristics and reports.
     std::uint32_t n = pp->runqtail.load(memory_order_relaxed) - pp->runqhead.load(memory_order_relaxed);
-    return (n > cfg::runq_size ? 0 : n) + (pp->runnext.load(memory_order_relaxed) != nullptr);
+    return (n > cfg::runq_size ? 0 : n) + born_len(pp) + (pp->runnext.load(memory_order_relaxed) != nullptr);
 }
 
 namespace {
@@ -76,7 +78,9 @@ void runqput(p* pp, g* gp, bool next) {
     }
 }
 
-static g* ring_get(p* pp) {
+namespace {
+
+g* ring_get(p* pp) {
     // ORDER(runq-head): acquire; pairs with thieves' releases.
     std::uint32_t head = pp->runqhead.load(memory_order_acquire);
     for (;;) {
@@ -88,11 +92,22 @@ static g* ring_get(p* pp) {
     }
 }
 
+// From the ring, then from the newborns; one round in born_turn the other way round (BN4).
+g* queue_get(p* pp) {
+    // relaxed: our own.
+    if (pp->schedtick.load(memory_order_relaxed) % cfg::born_turn == 0)
+        if (g* gp = born_get(pp)) return gp;
+    if (g* gp = ring_get(pp)) return gp;
+    return born_get(pp);
+}
+
+}  // namespace
+
 g* runqget(p* pp, bool* inherit) {
     // relaxed: only this M fills runnext; thieves can only empty it, and the CAS tells.
     g* next = pp->runnext.load(memory_order_relaxed);
     if (next && pp->inherited >= cfg::runnext_inherit_max)
-        if (g* gp = ring_get(pp)) {  // RQ6
+        if (g* gp = queue_get(pp)) {  // RQ6
             *inherit = false;
             return gp;
         }
@@ -102,7 +117,7 @@ g* runqget(p* pp, bool* inherit) {
         return next;
     }
     *inherit = false;
-    return ring_get(pp);
+    return queue_get(pp);
 }
 
 namespace {
@@ -150,7 +165,10 @@ std::uint32_t runqgrab(p* p2, p* pp, std::uint32_t pptail) {
 g* runqsteal(p* pp, p* p2, bool stealnext) {
     std::uint32_t tail = pp->runqtail.load(memory_order_relaxed);  // relaxed: RQ1
     std::uint32_t n = runqgrab(p2, pp, tail);
-    if (n == 0) return stealnext ? steal_runnext(p2) : nullptr;
+    if (n == 0) {
+        if (g* gp = born_steal(pp, p2)) return gp;
+        return stealnext ? steal_runnext(p2) : nullptr;
+    }
     n--;
     g* gp = pp->runq[(tail + n) % cfg::runq_size].load(memory_order_relaxed);  // relaxed: written by us
     if (n == 0) return gp;

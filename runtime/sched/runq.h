@@ -1,4 +1,5 @@
-// The run queues: a ring of 256 slots and one runnext per P, and the global queue.
+// The run queues: a ring of 256 slots and one runnext per P, and the global queue; what has
+// not run yet stands in sched/born.h and is reached through the functions here.
 //
 //   RQ1  runqtail and runq[tail..] are written only by the M that holds the P.
 //   RQ2  runqhead moves only by CAS, by the owner and by thieves; a slot is read before
@@ -23,7 +24,8 @@ bool runqempty(const p* pp);
 void runqput(p* pp, g* gp, bool next);
 // *inherit: the G came from runnext and shares the time slice.
 g* runqget(p* pp, bool* inherit);
-// Takes half of p2's ring (or its runnext, if that is all and stealnext allows) to pp's; one of them to run.
+// Takes half of p2's ring to pp's, or half of its newborns, or, if that is all and stealnext allows, its
+// runnext; one of them to run.
 g* runqsteal(p* pp, p* p2, bool stealnext);
 // Number of Gs, racy.
 std::uint32_t runqlen(const p* pp);

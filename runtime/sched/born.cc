@@ -1,0 +1,112 @@
+// Newborns; invariants BN1-BN4 in born.h.
+#include "sched/born.h"
+
+#include "kernel_if/clock.h"
+#include "sched/runq.h"
+
+namespace rt0::runtime {
+
+namespace {
+
+constexpr std::uint32_t half = cfg::born_size / 2;
+
+class born_guard {
+public:
+    explicit born_guard(p* pp) : lock_(pp->bornlock) {
+        // ORDER(born-lock): acquire; pairs with the release below.
+        for (int i = 0; lock_.exchange(1, memory_order_acquire) != 0; i++)
+            if (i % 64 == 63) kernel::osyield();  // its holder has lost the processor
+            else arch::cpu_relax();
+    }
+    // ORDER(born-lock): release; what was done under the lock is seen by the next holder.
+    ~born_guard() { lock_.store(0, memory_order_release); }
+    born_guard(const born_guard&) = delete;
+    born_guard& operator=(const born_guard&) = delete;
+
+private:
+    atomic<std::uint32_t>& lock_;
+};
+
+g* slot(const p* pp, std::uint32_t i) {
+    return pp->born[i % cfg::born_size].load(memory_order_relaxed);  // relaxed: BN2; published by borntail
+}
+
+// The deque is full: its oldest half and gp go to the global queue.
+void spill(p* pp, g* gp) {
+    gqueue batch;
+    std::uint32_t n;
+    {
+        born_guard l(pp);
+        std::uint32_t head = pp->bornhead.load(memory_order_relaxed);  // relaxed: bornlock
+        n = pp->borntail.load(memory_order_relaxed) - head;            // relaxed: BN1, our own
+        if (n > half) n = half;                                        // thieves may have made room since
+        for (std::uint32_t i = 0; i < n; i++) batch.push_back(slot(pp, head + i));
+        // ORDER(born-head): release; the slots are read before they count as free.
+        pp->bornhead.store(head + n, memory_order_release);
+    }
+    batch.push_back(gp);
+    guard l(sched.lock);
+    globrunqputbatch(&batch, static_cast<std::int32_t>(n + 1));
+}
+
+}  // namespace
+
+std::uint32_t born_len(const p* pp) {
+    // ORDER(born-tail): acquire; pairs with the release in born_put.
+    std::uint32_t tail = pp->borntail.load(memory_order_acquire);
+    std::uint32_t n = tail - pp->bornhead.load(memory_order_relaxed);  // relaxed: a hint while the P runs, exact when it is ours
+    return n > cfg::born_size ? 0 : n;                                // read apart: head has passed this tail
+}
+
+bool born_empty(const p* pp) { return born_len(pp) == 0; }
+
+void born_put(p* pp, g* gp) {
+    // ORDER(born-head): acquire; slots that thieves took are free to overwrite.
+    std::uint32_t head = pp->bornhead.load(memory_order_acquire);
+    std::uint32_t tail = pp->borntail.load(memory_order_relaxed);  // relaxed: BN1
+    if (tail - head >= cfg::born_size) [[unlikely]]
+        return spill(pp, gp);
+    pp->born[tail % cfg::born_size].store(gp, memory_order_relaxed);  // relaxed: published by the tail
+    // ORDER(born-tail): release; pairs with the acquires of thieves (and WK6 for wakep).
+    pp->borntail.store(tail + 1, memory_order_release);
+}
+
+g* born_get(p* pp) {
+    std::uint32_t tail = pp->borntail.load(memory_order_relaxed);               // relaxed: BN1
+    if (tail == pp->bornhead.load(memory_order_relaxed)) return nullptr;        // relaxed: only we add
+    born_guard l(pp);
+    std::uint32_t head = pp->bornhead.load(memory_order_relaxed);               // relaxed: bornlock
+    if (head == tail) return nullptr;
+    if (++pp->bornpicks % cfg::born_oldest == 0) {                              // BN4
+        pp->bornhead.store(head + 1, memory_order_relaxed);                     // relaxed: we are who would overwrite the slot
+        return slot(pp, head);
+    }
+    pp->borntail.store(tail - 1, memory_order_relaxed);                         // relaxed: bornlock
+    return slot(pp, tail - 1);
+}
+
+g* born_steal(p* pp, p* p2) {
+    if (born_empty(p2)) return nullptr;
+    std::uint32_t mine = pp->borntail.load(memory_order_relaxed);               // relaxed: BN1
+    std::uint32_t room = cfg::born_size - born_len(pp);
+    std::uint32_t n;
+    {
+        born_guard l(p2);
+        std::uint32_t head = p2->bornhead.load(memory_order_relaxed);           // relaxed: bornlock
+        // ORDER(born-tail): acquire; the slots below it are filled (BN2).
+        n = p2->borntail.load(memory_order_acquire) - head;
+        n -= n / 2;
+        if (n > room) n = room;
+        for (std::uint32_t i = 0; i < n; i++)
+            pp->born[(mine + i) % cfg::born_size].store(slot(p2, head + i), memory_order_relaxed);  // relaxed: our tail publishes
+        // ORDER(born-head): release; pairs with the acquire in born_put: the slots are free.
+        p2->bornhead.store(head + n, memory_order_release);
+    }
+    if (n == 0) return nullptr;
+    g* gp = slot(pp, mine + n - 1);
+    // ORDER(born-tail): release; the others are published to other thieves.
+    pp->borntail.store(mine + n - 1, memory_order_release);
+    return gp;
+}
+
+}  // namespace rt0::runtime

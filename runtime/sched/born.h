@@ -1,0 +1,35 @@
+// The newborns of a P: goroutines that have not run yet.
+//
+// Their owner takes the newest, thieves take the oldest half.  So a tree of goroutines
+// is walked in depth, and what is alive at a time is a path of it and not a level: a
+// million leaves of skynet need 30 MB of stacks and not 330, and a new goroutine mostly
+// gets the stack that was left last.  Goroutines that were made ready or yielded stand in
+// the ring, first come first served; they go before newborns, since to finish what has
+// begun frees memory.
+//
+//   BN1  borntail and born[tail..] are written only by the M that holds the P; it lowers
+//        borntail only under bornlock, and raises it without.
+//   BN2  bornhead moves only under bornlock; so whoever holds that may copy the slots
+//        from head to a tail read once, even while the owner adds more behind them.
+//   BN3  0 <= tail - head <= size, modulo 2^32.
+//   BN4  Nobody starves: one in born_oldest that the owner takes is its oldest, one round in
+//        born_turn looks here before the ring, and what does not fit goes to the global
+//        queue, oldest first, which has its own turn.
+// The lock is held for a few instructions, by a thief for as many stores as it takes Gs;
+// it is a leaf, and nothing sleeps on it.  A deque without one (Chase and Lev, 2005) gives
+// a thief one G at a time: too slow where a batch of tiny ones waits.
+#pragma once
+#include "sched/sched.h"
+
+namespace rt0::runtime {
+
+bool born_empty(const p* pp);
+std::uint32_t born_len(const p* pp);
+// Into pp's deque, pp being the caller's.  Half of a full one goes to the global queue.
+void born_put(p* pp, g* gp);
+// One of the caller's own, or null.
+g* born_get(p* pp);
+// Takes the oldest half of p2's to pp's; one of them to run, or null.
+g* born_steal(p* pp, p* p2);
+
+}  // namespace rt0::runtime

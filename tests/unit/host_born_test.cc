@@ -1,0 +1,182 @@
+// Newborns: newest first for their owner, oldest half for thieves, overflow, the turns
+// that keep anybody from starving; and one deque between its owner and thieves on real
+// threads, every G coming out exactly once.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "sched/born.h"
+#include "sched/runq.h"
+#include "tests/support/fake_sched.h"
+
+using namespace rt0::runtime;
+using testing_support::fake_m;
+using testing_support::tokens;
+
+namespace {
+
+constexpr std::uint32_t N = cfg::born_size;
+
+struct Born : testing::Test {
+    fake_m me;
+    p other;
+    tokens gs{N + 2};
+
+    void SetUp() override {
+        gomaxprocs_now.store(2);
+        other.status.store(prunning);
+    }
+    void TearDown() override {
+        guard l(sched.lock);
+        while (sched.runq.pop()) {}
+        sched.runqsize.store(0);
+    }
+    void fill(p* pp, std::uint32_t n) {
+        for (std::uint32_t i = 0; i < n; i++) born_put(pp, gs[i]);
+    }
+    // Both indices close to where 32 bits wrap.
+    static void near_wrap(p* pp) {
+        pp->bornhead.store(0u - N / 2);
+        pp->borntail.store(0u - N / 2);
+    }
+};
+
+TEST_F(Born, NewestFirstAtEveryLength) {
+    for (bool wrap : {false, true}) {
+        p pp;
+        if (wrap) near_wrap(&pp);
+        for (std::uint32_t n = 0; n <= N; n += n < 70 ? 1 : 31) {
+            pp.bornpicks = 0;
+            EXPECT_TRUE(born_empty(&pp));
+            fill(&pp, n);
+            EXPECT_EQ(born_len(&pp), n);
+            EXPECT_EQ(runqlen(&pp), n);
+            EXPECT_EQ(runqempty(&pp), n == 0);
+            std::uint32_t oldest = 0, newest = n;
+            for (std::uint32_t k = 1; k <= n; k++)
+                EXPECT_EQ(born_get(&pp), k % cfg::born_oldest == 0 ? gs[oldest++] : gs[--newest]) << n << " " << k;
+            EXPECT_EQ(born_get(&pp), nullptr);
+        }
+    }
+}
+
+TEST_F(Born, OverflowTakesTheOldestHalfToTheGlobalQueue) {
+    for (bool wrap : {false, true}) {
+        p pp;
+        if (wrap) near_wrap(&pp);
+        fill(&pp, N + 1);
+        EXPECT_EQ(born_len(&pp), N / 2);
+        EXPECT_EQ(sched.runqsize.load(), static_cast<std::int32_t>(N / 2 + 1));
+        guard l(sched.lock);
+        for (std::uint32_t i = 0; i < N / 2; i++) ASSERT_EQ(sched.runq.pop(), gs[i]);
+        EXPECT_EQ(sched.runq.pop(), gs[N]);
+        EXPECT_EQ(sched.runq.pop(), nullptr);
+        sched.runqsize.store(0);
+    }
+}
+
+TEST_F(Born, StealTakesTheOldestHalfOfEveryLength) {
+    for (bool wrap : {false, true}) {
+        p victim;
+        if (wrap) near_wrap(&victim);
+        for (std::uint32_t n = 0; n <= N; n += n < 70 ? 1 : 31) {
+            fill(&victim, n);
+            g* gp = born_steal(&me.pp, &victim);
+            std::uint32_t half = n - n / 2;
+            ASSERT_EQ(gp, n == 0 ? nullptr : gs[half - 1]) << n;  // the last of those taken runs
+            EXPECT_EQ(born_len(&victim), n / 2);
+            me.pp.bornpicks = victim.bornpicks = 0;
+            for (std::uint32_t i = half; i-- > 1 && half < cfg::born_oldest;) EXPECT_EQ(born_get(&me.pp), gs[i - 1]);
+            while (born_get(&me.pp)) {}
+            while (born_get(&victim)) {}
+        }
+    }
+}
+
+TEST_F(Born, StealTakesNoMoreThanThereIsRoomFor) {
+    fill(&other, N);
+    fill(&me.pp, N - 3);
+    EXPECT_EQ(born_steal(&me.pp, &other), gs[2]);
+    EXPECT_EQ(born_len(&me.pp), N - 1);
+    EXPECT_EQ(born_len(&other), N - 3);
+}
+
+TEST_F(Born, TheRingGoesFirstExceptInTheirTurn) {  // BN4
+    p* pp = &me.pp;
+    bool inherit;
+    runqput(pp, gs[0], false);
+    runqput(pp, gs[1], false);
+    born_put(pp, gs[2]);
+    born_put(pp, gs[3]);
+    pp->schedtick.store(1);
+    EXPECT_EQ(runqget(pp, &inherit), gs[0]);
+    pp->schedtick.store(cfg::born_turn);
+    EXPECT_EQ(runqget(pp, &inherit), gs[3]);
+    EXPECT_FALSE(inherit);
+    pp->schedtick.store(cfg::born_turn + 1);
+    EXPECT_EQ(runqget(pp, &inherit), gs[1]);
+    EXPECT_EQ(runqget(pp, &inherit), gs[2]);
+    EXPECT_TRUE(runqempty(pp));
+}
+
+TEST_F(Born, ThievesTakeTheRingThenNewbornsThenRunnext) {
+    runqput(&other, gs[0], false);
+    runqput(&other, gs[1], true);
+    born_put(&other, gs[2]);
+    EXPECT_EQ(runqsteal(&me.pp, &other, true), gs[0]);
+    EXPECT_EQ(runqsteal(&me.pp, &other, true), gs[2]);
+    EXPECT_EQ(runqsteal(&me.pp, &other, true), gs[1]);
+    EXPECT_TRUE(runqempty(&other));
+}
+
+// One owner and three thieves.  A G that comes out goes home and is put again: twice out
+// or never out shows.
+TEST(BornStress, EveryGComesOutExactlyOnce) {
+    constexpr std::size_t gs_n = 700;
+    tokens gs(gs_n);
+    std::vector<std::atomic<int>> in(gs_n);  // 1: queued
+    std::atomic<bool> stop{false};
+    std::atomic<int> bad{0};
+    std::atomic<std::uint64_t> stolen{0};
+    auto out = [&](g* gp) {
+        if (in[gp->goid - 1].exchange(0) != 1) bad++;
+    };
+    fake_m me;
+    p* victim = &me.pp;
+    std::vector<std::thread> thieves;
+    for (int t = 0; t < 3; t++)
+        thieves.emplace_back([&] {
+            fake_m mine;
+            while (!stop.load()) {
+                g* gp = born_steal(&mine.pp, victim);
+                if (!gp) std::this_thread::yield();
+                for (; gp; gp = born_get(&mine.pp)) {
+                    out(gp);
+                    stolen++;
+                }
+            }
+        });
+    for (int r = 0; r < 8000 || stolen.load() == 0; r++) {
+        std::size_t put = 0, most = 1 + static_cast<std::size_t>(r * 37 % 400);
+        for (std::size_t i = 0; i < gs_n && put < most; i++) {
+            int home = 0;
+            if (!in[i].compare_exchange_strong(home, 1)) continue;
+            born_put(victim, gs[i]);
+            put++;
+        }
+        for (int k = 0; k < r % 97; k++)
+            if (g* gp = born_get(victim)) out(gp);
+    }
+    while (g* gp = born_get(victim)) out(gp);
+    for (auto& i : in)
+        while (i.load() != 0) std::this_thread::yield();  // on its way out of a thief's hands
+    stop = true;
+    for (auto& t : thieves) t.join();
+    EXPECT_EQ(bad.load(), 0);
+    EXPECT_EQ(sched.runqsize.load(), 0);
+}
+
+}  // namespace
