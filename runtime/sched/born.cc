@@ -51,15 +51,6 @@ void spill(p* pp, g* gp) {
 
 }  // namespace
 
-std::uint32_t born_len(const p* pp) {
-    // ORDER(born-tail): acquire; pairs with the release in born_put.
-    std::uint32_t tail = pp->borntail.load(memory_order_acquire);
-    std::uint32_t n = tail - pp->bornhead.load(memory_order_relaxed);  // relaxed: a hint while the P runs, exact when it is ours
-    return n > cfg::born_size ? 0 : n;                                // read apart: head has passed this tail
-}
-
-bool born_empty(const p* pp) { return born_len(pp) == 0; }
-
 void born_put(p* pp, g* gp) {
     // ORDER(born-head): acquire; slots that thieves took are free to overwrite.
     std::uint32_t head = pp->bornhead.load(memory_order_acquire);

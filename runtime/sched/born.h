@@ -23,8 +23,15 @@
 
 namespace rt0::runtime {
 
-bool born_empty(const p* pp);
-std::uint32_t born_len(const p* pp);
+inline std::uint32_t born_len(const p* pp) {
+    // ORDER(born-tail): acquire; pairs with the release in born_put.
+    std::uint32_t tail = pp->borntail.load(memory_order_acquire);
+    std::uint32_t n = tail - pp->bornhead.load(memory_order_relaxed);  // relaxed: a hint while the P runs, exact when it is ours
+    return n > cfg::born_size ? 0 : n;                                // read apart: head has passed this tail
+}
+
+inline bool born_empty(const p* pp) { return born_len(pp) == 0; }
+
 // Into pp's deque, pp being the caller's.  Half of a full one goes to the global queue.
 void born_put(p* pp, g* gp);
 // One of the caller's own, or null.

@@ -1,12 +1,4 @@
-// Every change of a G's state, and the texts of the wait reasons.
-//
-//   GS1  a status with gscan set belongs to the scanner: only casfrom_gscanstatus
-//        changes it, and nobody may run, ready or free the G meanwhile.
-//   GS2  only edges of `legal` are taken; anything else is a broken runtime.
-//   GS3  a running G is never scanned: its stack moves.  So the edges out of running are
-//        the running M's alone, and need no compare-and-swap, only a release.
-//
-// Source: Go's proc.go (casgstatus, castogscanstatus, casfrom_Gscanstatus).
+// A status that is not what it should be, scans, and the texts of the wait reasons; GS1-GS3 in gstatus.h.
 #include "base/config.h"
 #include "base/throw.h"
 #include "kernel_if/clock.h"
@@ -16,29 +8,18 @@ namespace rt0::runtime {
 
 namespace {
 
-// legal[from] has bit `to` set for each edge of the drawing in g.h.
-constexpr std::uint32_t to(std::initializer_list<gstatus> l) {
-    std::uint32_t set = 0;
-    for (gstatus s : l) set |= 1u << s;
-    return set;
-}
-constexpr std::uint32_t legal[gstates] = {
-    /* idle     */ to({gdead}),
-    /* runnable */ to({grunning}),
-    /* running  */ to({grunnable, gsyscall, gwaiting, gdead, gdetached}),
-    /* syscall  */ to({grunnable, grunning}),
-    /* waiting  */ to({grunnable, grunning}),
-    /* (unused) */ 0,
-    /* dead     */ to({grunnable}),
-    /* detached */ to({grunnable, grunning}),
-};
-
 [[noreturn, gnu::cold]] void bad_status(const char* where, const g* gp, std::uint32_t oldval, std::uint32_t newval) {
     textbuf t;
     // relaxed: for the message
     t << where << ": goroutine " << gp->goid << " has status " << gp->atomicstatus.load(memory_order_relaxed)
       << ", change " << oldval << " -> " << newval << " is not allowed";
     runtime_throw(t.c_str());
+}
+
+}  // namespace
+
+[[gnu::cold]] void bad_casgstatus(const g* gp, std::uint32_t oldval, std::uint32_t newval) {
+    bad_status("casgstatus", gp, oldval, newval);
 }
 
 // GS1: the scanner will give the status back; a few microseconds are worth waiting hot.
@@ -57,25 +38,6 @@ constexpr std::uint32_t legal[gstates] = {
             next_yield = kernel::nanotime() + cfg::scan_spin / 2;
         }
     }
-}
-
-}  // namespace
-
-void casgstatus(g* gp, std::uint32_t oldval, std::uint32_t newval) {
-    if (oldval >= gstates || newval >= gstates || !(legal[oldval] >> newval & 1)) [[unlikely]]
-        bad_status("casgstatus", gp, oldval, newval);  // GS2; scan states are >= gstates
-    std::uint32_t seen = oldval;
-    if (oldval == grunning) {  // GS3
-        // relaxed: written last by this very M.
-        if (gp->atomicstatus.load(memory_order_relaxed) != grunning) bad_status("casgstatus", gp, oldval, newval);
-        // ORDER(gstatus): release; as the CAS below.
-        gp->atomicstatus.store(newval, memory_order_release);
-        return;
-    }
-    // ORDER(gstatus): acq_rel; the release half publishes the G's fields to whoever reads the new
-    // status (readgstatus, the next casgstatus), the acquire half pairs with the last change.
-    if (!gp->atomicstatus.compare_exchange_strong(seen, newval, memory_order_acq_rel, memory_order_relaxed)) [[unlikely]]
-        wait_for_scan(gp, oldval, newval);
 }
 
 bool castogscanstatus(g* gp, std::uint32_t oldval, std::uint32_t newval) {

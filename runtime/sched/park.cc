@@ -188,10 +188,9 @@ void gosched() {
         if (!may_still_run(gp)) sleep_for_good();
         return;  // nobody else runs any more, and schedule() would not come back (EX1)
     }
-    if (nothing_to_yield_to(gp->mp)) return;
     if (g* next = direct_successor(gp->mp))
         switch_to(gp, next, leave_yielded);
-    else
+    else if (!nothing_to_yield_to(gp->mp))
         mcall(gosched_m);
 }
 

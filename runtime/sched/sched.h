@@ -9,6 +9,7 @@
 #include "base/lock.h"
 #include "base/throw.h"
 #include "sched/g.h"
+#include "sched/gstatus.h"
 #include "sched/m.h"
 #include "sched/p.h"
 
@@ -86,15 +87,6 @@ struct published {        // a snapshot: valid while the rcu_reader lives
 published<p> allp();      // gomaxprocs_now of them in use, dead ones behind
 published<m> allm();
 published<g> allgs();     // never shrinks; dead Gs stay
-
-// ---- status (gstatus.cc)
-inline std::uint32_t readgstatus(const g* gp) {
-    // ORDER(gstatus): acquire; pairs with the release half of casgstatus' CAS.
-    return gp->atomicstatus.load(memory_order_acquire);
-}
-void casgstatus(g* gp, std::uint32_t oldval, std::uint32_t newval);
-bool castogscanstatus(g* gp, std::uint32_t oldval, std::uint32_t newval);
-void casfrom_gscanstatus(g* gp, std::uint32_t oldval, std::uint32_t newval);
 
 // ---- parking and readying (park.cc)
 // Parks the running goroutine; see SPEC station 11.  unlockf(gp, lock) runs when the

@@ -1,0 +1,62 @@
+// casgstatus and its table, in a header: nearly all callers name both states, so that the
+// check and the choice of instructions are made by the compiler and three remain.
+//
+//   GS1  a status with gscan set belongs to the scanner: only casfrom_gscanstatus
+//        changes it, and nobody may run, ready or free the G meanwhile.
+//   GS2  only edges of `gstatus_edges` are taken; anything else is a broken runtime.
+//   GS3  a running G is never scanned: its stack moves.  So the edges out of running are
+//        the running M's alone, and need no compare-and-swap, only a release.
+//
+// Source: Go's proc.go (casgstatus, castogscanstatus, casfrom_Gscanstatus).
+#pragma once
+#include <initializer_list>
+
+#include "sched/g.h"
+
+namespace rt0::runtime {
+
+constexpr std::uint32_t gstatus_set(std::initializer_list<gstatus> l) {
+    std::uint32_t set = 0;
+    for (gstatus s : l) set |= 1u << s;
+    return set;
+}
+// gstatus_edges[from] has bit `to` set for each edge of the drawing in g.h.
+inline constexpr std::uint32_t gstatus_edges[gstates] = {
+    /* idle     */ gstatus_set({gdead}),
+    /* runnable */ gstatus_set({grunning}),
+    /* running  */ gstatus_set({grunnable, gsyscall, gwaiting, gdead, gdetached}),
+    /* syscall  */ gstatus_set({grunnable, grunning}),
+    /* waiting  */ gstatus_set({grunnable, grunning}),
+    /* (unused) */ 0,
+    /* dead     */ gstatus_set({grunnable}),
+    /* detached */ gstatus_set({grunnable, grunning}),
+};
+
+inline std::uint32_t readgstatus(const g* gp) {
+    // ORDER(gstatus): acquire; pairs with the release half of casgstatus' CAS.
+    return gp->atomicstatus.load(memory_order_acquire);
+}
+[[noreturn]] void bad_casgstatus(const g* gp, std::uint32_t oldval, std::uint32_t newval);
+void wait_for_scan(g* gp, std::uint32_t oldval, std::uint32_t newval);
+
+[[gnu::always_inline]] inline void casgstatus(g* gp, std::uint32_t oldval, std::uint32_t newval) {
+    if (oldval >= gstates || newval >= gstates || !(gstatus_edges[oldval] >> newval & 1)) [[unlikely]]
+        bad_casgstatus(gp, oldval, newval);  // GS2; scan states are >= gstates
+    std::uint32_t seen = oldval;
+    if (oldval == grunning) {  // GS3
+        // relaxed: written last by this very M.
+        if (gp->atomicstatus.load(memory_order_relaxed) != grunning) [[unlikely]]
+            bad_casgstatus(gp, oldval, newval);
+        // ORDER(gstatus): release; as the CAS below.
+        gp->atomicstatus.store(newval, memory_order_release);
+        return;
+    }
+    // ORDER(gstatus): acq_rel; the release half publishes the G's fields to whoever reads the new
+    // status (readgstatus, the next casgstatus), the acquire half pairs with the last change.
+    if (!gp->atomicstatus.compare_exchange_strong(seen, newval, memory_order_acq_rel, memory_order_relaxed)) [[unlikely]]
+        wait_for_scan(gp, oldval, newval);
+}
+bool castogscanstatus(g* gp, std::uint32_t oldval, std::uint32_t newval);
+void casfrom_gscanstatus(g* gp, std::uint32_t oldval, std::uint32_t newval);
+
+}  // namespace rt0::runtime
