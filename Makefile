@@ -139,11 +139,11 @@ test: all tests programs | need-check  ## build and run everything: programs at 
 	$(Q){ echo "- 240 $(STORM) $(if $(SMALL),20,60) $(SEED)"; \
 	  for t in $(HOST); do echo "- 240 $$t"; done; \
 	  echo "- 240 bash tests/programs/treesum_test.sh $(B)/tests/programs/treesum"; \
-	  for t in support/run lint/lint; do echo "- 60 sh tests/$${t}_test.sh"; done; \
+	  for t in support/run lint/lint; do echo "- 240 sh tests/$${t}_test.sh"; done; \
 	  for p in 1 2 8; do for t in $(ONRT); do echo "$$p 240 $$t"; done; done; \
 	  for p in 1 2 3 4 8 64; do \
 	    for t in $(SIZED); do echo "$$p 240 $(B)/tests/programs/$$t" | tr : ' '; done; \
-	    echo "$$p 60 bash tests/programs/output_test.sh $(B)/tests/programs"; \
+	    echo "$$p 240 bash tests/programs/output_test.sh $(B)/tests/programs"; \
 	  done; \
 	  $(if $(SMALL),,echo "- 240 sh tests/install/outside_test.sh $(MODE)";) \
 	} | sh tests/support/run.sh $(B)
