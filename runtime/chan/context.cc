@@ -10,8 +10,9 @@
 //        node off a list.  Neither cancelling nor freeing recurses: trees may be deep.
 //   CN4  The timer's callback takes a reference, unless the node is dying, and starts a
 //        goroutine that cancels: stop callbacks are user code.
-//   CN5  Locks here are rt0::mutex; nothing is called with one held but the allocator's
-//        counterpart of nothing: no user code, no stop callback.
+//   CN5  Locks here are rt0::mutex; no user code and no stop callback runs with one held.
+//   CN6  The timer is armed before anybody else sees the node, and taken back by whoever
+//        cancelled it or, if nobody did, by whoever frees it: one at a time.
 #include <rt0/context.h>
 
 #include "chan/start.h"
@@ -112,21 +113,27 @@ bool detach_children(context_node* n, context_node** todo) {
     return true;
 }
 
+// n alone; its children join the worklist.
+void cancel_one(context_node* n, context_node** todo) {
+    if (!detach_children(n, todo)) return;
+    take_timer_back(n);
+    n->stop.request_stop();
+}
+
 context_node* make_child(context_node* parent, std::optional<deadline_t> own, std::string key,
                          std::unique_ptr<context_value> v) {
     bool sooner = own && (!parent->deadline || *own < *parent->deadline);
     auto* n = new context_node(parent, sooner ? own : parent->deadline, std::move(key), std::move(v));
     context_ref(parent);
+    bool past = sooner && *own <= std::chrono::steady_clock::now();
+    if (sooner && !past) arm(n);  // before anybody else sees n; from then on cancelling takes the timer back
     bool born_cancelled;
     {
         std::lock_guard l(parent->lock);
         born_cancelled = parent->cancelled;
         if (!born_cancelled) link(parent, n);
     }
-    if (born_cancelled || (sooner && *own <= std::chrono::steady_clock::now()))
-        context_cancel(n);
-    else if (sooner)
-        arm(n);
+    if (born_cancelled || past) context_cancel(n);
     return n;
 }
 
@@ -166,15 +173,13 @@ void context_unref(context_node* n) {
 }
 
 void context_cancel(context_node* n) {
+    context_node* todo = nullptr;
     context_ref(n);
-    n->work = nullptr;
-    for (context_node* todo = n; todo;) {
-        context_node* c = todo;
+    cancel_one(n, &todo);  // not by the worklist: n may be on another canceller's
+    context_unref(n);
+    while (context_node* c = todo) {
         todo = c->work;
-        if (detach_children(c, &todo)) {
-            take_timer_back(c);
-            c->stop.request_stop();
-        }
+        cancel_one(c, &todo);
         context_unref(c);
     }
 }

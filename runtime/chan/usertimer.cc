@@ -12,6 +12,7 @@
 #include <rt0/time.h>
 
 #include <limits>
+#include <new>
 
 #include "chan/hchan.h"
 #include "chan/start.h"
@@ -151,6 +152,19 @@ void send_and_free(rt::timer* t, std::int64_t now) {
     rt::rtfree(s);
 }
 
+bool arm_after(hchan* c, std::chrono::nanoseconds d) {
+    rt::runtime_call rc;
+    void* mem = rt::rtalloc(sizeof(after_state));
+    if (!mem) return false;
+    auto* s = new (mem) after_state{{}, c};
+    ref_chan(c);
+    s->t.when = when_for(d);
+    s->t.f = send_and_free;
+    s->t.arg = s;
+    rt::addtimer(&s->t);
+    return true;
+}
+
 }  // namespace
 
 }  // namespace rt0::detail
@@ -158,17 +172,8 @@ void send_and_free(rt::timer* t, std::int64_t now) {
 namespace rt0 {
 
 receiver<time_point> after(std::chrono::nanoseconds d) {
-    namespace rt = runtime;
     chan<time_point> c(1);
-    rt::runtime_call rc;
-    void* mem = rt::rtalloc(sizeof(detail::after_state));
-    if (!mem) throw std::bad_alloc();
-    auto* s = new (mem) detail::after_state{{}, c.raw()};
-    detail::ref_chan(s->c);
-    s->t.when = detail::when_for(d);
-    s->t.f = detail::send_and_free;
-    s->t.arg = s;
-    rt::addtimer(&s->t);
+    if (!detail::arm_after(c.raw(), d)) throw std::bad_alloc();
     return c;
 }
 

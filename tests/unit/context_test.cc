@@ -181,6 +181,36 @@ TEST(Context, CancelDeathAndDeadlineRace) {
     }
 }
 
+// Several cancel overlapping parts of one tree at once: nobody below any of them is missed.
+TEST(Context, OverlappingCancelsMissNobody) {
+    for (int i = 0; i < 300; i++) {
+        rt0::context root;
+        std::vector<rt0::context> mid, leaves;
+        for (int k = 0; k < 8; k++) {
+            mid.push_back(root.child(k % 2 ? 1h : 100us));
+            for (int n = 0; n < 8; n++) leaves.push_back(mid.back().child().child(1h));
+        }
+        rt0::wait_group wg;
+        rt0::latch start(5);
+        wg.go([&] {
+            start.arrive_and_wait();
+            root.cancel();
+        });
+        for (std::size_t k = 0; k < 4; k++)
+            wg.go([&, k] {
+                start.arrive_and_wait();
+                mid[2 * k + i % 2].cancel();
+            });
+        wg.wait();
+        // A second canceller may return while the first is still at work below.
+        await([&] {
+            for (auto& c : leaves)
+                if (!c.stop_token().stop_requested()) return false;
+            return true;
+        });
+    }
+}
+
 // ---- nursery
 
 TEST(Nursery, LeavingTheScopeJoinsAll) {

@@ -4,7 +4,8 @@
 //   CX1  A context is a node of a tree.  A child keeps its parent alive; the parent knows
 //        its children without keeping them: when the last handle of a child goes, the
 //        child leaves its parent's list and its timer is taken back.
-//   CX2  A node is cancelled once; then all its descendants are, before cancel() returns.
+//   CX2  A node is cancelled once; then all its descendants are, before the cancel() that
+//        did it returns.
 //        A child made under a cancelled parent is cancelled from the start.
 //   CX3  Stop callbacks run on the goroutine that cancels, or on one of their own when a
 //        deadline passes; never under a lock of rt0.
