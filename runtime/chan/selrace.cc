@@ -23,7 +23,10 @@
 //        fired there and the goroutine does not park.  So it is readied once or never.
 //   SR4  fire() touches the selection last in that swap, but a selection still lasts until the timer is
 //        deleted (TM2) and the callbacks are destroyed, which waits for running ones.
-//   SR5  A stop callback neither yields nor changes threads.  libstdc++'s ~stop_callback
+//   SR5  A stop callback enters the runtime, which may mean to wait for a P, only to ready a
+//        goroutine that has parked.  Otherwise the goroutine may be in ~stop_callback, which
+//        blocks its thread, and its P with it, until the callback is over.
+//   SR6  A stop callback neither yields nor changes threads.  libstdc++'s ~stop_callback
 //        waits for a running callback by blocking the thread, and tells "running on this very
 //        thread" by the thread's id: a callback that yielded after readying the select
 //        could wait for the P that the destructor blocks; one that went on on another
@@ -39,31 +42,34 @@ namespace rt0::runtime {
 
 namespace {
 
-void fire(selection* s, int index) {
+// The goroutine to ready, or null.  Needs no P and no lock.
+g* fire(selection* s, int index) {
     g* gp = s->gp;
     int none = -1;
     // ORDER(sel_fired): seq_cst; pairs with the load in open_race() (SR2).
     s->fired.compare_exchange_strong(none, index, memory_order_seq_cst);
-    if (!win_select(gp)) return;
+    if (!win_select(gp)) return nullptr;
     s->winner = index;
     // ORDER(sel_phase): acq_rel; pairs with the CAS in selparkcommit(): winner is written before.
-    if (s->phase.exchange(sel_fired, memory_order_acq_rel) == sel_parked) goready(gp);
+    return s->phase.exchange(sel_fired, memory_order_acq_rel) == sel_parked ? gp : nullptr;
 }
 
 void timer_fired(timer* t, std::int64_t) {
     selection* s = static_cast<selection*>(t->arg);
-    fire(s, s->due);
+    if (g* gp = fire(s, s->due)) goready(gp);
 }
 
 }  // namespace
 
 void stop_hook::operator()() const noexcept {
+    g* gp = fire(s, index);
+    if (!gp) return;  // SR5
     g* me = getg();
     const bool pin = me && !me->foreign;  // a foreign thread is itself all the time
     if (pin) lockOSThread();
     {
         runtime_call_quiet rc;
-        fire(s, index);
+        goready(gp);
     }
     if (pin) unlockOSThread();
 }

@@ -142,6 +142,20 @@ TEST(Chan, Handles) {
     EXPECT_TRUE(a);
 }
 
+TEST(Chan, AConstHandleIsAHandle) {
+    const chan<int> c(1);
+    const rt0::sender<int> s = c;
+    const rt0::receiver<int> r = c;
+    s.send(1);
+    EXPECT_EQ(r.recv(), 1);
+    joined j([c] {
+        c.send(2);  // a lambda's copy is const
+        c.close();
+    });
+    for (int v : r) EXPECT_EQ(v, 2);
+    j.join();
+}
+
 TEST(Chan, OneWayViews) {
     chan<int> c(2);
     rt0::sender<int> s = c;
@@ -424,7 +438,7 @@ TEST(Chan, ForeignThreads) {
     in.close();
     EXPECT_FALSE(out.recv());
     until([&] { return finished.load(); });
-    t.join();
+    rt0::blocking([&] { t.join(); });
 }
 
 }  // namespace

@@ -106,7 +106,30 @@ TEST(Select, StopFromAForeignThread) {
         std::thread t([&] { stop.request_stop(); });
         chan<int> c;
         EXPECT_EQ(rt0::select(rt0::recv(c, [](std::optional<int>) {}), done(stop.get_token(), [] {})), 1u);
-        t.join();
+        rt0::blocking([&] { t.join(); });
+    }
+}
+
+// The select ends by its channel while a thread that has no P runs the stop callback:
+// neither may wait for what the other has.
+TEST(Select, StopFromAForeignThreadAgainstAChannel) {
+    for (int i = 0; i < 300; i++) {
+        std::stop_source stop;
+        chan<int> c(0);
+        std::atomic<bool> go{false};
+        std::thread t([&] {
+            while (!go) {}
+            stop.request_stop();
+        });
+        joined s([&, c] {
+            go = true;
+            int v = 1;
+            c.try_send(v);
+        });
+        const std::size_t k = rt0::select(rt0::recv(c, [](std::optional<int>) {}), done(stop.get_token(), [] {}));
+        EXPECT_LT(k, 2u);
+        s.join();
+        rt0::blocking([&] { t.join(); });
     }
 }
 

@@ -33,7 +33,7 @@ class chan_iterator;
 /// A handle of a channel; copies refer to the same channel, the last one frees it with
 /// what is left in its buffer.  Different handles of one channel may be used by any
 /// goroutines and threads at once; one handle, like any object, not while it is assigned
-/// to or destroyed.
+/// to or destroyed.  const is the handle, not the channel, as with std::shared_ptr.
 ///
 /// T may be move-only and of any size.  Elements pass in the order of their sends; a
 /// value is copied or moved exactly from the sender into the buffer or the receiver, never
@@ -44,8 +44,8 @@ class chan_iterator;
 /// Source: Go's channels.
 template <class T>
 class chan {
-    static_assert(std::is_object_v<T> && !std::is_const_v<T> && !std::is_volatile_v<T>,
-                  "channels carry objects that are neither const nor volatile");
+    static_assert(std::is_object_v<T> && !std::is_array_v<T> && !std::is_const_v<T> && !std::is_volatile_v<T>,
+                  "channels carry objects that are neither arrays nor const nor volatile");
 
 public:
     using value_type = T;
@@ -67,12 +67,12 @@ public:
 
     /// Blocks until v is in the buffer or with a receiver.  Throws closed_channel, and what
     /// moving v throws; then nothing was sent.
-    void send(T v) {
+    void send(T v) const {
         if (send_(v) != op_status::ok) detail::throw_closed_channel(detail::chan_misuse::send_closed);
     }
 
     /// Blocks until there is an element.  nullopt: the channel is closed and drained.
-    std::optional<T> recv() {
+    std::optional<T> recv() const {
         if constexpr (detail::kind_of<T> == detail::elem_kind::plain && std::is_nothrow_default_constructible_v<T>) {
             std::optional<T> r(std::in_place);
             if (detail::chanrecv(c_, const_cast<std::remove_const_t<T>*>(std::addressof(*r)), true) != op_status::ok)
@@ -92,37 +92,37 @@ public:
     }
 
     /// Never block.  v is moved from only when the answer is ok; answers: ok, would_block, closed.
-    op_status try_send(T& v) {
+    op_status try_send(T& v) const {
         if constexpr (detail::is_boxed<T>)
             if (op_status s = detail::chan_peek_send(c_); s != op_status::ok) return s;
         return detail::send_ref(v, [&](void* e) { return detail::send_erased<T>(c_, e, false); });
     }
     /// v is assigned to only when the answer is ok.
-    op_status try_recv(T& v) {
+    op_status try_recv(T& v) const {
         return detail::recv_ref(v, [&](void* e) { return detail::recv_erased<T>(c_, e, false); });
     }
 
     /// Block at most d; answers: ok, closed, timeout.  d <= 0: as try_…, with timeout for
     /// would_block.  A channel that is ready, or closed, comes before the clock.
-    op_status send_for(T& v, std::chrono::nanoseconds d) {
+    op_status send_for(T& v, std::chrono::nanoseconds d) const {
         return detail::send_ref(v, [&](void* e) { return detail::chan_timed(c_, e, true, d.count()); });
     }
-    op_status recv_for(T& v, std::chrono::nanoseconds d) {
+    op_status recv_for(T& v, std::chrono::nanoseconds d) const {
         return detail::recv_ref(v, [&](void* e) { return detail::chan_timed(c_, e, false, d.count()); });
     }
 
     /// Block until st is stopped; answers: ok, closed, canceled.  A channel that is ready, or
     /// closed, comes before the token.
-    op_status send(T& v, std::stop_token st) {
+    op_status send(T& v, std::stop_token st) const {
         return detail::send_ref(v, [&](void* e) { return detail::chan_stoppable(c_, e, true, st); });
     }
-    op_status recv(T& v, std::stop_token st) {
+    op_status recv(T& v, std::stop_token st) const {
         return detail::recv_ref(v, [&](void* e) { return detail::chan_stoppable(c_, e, false, st); });
     }
 
     /// No more sends: receivers get what is in the buffer, then nullopt; blocked senders throw.
     /// Throws closed_channel if the channel is nil or closed already.  Does not block.
-    void close() {
+    void close() const {
         switch (detail::closechan(c_)) {
             case detail::close_status::ok: return;
             case detail::close_status::nil: detail::throw_closed_channel(detail::chan_misuse::close_nil);
@@ -144,14 +144,14 @@ public:
     bool operator==(const chan&) const noexcept = default;
 
     /// for (auto&& v : ch): receives until the channel is closed and drained.
-    iterator begin() { return iterator(*this); }
+    iterator begin() const { return iterator(*this); }
     sentinel end() const noexcept { return {}; }
 
     /// For the library's own templates.
     detail::hchan* raw() const noexcept { return c_; }
 
 private:
-    op_status send_(T& v) {
+    op_status send_(T& v) const {
         if constexpr (detail::is_boxed<T>) {
             std::unique_ptr<T> b(new T(std::move(v)));
             T* p = b.get();
@@ -205,11 +205,11 @@ public:
     sender(const chan<T>& c) noexcept : c_(c) {}
     sender(chan<T>&& c) noexcept : c_(std::move(c)) {}
 
-    void send(T v) { c_.send(std::move(v)); }
-    op_status try_send(T& v) { return c_.try_send(v); }
-    op_status send_for(T& v, std::chrono::nanoseconds d) { return c_.send_for(v, d); }
-    op_status send(T& v, std::stop_token st) { return c_.send(v, std::move(st)); }
-    void close() { c_.close(); }
+    void send(T v) const { c_.send(std::move(v)); }
+    op_status try_send(T& v) const { return c_.try_send(v); }
+    op_status send_for(T& v, std::chrono::nanoseconds d) const { return c_.send_for(v, d); }
+    op_status send(T& v, std::stop_token st) const { return c_.send(v, std::move(st)); }
+    void close() const { c_.close(); }
     std::size_t len() const noexcept { return c_.len(); }
     std::size_t cap() const noexcept { return c_.cap(); }
     explicit operator bool() const noexcept { return static_cast<bool>(c_); }
@@ -231,11 +231,11 @@ public:
     receiver(const chan<T>& c) noexcept : c_(c) {}
     receiver(chan<T>&& c) noexcept : c_(std::move(c)) {}
 
-    std::optional<T> recv() { return c_.recv(); }
-    op_status try_recv(T& v) { return c_.try_recv(v); }
-    op_status recv_for(T& v, std::chrono::nanoseconds d) { return c_.recv_for(v, d); }
-    op_status recv(T& v, std::stop_token st) { return c_.recv(v, std::move(st)); }
-    iterator begin() { return c_.begin(); }
+    std::optional<T> recv() const { return c_.recv(); }
+    op_status try_recv(T& v) const { return c_.try_recv(v); }
+    op_status recv_for(T& v, std::chrono::nanoseconds d) const { return c_.recv_for(v, d); }
+    op_status recv(T& v, std::stop_token st) const { return c_.recv(v, std::move(st)); }
+    iterator begin() const { return c_.begin(); }
     sentinel end() const noexcept { return {}; }
     std::size_t len() const noexcept { return c_.len(); }
     std::size_t cap() const noexcept { return c_.cap(); }
