@@ -278,8 +278,9 @@ TEST(ChanStress2, RingOfSelects) {
     std::vector<chan<tracked>> link;
     for (int i = 0; i < members; i++) link.emplace_back(i % 2);
     chan<int> retired(tokens);
+    std::atomic<int> alive{members};
     for (int i = 0; i < members; i++) {
-        rt0::go([in = link[i], out = link[(i + 1) % members], retired]() mutable {
+        rt0::go([in = link[i], out = link[(i + 1) % members], retired, &alive]() mutable {
             std::vector<tracked> held;
             for (bool open = true; open;) {
                 auto take = [&](std::optional<tracked> v) {
@@ -301,6 +302,8 @@ TEST(ChanStress2, RingOfSelects) {
                     if (went) held.erase(std::find_if(held.begin(), held.end(), same));
                 }
             }
+            held = {};
+            alive--;
         });
     }
     for (int t = 0; t < tokens; t++)
@@ -309,6 +312,7 @@ TEST(ChanStress2, RingOfSelects) {
     for (int t = 0; t < tokens; t++) seen[static_cast<std::size_t>(*retired.recv())]++;
     for (int s : seen) EXPECT_EQ(s, 1);
     for (auto& c : link) c.close();
+    while (alive) rt0::this_goroutine::yield();
 }
 
 // Close against everything: senders and receivers of every form on a channel that is

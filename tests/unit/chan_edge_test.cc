@@ -52,17 +52,17 @@ TEST(Chan, Nil) {
     EXPECT_EQ(m.send_for(s, 1ms), op_status::timeout);
     EXPECT_EQ(m.recv_for(s, 1ms), op_status::timeout);
     EXPECT_EQ(s, "x");
-    auto blocked = std::make_shared<std::atomic<bool>>(true);
-    rt0::go([c, blocked]() mutable {
+    static std::atomic<bool> blocked{true};  // outlives the goroutines, which never end
+    rt0::go([c] {
         c.recv();
-        *blocked = false;
+        blocked = false;
     });
-    rt0::go([m, blocked]() mutable {
+    rt0::go([m] {
         m.send("never");
-        *blocked = false;
+        blocked = false;
     });
     for (int i = 0; i < 100; i++) rt0::this_goroutine::yield();
-    EXPECT_TRUE(*blocked);
+    EXPECT_TRUE(blocked);
 }
 
 template <class F>
