@@ -287,7 +287,8 @@ TEST_F(Newproc, IdsAreUniqueAndNeverZero) {
 }
 
 TEST_F(Newproc, NamesAreKeptAndCut) {
-    for (std::string name : {std::string(), std::string("worker"), std::string(31, 'a'), std::string(32, 'b'), std::string(5000, 'c')}) {
+    for (std::string name :
+         {std::string(), std::string("worker"), std::string(31, 'a'), std::string(32, 'b'), std::string(5000, 'c')}) {
         std::string seen = "?";
         run([&] { seen = this_goroutine::name(); }, {.name = name});
         EXPECT_EQ(seen, name.substr(0, 31));
