@@ -87,9 +87,14 @@ void park_m(g* gp) {
 }
 
 void gosched_m(g* gp) {
+    p* pp = gp->mp->pp;
     casgstatus(gp, grunning, grunnable);
     dropg(gp);
-    {
+    // Behind those who wait here, if there are any: over the global queue, whose turn has come, it
+    // would be the next to run.
+    if (!runqempty(pp) && !gp->lockedm) {
+        runqput(pp, gp, false);
+    } else {
         guard l(sched.lock);
         globrunqput(gp);
     }

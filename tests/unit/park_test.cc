@@ -1,0 +1,324 @@
+// Parking and readying on the running scheduler; who runs when, with one P; timers that
+// another P has to run.  Counts decide, never time.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <cstdlib>
+#include <vector>
+
+#include <rt0/go.h>
+
+#include "sched/timer.h"
+#include "tests/support/gate.h"
+
+using namespace std::chrono_literals;
+using namespace rt0::runtime;
+using testing_support::countdown;
+namespace this_goroutine = rt0::this_goroutine;
+
+namespace {
+
+struct Park : testing::Test {
+    int procs = rt0::gomaxprocs();
+    void TearDown() override { rt0::gomaxprocs(procs); }
+};
+
+bool go_on(g*, void* calls) {
+    ++*static_cast<int*>(calls);
+    return false;
+}
+
+TEST_F(Park, UnlockfFalseGoesOn) {
+    for (int p : {1, 4}) {
+        rt0::gomaxprocs(p);
+        int calls = 0;
+        std::atomic<bool> stop{false};
+        countdown done(1);
+        rt0::go([&] {  // so that there is somebody to switch to
+            while (!stop.load()) this_goroutine::yield();
+            done.one();
+        });
+        for (int i = 0; i < 1000; i++) {
+            runtime_call rc;
+            gopark(go_on, &calls, wait_reason::chan_receive);
+            ASSERT_EQ(readgstatus(rc.gp), grunning);
+            if (i % 8 == 0) gosched();
+        }
+        EXPECT_EQ(calls, 1000);
+        stop = true;
+        done.wait();
+    }
+}
+
+// Parks until somebody readies it; tells when it is parked for sure.
+struct sleeper {
+    std::atomic<g*> parked{nullptr};
+    std::atomic<int> rounds{0};
+    void sleep() {
+        runtime_call rc;
+        gopark(
+            [](g* gp, void* self) {
+                static_cast<sleeper*>(self)->parked.store(gp);
+                return true;
+            },
+            this, wait_reason::semacquire);
+        rounds++;
+    }
+    g* when_parked() {
+        g* gp;
+        while (!(gp = parked.exchange(nullptr))) this_goroutine::yield();
+        return gp;
+    }
+};
+
+TEST_F(Park, StatusAndReasonWhileParked) {
+    sleeper s;
+    countdown done(1);
+    rt0::go([&] {
+        s.sleep();
+        done.one();
+    });
+    g* gp = s.when_parked();
+    EXPECT_EQ(readgstatus(gp), gwaiting);
+    EXPECT_EQ(gp->waitreason, wait_reason::semacquire);
+    EXPECT_EQ(gp->mp, nullptr);
+    {
+        runtime_call rc;
+        goready(gp);
+    }
+    done.wait();
+    EXPECT_EQ(s.rounds.load(), 1);
+}
+
+// One P: what goready made ready runs next, what goready_tail made ready runs last.
+TEST_F(Park, ReadyNextAndReadyTail) {
+    rt0::gomaxprocs(1);
+    int checked_of[2] = {0, 0};
+    for (int k = 0; checked_of[0] < 5 || checked_of[1] < 5; k++) {
+        bool tail = k % 2;
+        sleeper s[3];
+        g* gps[3];
+        std::vector<int> order;
+        countdown done(3);
+        for (int i = 0; i < 3; i++) {
+            rt0::go([&, i] {
+                s[i].sleep();
+                order.push_back(i);
+                done.one();
+            });
+            gps[i] = s[i].when_parked();
+        }
+        std::uint32_t before, after;
+        {
+            runtime_call_quiet rc;
+            p* pp = rc.gp->mp->pp;
+            pp->inherited = 0;
+            before = pp->schedtick.load();
+            goready_tail(gps[1]);
+            goready_tail(gps[2]);
+            tail ? goready_tail(gps[0]) : goready(gps[0]);
+            after = pp->schedtick.load();
+        }
+        done.wait();
+        if (before != after) continue;  // sysmon had asked us to yield in between
+        checked_of[tail]++;
+        EXPECT_EQ(order, tail ? (std::vector<int>{1, 2, 0}) : (std::vector<int>{0, 1, 2}));
+    }
+}
+
+TEST_F(Park, ParkWithoutUnlockf) {
+    sleeper unused;
+    std::atomic<g*> me{nullptr};
+    countdown done(1);
+    rt0::go([&] {
+        runtime_call rc;
+        me = rc.gp;
+        gopark(nullptr, nullptr, wait_reason::chan_receive);
+        done.one();
+    });
+    while (!me.load() || readgstatus(me.load()) != gwaiting) this_goroutine::yield();
+    {
+        runtime_call rc;
+        goready(me.load());
+    }
+    done.wait();
+}
+
+// ---- fairness with one P
+
+TEST_F(Park, YieldTakesTurns) {
+    rt0::gomaxprocs(1);
+    constexpr int n = 10, turns = 2000;
+    std::vector<int> count(n);
+    int worst = 0;
+    countdown done(n);
+    for (int i = 0; i < n; i++)
+        rt0::go([&, i] {
+            for (int k = 0; k < turns; k++) {
+                count[static_cast<std::size_t>(i)]++;
+                int lo = turns, hi = 0;
+                for (int c : count) {
+                    lo = c < lo ? c : lo;
+                    hi = c > hi ? c : hi;
+                }
+                if (lo > 0 && lo < turns && hi < turns && hi - lo > worst) worst = hi - lo;
+                this_goroutine::yield();
+            }
+            done.one();
+        });
+    done.wait();
+    // Every 61st round a yield goes over the global queue, which costs it at most a turn or two.
+    EXPECT_LE(worst, 20);
+}
+
+// Two goroutines that ready each other for ever, as through a channel.
+struct pair_of_players {
+    sleeper a, b;
+    std::atomic<bool> stop{false};
+    std::atomic<std::uint64_t> exchanges{0};
+    countdown done{2};
+
+    // With one P the other is parked, or has not begun, whenever one of them runs.
+    static void wake(sleeper& s) {
+        runtime_call_quiet rc;
+        if (g* gp = s.parked.exchange(nullptr)) goready(gp);
+    }
+    void play(sleeper& me, sleeper& other) {
+        while (!stop.load()) {
+            wake(other);
+            me.sleep();
+            exchanges++;
+        }
+        wake(other);
+        done.one();
+    }
+    void start() {
+        rt0::go([this] { play(a, b); });
+        rt0::go([this] { play(b, a); });
+    }
+};
+
+TEST_F(Park, APairDoesNotShutOutTheLocalQueue) {
+    rt0::gomaxprocs(1);
+    pair_of_players pair;
+    pair.start();
+    int turns = 0;
+    std::uint64_t longest = 0;
+    while (turns < 200) {  // would never end if the pair kept runnext for ever
+        std::uint64_t before = pair.exchanges.load();
+        this_goroutine::yield();
+        std::uint64_t waited = pair.exchanges.load() - before;
+        if (waited > longest) longest = waited;
+        turns++;
+    }
+    pair.stop = true;
+    pair.done.wait();
+    EXPECT_GT(pair.exchanges.load(), 0u);
+    // At most an inherited slice of 64, a few times over for the rounds that look elsewhere.
+    EXPECT_LE(longest, 61u * 2 * cfg::runnext_inherit_max);
+}
+
+TEST_F(Park, APairDoesNotShutOutTheGlobalQueue) {
+    rt0::gomaxprocs(1);
+    pair_of_players pair;
+    pair.start();
+    std::uint64_t longest = 0;
+    for (int turns = 0; turns < 50; turns++) {
+        sleeper s;
+        countdown done(1);
+        rt0::go([&] {
+            s.sleep();
+            done.one();
+        });
+        g* gp = s.when_parked();
+        std::uint64_t before = pair.exchanges.load();
+        {
+            runtime_call rc;
+            goready_injected(gp);
+        }
+        done.wait();
+        std::uint64_t waited = pair.exchanges.load() - before;
+        if (waited > longest) longest = waited;
+    }
+    pair.stop = true;
+    pair.done.wait();
+    EXPECT_LE(longest, 4u * cfg::sched_tick_global * cfg::runnext_inherit_max);
+}
+
+TEST_F(Park, APairDoesNotShutOutTimers) {
+    rt0::gomaxprocs(1);
+    pair_of_players pair;
+    pair.start();
+    for (int i = 0; i < 20; i++) this_goroutine::sleep_for(100us);  // would never end
+    pair.stop = true;
+    pair.done.wait();
+    EXPECT_GT(pair.exchanges.load(), 0u);
+}
+
+// ---- timers of others
+
+TEST_F(Park, ATimerOfABusyPIsRunByAnother) {
+    rt0::gomaxprocs(2);
+    for (int i = 0; i < 10; i++) {
+        std::atomic<bool> woke{false};
+        std::atomic<int> armed{0};
+        rt0::go([&] {
+            armed = 1;
+            this_goroutine::sleep_for(1ms);
+            woke = true;
+        });
+        while (!armed.load()) this_goroutine::yield();
+        this_goroutine::yield();
+        while (!woke.load()) {}  // no crossing: this P does nothing else, and it may be the one with the timer
+    }
+}
+
+TEST_F(Park, AnEarlierTimerWakesTheSleepingM) {
+    rt0::gomaxprocs(2);
+    std::atomic<int> order{0};
+    int late = 0, early = 0;
+    countdown done(2);
+    rt0::go([&] {
+        this_goroutine::sleep_for(300ms);
+        late = ++order;
+        done.one();
+    });
+    this_goroutine::sleep_for(5ms);  // now everybody waits for the 300 ms
+    rt0::go([&] {
+        this_goroutine::sleep_for(1ms);
+        early = ++order;
+        done.one();
+    });
+    done.wait();
+    EXPECT_EQ(early, 1);
+    EXPECT_EQ(late, 2);
+}
+
+TEST_F(Park, SleepsOfEveryKind) {
+    auto now = [] { return std::chrono::steady_clock::now(); };
+    for (auto d : {-1h, 0h}) this_goroutine::sleep_for(d);
+    this_goroutine::sleep_for(std::chrono::nanoseconds::min());
+    for (auto d : {1ns, 1000ns, 1'000'000ns}) {
+        auto until = now() + d;
+        this_goroutine::sleep_for(d);
+        EXPECT_GE(now(), until);
+    }
+    auto until = now() + 2ms;
+    this_goroutine::sleep_until(until);
+    EXPECT_GE(now(), until);
+    this_goroutine::sleep_until(now() - 1h);
+    this_goroutine::sleep_until(std::chrono::system_clock::now() + 1ms);
+}
+
+TEST_F(Park, SleepingForEverIsPossible) {
+    rt0::go([] {  // stays behind until the process ends
+        this_goroutine::sleep_for(std::chrono::nanoseconds::max());
+        std::abort();
+    });
+    for (int i = 0; i < 3; i++) this_goroutine::sleep_for(1ms);
+    EXPECT_GE(rt0::num_goroutine(), 2);
+}
+
+}  // namespace
