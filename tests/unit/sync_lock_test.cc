@@ -137,6 +137,7 @@ TEST(Mutex, StarvesNobody) {
                 if (greedy % 1000 == 0) tg::yield();  // one P without preemption must come round, too
             }
         });
+    while (greedy == 0) tg::yield();  // new goroutines may have to wait for their first turn
     int turns = 0;
     for (; turns < 20; turns++) {
         tg::yield();
@@ -145,7 +146,6 @@ TEST(Mutex, StarvesNobody) {
     stop = true;
     wg.wait();
     EXPECT_EQ(turns, 20);
-    EXPECT_GT(greedy, 0);
 }
 
 // Whoever was let through last may free the lock while the unlocker is on its way out.

@@ -13,6 +13,7 @@
 
 #include <rt0/chan.h>
 #include <rt0/go.h>
+#include <rt0/detail/waitq.h>
 
 namespace rt0 {
 

@@ -15,6 +15,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <rt0/go.h>
+
 namespace rt0 {
 
 namespace detail {
