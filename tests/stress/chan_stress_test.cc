@@ -302,7 +302,7 @@ TEST(ChanStress2, RingOfSelects) {
                     if (went) held.erase(std::find_if(held.begin(), held.end(), same));
                 }
             }
-            held = {};
+            held.clear();
             alive--;
         });
     }
