@@ -1,4 +1,4 @@
-// Newborns; invariants BN1-BN4 in born.h.
+// Newborns; invariants BN1-BN6 in born.h.
 #include "sched/born.h"
 
 #include "kernel_if/clock.h"
@@ -60,6 +60,7 @@ void born_put(p* pp, g* gp) {
     pp->born[tail % cfg::born_size].store(gp, memory_order_relaxed);  // relaxed: published by the tail
     // ORDER(born-tail): release; pairs with the acquires of thieves (and WK6 for wakep).
     pp->borntail.store(tail + 1, memory_order_release);
+    pp->bornfresh = true;
 }
 
 g* born_get(p* pp) {
@@ -74,6 +75,15 @@ g* born_get(p* pp) {
     }
     pp->borntail.store(tail - 1, memory_order_relaxed);                         // relaxed: bornlock
     return slot(pp, tail - 1);
+}
+
+g* born_get_oldest(p* pp) {
+    if (born_empty(pp)) return nullptr;
+    born_guard l(pp);
+    std::uint32_t head = pp->bornhead.load(memory_order_relaxed);               // relaxed: bornlock
+    if (head == pp->borntail.load(memory_order_relaxed)) return nullptr;        // relaxed: BN1
+    pp->bornhead.store(head + 1, memory_order_relaxed);                         // relaxed: we are who would overwrite the slot
+    return slot(pp, head);
 }
 
 g* born_steal(p* pp, p* p2) {

@@ -15,6 +15,13 @@
 //   BN4  Nobody starves: one in born_oldest that the owner takes is its oldest, one round in
 //        born_turn looks here before the ring, and what does not fit goes to the global
 //        queue, oldest first, which has its own turn.
+//   BN5  Turns are counted in rounds, and beside goroutines that use up their time slice a
+//        round takes 10 ms: so every other pick after a slice that was used up is the
+//        oldest newborn.  The picks between are the ring's, or endless newborns would
+//        shut it out.
+//   BN6  "Start it and wait for it" must not take longer beside others that are busy: when a
+//        G that started goroutines parks, the last of them goes before the ring and inherits
+//        the time slice, as Go's runnext has it, within RQ6's bound.
 // The lock is held for a few instructions, by a thief for as many stores as it takes Gs;
 // it is a leaf, and nothing sleeps on it.  A deque without one (Chase and Lev, 2005) gives
 // a thief one G at a time: too slow where a batch of tiny ones waits.
@@ -36,6 +43,8 @@ inline bool born_empty(const p* pp) { return born_len(pp) == 0; }
 void born_put(p* pp, g* gp);
 // One of the caller's own, or null.
 g* born_get(p* pp);
+// The oldest of the caller's own, or null.
+g* born_get_oldest(p* pp);
 // Takes the oldest half of p2's to pp's; one of them to run, or null.
 g* born_steal(p* pp, p* p2);
 

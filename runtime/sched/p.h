@@ -36,7 +36,8 @@ struct alignas(64) p {
     std::uint32_t inherited = 0;                // Gs in a row that inherited the time slice, RQ6 [own:P]
     std::uint32_t wakes_skipped = 0;            // since the last wakep that woke [own:P]
     bool sysmonbacklog = false;                 // the queue was not empty at sysmon's last look [own:sysmon]
-    atomic<bool> preempt{false};                // asked to reschedule (also without a G to ask) [atomic]
+    atomic<bool> preempt{false};                // its G was asked to yield: the next pick is one after a whole slice [atomic]
+    bool born_next = true;                      // that pick is the oldest newborn, else the ring's, BN5 [own:P]
 
     std::uint64_t goidcache = 0;                // ids goidcache .. goidcacheend-1 are this P's [own:P]
     std::uint64_t goidcacheend = 0;
@@ -62,6 +63,7 @@ struct alignas(64) p {
     alignas(64) atomic<std::uint32_t> bornlock{0};   // [atomic] 1: held
     atomic<std::uint32_t> bornhead{0};               // [lock:bornlock]
     alignas(64) atomic<std::uint32_t> borntail{0};   // written by the owner only, downwards under bornlock
+    bool bornfresh = false;                          // put since the last pick by BN6 [own:P]
     std::uint32_t bornpicks = 0;                     // taken by the owner, BN4 [own:P]
     atomic<g*> born[cfg::born_size];                 // [atomic]
 };

@@ -92,12 +92,34 @@ g* ring_get(p* pp) {
     }
 }
 
+// A whole time slice has passed (BN5): the oldest newborn, every other time.
+[[gnu::cold]] g* after_a_slice(p* pp) {
+    pp->preempt.store(false, memory_order_relaxed);  // relaxed: a hint
+    bool born = pp->born_next;
+    pp->born_next = !born;
+    return born ? born_get_oldest(pp) : nullptr;
+}
+
 // From the ring, then from the newborns; one round in born_turn the other way round (BN4).
 g* queue_get(p* pp) {
+    if (pp->preempt.load(memory_order_relaxed)) [[unlikely]]  // relaxed: a hint, set by sysmon
+        if (g* gp = after_a_slice(pp)) return gp;
     // relaxed: our own.
     if (pp->schedtick.load(memory_order_relaxed) % cfg::born_turn == 0)
         if (g* gp = born_get(pp)) return gp;
     if (g* gp = ring_get(pp)) return gp;
+    return born_get(pp);
+}
+
+}  // namespace
+
+namespace {
+
+// BN6: the newest newborn of a G that has left us since, within the same time slice.
+g* child_of_last(p* pp) {
+    if (!pp->bornfresh || pp->inherited >= cfg::runnext_inherit_max) return nullptr;
+    if (pp->preempt.load(memory_order_relaxed)) return nullptr;  // relaxed: a hint; the slice is used up
+    pp->bornfresh = false;
     return born_get(pp);
 }
 
@@ -115,6 +137,10 @@ g* runqget(p* pp, bool* inherit) {
     if (next && pp->runnext.compare_exchange_strong(next, nullptr, memory_order_acq_rel, memory_order_relaxed)) {
         *inherit = true;
         return next;
+    }
+    if (g* gp = child_of_last(pp)) {
+        *inherit = true;
+        return gp;
     }
     *inherit = false;
     return queue_get(pp);

@@ -63,7 +63,6 @@ void schedule() {
             continue;
         }
         p* pp = mp->pp;
-        pp->preempt.store(false, memory_order_relaxed);  // relaxed: this is the reschedule that was asked for
         if (pp->timers.when0.load(memory_order_relaxed)) {  // relaxed: when it is set late, TM4 covers it
             std::int64_t until;
             checktimers(pp, kernel::nanotime(), &until);

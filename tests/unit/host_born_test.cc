@@ -111,6 +111,7 @@ TEST_F(Born, TheRingGoesFirstExceptInTheirTurn) {  // BN4
     runqput(pp, gs[1], false);
     born_put(pp, gs[2]);
     born_put(pp, gs[3]);
+    pp->bornfresh = false;  // their creator's turn has passed (BN6)
     pp->schedtick.store(1);
     EXPECT_EQ(runqget(pp, &inherit), gs[0]);
     pp->schedtick.store(cfg::born_turn);
@@ -120,6 +121,56 @@ TEST_F(Born, TheRingGoesFirstExceptInTheirTurn) {  // BN4
     EXPECT_EQ(runqget(pp, &inherit), gs[1]);
     EXPECT_EQ(runqget(pp, &inherit), gs[2]);
     EXPECT_TRUE(runqempty(pp));
+}
+
+TEST_F(Born, TheLastChildGoesBeforeTheRing) {  // BN6
+    p* pp = &me.pp;
+    bool inherit;
+    pp->schedtick.store(1);
+    for (int i = 0; i < 4; i++) runqput(pp, gs[i], false);
+    born_put(pp, gs[4]);
+    born_put(pp, gs[5]);
+    EXPECT_EQ(runqget(pp, &inherit), gs[5]);
+    EXPECT_TRUE(inherit);
+    EXPECT_EQ(runqget(pp, &inherit), gs[0]);
+    EXPECT_FALSE(inherit);
+    born_put(pp, gs[6]);
+    pp->inherited = cfg::runnext_inherit_max;  // RQ6
+    EXPECT_EQ(runqget(pp, &inherit), gs[1]);
+    EXPECT_FALSE(inherit);
+    pp->inherited = 0;
+    runqput(pp, gs[7], true);
+    EXPECT_EQ(runqget(pp, &inherit), gs[7]);
+    EXPECT_EQ(runqget(pp, &inherit), gs[6]);
+    EXPECT_TRUE(inherit);
+    born_put(pp, gs[5]);
+    pp->preempt.store(true);  // the slice is used up: BN5's turn
+    EXPECT_EQ(runqget(pp, &inherit), gs[4]);
+    EXPECT_FALSE(inherit);
+    EXPECT_EQ(runqget(pp, &inherit), gs[5]);
+    EXPECT_TRUE(inherit);
+    EXPECT_EQ(runqget(pp, &inherit), gs[2]);
+    EXPECT_EQ(runqget(pp, &inherit), gs[3]);
+    EXPECT_TRUE(runqempty(pp));
+}
+
+TEST_F(Born, EveryOtherPickAfterAUsedUpSliceIsTheOldest) {  // BN5
+    p* pp = &me.pp;
+    bool inherit;
+    pp->schedtick.store(1);
+    for (int i = 0; i < 4; i++) runqput(pp, gs[i], false);
+    for (int i = 4; i < 8; i++) born_put(pp, gs[i]);
+    for (int i = 0; i < 4; i++) {
+        pp->preempt.store(true);
+        EXPECT_EQ(runqget(pp, &inherit), gs[4 + i]) << i;
+        pp->preempt.store(true);
+        EXPECT_EQ(runqget(pp, &inherit), gs[i]) << i;
+        EXPECT_FALSE(inherit);
+        EXPECT_FALSE(pp->preempt.load());
+    }
+    EXPECT_TRUE(runqempty(pp));
+    pp->preempt.store(true);
+    EXPECT_EQ(runqget(pp, &inherit), nullptr);
 }
 
 TEST_F(Born, ThievesTakeTheRingThenNewbornsThenRunnext) {
