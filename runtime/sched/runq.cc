@@ -100,14 +100,19 @@ g* ring_get(p* pp) {
     return born ? born_get_oldest(pp) : nullptr;
 }
 
-// From the ring, then from the newborns; one round in born_turn the other way round (BN4).
-g* queue_get(p* pp) {
+// From the ring; one round in born_turn (BN4), and after a used-up slice, a newborn.
+g* turn_get(p* pp) {
     if (pp->preempt.load(memory_order_relaxed)) [[unlikely]]  // relaxed: a hint, set by sysmon
         if (g* gp = after_a_slice(pp)) return gp;
     // relaxed: our own.
     if (pp->schedtick.load(memory_order_relaxed) % cfg::born_turn == 0)
         if (g* gp = born_get(pp)) return gp;
-    if (g* gp = ring_get(pp)) return gp;
+    return ring_get(pp);
+}
+
+// The same, and newborns where there is nothing else.
+g* queue_get(p* pp) {
+    if (g* gp = turn_get(pp)) return gp;
     return born_get(pp);
 }
 
@@ -129,7 +134,7 @@ g* runqget(p* pp, bool* inherit) {
     // relaxed: only this M fills runnext; thieves can only empty it, and the CAS tells.
     g* next = pp->runnext.load(memory_order_relaxed);
     if (next && pp->inherited >= cfg::runnext_inherit_max)
-        if (g* gp = queue_get(pp)) {  // RQ6
+        if (g* gp = turn_get(pp)) {  // RQ6
             *inherit = false;
             return gp;
         }

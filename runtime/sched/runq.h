@@ -9,8 +9,8 @@
 //   RQ5  a put to the global queue is visible before the putter looks for idle Ps (WK4); one
 //        to a P's own queue soon after (WK6).
 //   RQ6  runnext goes first, but not for ever: after runnext_inherit_max Gs in a row that
-//        inherited the time slice, one from the ring runs if there is one.  Else two
-//        goroutines that ready each other would shut the ring out.
+//        inherited the time slice, one from the ring runs if there is one, or in their turn a
+//        newborn.  Else two goroutines that ready each other would shut them out.
 //
 // Source: Go's proc.go (runqput, runqget, runqgrab, runqsteal).
 #pragma once
