@@ -24,6 +24,7 @@ enum class inject : unsigned {
     calibrate,    // thread_init: each check of glibc's layout is one call
     tls_alloc,    // thread_create: glibc's TLS block
     sigaltstack,
+    membarrier,   // membarrier_register, once in a process
     check,        // the scheduler's start-up check: each assumption is one call
     calls,        // how many there are
 };

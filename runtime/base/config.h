@@ -76,13 +76,21 @@ inline constexpr int lock_active_spin = 4;        // rounds of lock_active_pause
 inline constexpr int lock_active_pause = 30;
 inline constexpr int lock_passive_spin = 1;       // rounds of sched_yield before the futex
 
+// ---- the retake handshake
+inline constexpr int retake_spin = 2000;          // PAUSEs an M waits for a requester's books, about 40 us; then it sleeps
+
+inline constexpr std::int64_t stop_round = 100'000;  // ns between two rounds of a stop-the-world that is not through
+
 // ---- sysmon
 inline constexpr std::int64_t sysmon_tick_min = 20'000;      // ns
-inline constexpr std::int64_t sysmon_tick_max = 10'000'000;  // ns
+inline constexpr std::int64_t sysmon_tick_busy = 1'000'000;  // ns; the longest tick while a P runs: a wake-up costs 5 us
+inline constexpr std::int64_t sysmon_tick_idle = 10'000'000; // ns; while none does
 inline constexpr int sysmon_calm_ticks = 50;                 // quiet ticks before the tick doubles
+inline constexpr std::uint32_t sysmon_watch_ticks = 3;       // short ticks spent on telling whether a goroutine blocks
 inline constexpr int sysmon_idle_ticks = 100;                // ticks of 10 ms with every P idle before it sleeps deeply
 inline constexpr std::int64_t waitclock_step = 1'000'000'000;  // ns; dumps give minutes
-inline constexpr std::int64_t forced_preempt = 10'000'000;   // ns; a G that has run this long is asked to yield
+inline constexpr std::int64_t forced_preempt = 8'000'000;    // ns; a G that has run this long is asked to yield
+inline constexpr std::int64_t forced_retake = 10'000'000;    // ns; after this long in user code it loses its P, if work waits
 
 // ---- status words
 inline constexpr std::int64_t scan_spin = 5'000;  // ns of busy waiting for a scan to end, then the processor is yielded

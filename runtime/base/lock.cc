@@ -54,6 +54,7 @@ const char* rank_name(lock_rank r) {
     switch (r) {
     case lock_rank::none: return "none";
     case lock_rank::world: return "world";
+    case lock_rank::retake: return "retake";
     case lock_rank::timers: return "timers";
     case lock_rank::context: return "context";
     case lock_rank::waitq: return "waitq";

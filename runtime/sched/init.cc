@@ -35,8 +35,10 @@
 #include "sched/mstart.h"
 #include "sched/pidle.h"
 #include "sched/procresize.h"
+#include "sched/retake.h"
 #include "sched/schedule.h"
 #include "sched/sysmon.h"
+#include "sched/upcross.h"
 
 namespace rt0::runtime {
 
@@ -102,6 +104,9 @@ void schedinit() {
     boottrace("goargs goenvs");
     parsedebugvars(std::getenv("RT0DEBUG"));
     boottrace("parsedebugvars");
+    const char* why = retakeinit();
+    boottrace(why ? why : "retakeinit");
+    m0.retake.store(retake_initial(), memory_order_relaxed);  // relaxed: one thread so far
     boottrace("gcinit");  // nothing to set up: collection is not enabled before gcenable
     {
         guard l(sched.lock);
@@ -152,7 +157,10 @@ void runtime_main() {
 }
 
 void run_main(void*) {
-    runtime_main();
+    {
+        runtime_call rc;
+        runtime_main();
+    }
     if (!main_main) return;  // a foreign thread booted us; its threads are the program
     boottrace("main_main");
     main_main();

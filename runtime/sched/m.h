@@ -23,6 +23,14 @@ struct eh_globals {
 // whose locked goroutine ended leaves through mexit: freem keeps its stacks until the
 // kernel has let go of them.
 struct m : mcore {
+    // Crossings and the retake handshake (sched/retake.h).
+    atomic<std::uint32_t> inrt{1};          // 1: runtime code, 0: user code [own:M], read by requesters
+    atomic<std::uint32_t> retake{0};        // mretake: phase and bits; a futex word [atomic]
+    bool idle_class = false;                // its thread was made SCHED_IDLE with the loss of its P [own by phase taken]
+    m* retakelink = nullptr;                // next of the requester's round [lock:retakelock]
+    m* retakeheir = nullptr;                // M that will have its P [lock:retakelock]
+    bool retakehog = false;                 // it runs, it does not block [lock:retakelock]
+
     g* g0 = nullptr;                        // system stack [const]
     std::uintptr_t g0sp = 0;                // where rt0_mcall starts on it, below the frames of mstart [const]
     arch::gobuf mstartctx;                  // context of mstart, to leave the thread through [own:M]
@@ -30,7 +38,7 @@ struct m : mcore {
     g* curg = nullptr;                      // running goroutine [own:M]
     p* pp = nullptr;                        // attached P, null when not executing goroutines [own:M]
     p* nextp = nullptr;                     // P to take on waking from park; written by the waker before the note [own by note]
-    p* oldp = nullptr;                      // P it had when it entered a system call [own:M]
+    p* oldp = nullptr;                      // P it had when it entered a system call or was detached [own:M]
 
     // Work that the context switched to must finish, since it could not be done on
     // the stack that was being left (sched/park.cc).

@@ -18,6 +18,7 @@
 #include "sched/checkdead.h"
 #include "sched/lists.h"
 #include "sched/pidle.h"
+#include "sched/retake.h"
 #include "sched/schedule.h"
 #include "sched/switch.h"
 #include "sched/sysmon.h"
@@ -120,6 +121,7 @@ void mcommoninit(m* mp) {
     std::uint64_t seed =
         static_cast<std::uint64_t>(kernel::nanotime()) ^ (static_cast<std::uint64_t>(mp->id) + 1) * 0x9E3779B97F4A7C15ull;
     if (mp->rand == 0) mp->rand = seed ? seed : 1;
+    mp->retake.store(retake_initial(), memory_order_relaxed);  // relaxed: nobody knows it yet
     mpreinit(mp);
     allm_add(mp);
 }
@@ -142,6 +144,8 @@ void mstart1(void* arg) {
     if (mp->nextp) {
         acquirep(mp->nextp);
         mp->nextp = nullptr;
+    } else if (!mp->pp && mp != &m0) {
+        stopm();
     }
     schedule();
 }
