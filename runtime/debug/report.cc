@@ -8,6 +8,7 @@
 
 #include "base/upcall.h"
 #include "debug/traceback.h"
+#include "kernel_if/activity.h"
 #include "kernel_if/sys.h"
 #include "kernel_if/thread.h"
 
@@ -58,7 +59,20 @@ void put_others(bool plumbing) {
 
 }  // namespace
 
+// The report is user code's last: its M keeps what P it has, so that it does not become a hog
+// among those that run on.
+static void stay_inside() {
+    g* gp = getg();
+    if (!gp || !gp->mp) return;
+    m* mp = gp->mp;
+    mp->inrt.store(1, memory_order_relaxed);  // relaxed: RK1 does not matter, nothing here needs the P
+    // Without retakelock, which may be part of what is broken: the process ends, the books need not be right.
+    mp->hog = false;
+    kernel::idle_class_leave(mp->tid);
+}
+
 void report_stacks(report_kind kind) {
+    stay_inside();
     if (traceback == traceback_level::none) return;
     bool plumbing = kind == report_kind::runtime || traceback == traceback_level::system;
     bool others = kind == report_kind::fatal || traceback >= traceback_level::all;

@@ -14,7 +14,6 @@
 #include <new>
 
 #include "base/throw.h"
-#include "kernel_if/activity.h"
 #include "kernel_if/clock.h"
 #include "kernel_if/sys.h"
 #include "sched/exit.h"
@@ -130,10 +129,7 @@ namespace {
 
 // Phase taken: the P was taken from under this G; it finds another, perhaps on another M.
 void reattach(m* mp) {
-    if (mp->idle_class) {
-        mp->idle_class = false;
-        if (kernel::idle_class_leave(mp->tid) < 0) warn("a thread cannot leave SCHED_IDLE any more and may starve");
-    }
+    if (mp->hog) retake_end_hog(mp);
     // ORDER(retake): acq_rel; RK2: the phase is ours to end.
     mp->retake.fetch_and(~std::uint32_t{rt_phase}, memory_order_acq_rel);
     exitsyscall();

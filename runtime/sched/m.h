@@ -26,10 +26,10 @@ struct m : mcore {
     // Crossings and the retake handshake (sched/retake.h).
     atomic<std::uint32_t> inrt{1};          // 1: runtime code, 0: user code [own:M], read by requesters
     atomic<std::uint32_t> retake{0};        // mretake: phase and bits; a futex word [atomic]
-    bool idle_class = false;                // its thread was made SCHED_IDLE with the loss of its P [own by phase taken]
     m* retakelink = nullptr;                // next of the requester's round [lock:retakelock]
     m* retakeheir = nullptr;                // M that will have its P [lock:retakelock]
-    bool retakehog = false;                 // it runs, it does not block [lock:retakelock]
+    bool hog = false;                       // it lost its P, or is about to, while it runs [lock:retakelock, own:M to read]
+    bool idle_class = false;                // and is SCHED_IDLE [lock:retakelock]
 
     g* g0 = nullptr;                        // system stack [const]
     std::uintptr_t g0sp = 0;                // where rt0_mcall starts on it, below the frames of mstart [const]

@@ -91,6 +91,16 @@ void retake_detach(m* mp, p* pp, pstatus to) {
 
 void retake_release(m* mp) { finish(mp, rt_none); }
 
+void retake_end_hog(m* mp) {
+    guard l(retakelock);
+    mp->hog = false;
+    sched.nhogs--;
+    if (!mp->idle_class) return;
+    mp->idle_class = false;
+    int rc = kernel::idle_class_leave(mp->tid);
+    if (rc < 0 && rc != -EINVAL) warn("a thread cannot leave SCHED_IDLE any more and may starve");  // EINVAL: it has left
+}
+
 void retake_wait(m* mp) {
     for (int i = 0;; i++) {
         // ORDER(retake): acquire; pairs with finish().

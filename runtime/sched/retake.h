@@ -77,5 +77,7 @@ void retake_release(m* mp);
 // ---- M
 // At the entry: waits while the phase is taking.
 void retake_wait(m* mp);
+// Phase taken, and it was a hog: it runs on as others do.
+void retake_end_hog(m* mp);
 
 }  // namespace rt0::runtime

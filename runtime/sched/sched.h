@@ -38,6 +38,7 @@ struct schedt {
     std::int32_t nmidlelocked = 0;              // locked Ms waiting for their G [lock]
     std::int64_t mnext = 0;                     // Ms created, next id [lock]
     std::int32_t maxmcount = 0;                 // [lock]
+    std::int32_t nhogs = 0;                     // Ms that run without a P [lock:retakelock]
     std::int32_t nmsys = 0;                     // Ms not counted for deadlock (sysmon) [lock]
     std::int64_t nmfreed = 0;                   // [lock]
     p* pidle = nullptr;                         // [lock]

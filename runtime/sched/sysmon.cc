@@ -14,8 +14,9 @@
 //        forced_retake if it runs.  "Used no processor since the last tick" is only a hint:
 //        a thread that waits for a processor looks the same, and taking its P would start a
 //        thread more, and so on.  /proc tells the two apart.
-//   SM3  A thread that lost its P while it runs is SCHED_IDLE until it has one again, where
-//        that is permitted: endless loops beyond GOMAXPROCS must not crowd out who holds a P.
+//   SM3  Threads that lost their P while they run (hogs) must not crowd out who holds one,
+//        nor starve: where that is permitted, as many as there are processors run as they
+//        are, taking turns of hog_turn, and the others are SCHED_IDLE meanwhile.
 //
 // Source: Go's proc.go (sysmon, retake).
 #include "sched/sysmon.h"
@@ -150,12 +151,32 @@ struct round {
             unreserve_m(heir);
         } else {
             mp->retakeheir = heir;
-            mp->retakehog = v == verdict::hog;
+            mp->hog = v == verdict::hog;
             mp->retakelink = first;
             first = mp;
         }
     }
 };
+
+void set_idle_class(m* mp, bool on) {
+    if (mp->idle_class == on || !kernel::idle_class_permitted()) return;
+    // An error: the program gave the thread another class, which stays.
+    if ((on ? kernel::idle_class_enter : kernel::idle_class_leave)(mp->tid) == 0) mp->idle_class = on;
+}
+
+// SM3: the next so many hogs have their turn.  retakelock is held.
+void rotate_hogs(std::int64_t now) {
+    static std::int64_t last = 0, first = 0;
+    if (sched.nhogs <= ncpu && first == 0) return;
+    if (now - last < cfg::hog_turn) return;
+    last = now;
+    first = sched.nhogs <= ncpu ? 0 : first + ncpu;
+    if (first >= sched.nhogs) first = 0;
+    rcu_reader r;
+    std::int64_t i = 0;
+    for (m* mp : allm())
+        if (mp->hog) set_idle_class(mp, !(i >= first && i < first + ncpu)), i++;
+}
 
 void take_p(m* mp) {
     m* heir = mp->retakeheir;
@@ -164,8 +185,11 @@ void take_p(m* mp) {
         retake_release(mp);
         pp = nullptr;
     }
-    if (!pp) return unreserve_m(heir);
-    mp->idle_class = mp->retakehog && kernel::idle_class_permitted() && kernel::idle_class_enter(mp->tid) == 0;  // SM3
+    if (!pp) {
+        mp->hog = false;
+        return unreserve_m(heir);
+    }
+    if (mp->hog && ++sched.nhogs > ncpu) set_idle_class(mp, true);  // SM3
     retake_detach(mp, pp, pidle);
     if (heir->nextp) runtime_throw("sysmon: idle M has a P");
     heir->nextp = pp;
@@ -199,6 +223,7 @@ bool retake(std::int64_t now) {
         if (!pp) break;
         if (look_at(pp, now, &r)) soon = true;
     }
+    rotate_hogs(now);
     if (r.first) retake_fence();
     for (m* mp = r.first; mp; mp = mp->retakelink) take_p(mp);
     if (r.heirless) want_spare_ms(r.heirless);
