@@ -13,6 +13,7 @@
 
 #include <new>
 
+#include "base/chaos.h"
 #include "base/throw.h"
 #include "kernel_if/clock.h"
 #include "kernel_if/sys.h"
@@ -132,11 +133,13 @@ void reattach(m* mp) {
     if (mp->hog) retake_end_hog(mp);
     // ORDER(retake): acq_rel; RK2: the phase is ours to end.
     mp->retake.fetch_and(~std::uint32_t{rt_phase}, memory_order_acq_rel);
+    chaos_pause();
     exitsyscall();
 }
 
 // The word as it is, with RK1's order after a store of inrt.
 std::uint32_t read_retake(m* mp) {
+    chaos_pause();
     // ORDER(retake): acquire; pairs with the requester's CASes.
     std::uint32_t r = mp->retake.load(memory_order_acquire);
     if (!(r & rt_fence)) return r;
@@ -147,6 +150,7 @@ std::uint32_t read_retake(m* mp) {
 
 // M is inside and somebody wants it: M wins, unless he is `taking` already.
 void decline(m* mp, std::uint32_t r) {
+    chaos_pause();
     // ORDER(retake): acq_rel; RK2.
     mp->retake.compare_exchange_strong(r, r & ~std::uint32_t{rt_phase}, memory_order_acq_rel, memory_order_relaxed);
 }

@@ -3,6 +3,7 @@
 
 #include <cerrno>
 
+#include "base/chaos.h"
 #include "base/throw.h"
 #include "kernel_if/activity.h"
 #include "kernel_if/futex.h"
@@ -18,6 +19,7 @@ bool have_membarrier = false;  // [const] after boot
 
 // Turns the phase of mp's word from `from` to `to`, keeping the other bits.  False: it is not in `from`.
 bool turn(m* mp, std::uint32_t from, std::uint32_t to) {
+    chaos_pause();
     std::uint32_t r = mp->retake.load(memory_order_relaxed);  // relaxed: the CAS decides
     do {
         if ((r & rt_phase) != from) return false;
@@ -29,6 +31,7 @@ bool turn(m* mp, std::uint32_t from, std::uint32_t to) {
 
 // From taking to where M may go on.
 void finish(m* mp, std::uint32_t to) {
+    chaos_pause();
     std::uint32_t r = mp->retake.load(memory_order_relaxed);  // relaxed: the CAS decides
     // ORDER(retake): seq_cst; the books are done before M sees `taken`; pairs with the acquire at the entry.
     while (!mp->retake.compare_exchange_weak(r, (r & ~(rt_phase | rt_waiting)) | to, memory_order_seq_cst,
@@ -69,6 +72,7 @@ p* retake_begin(m* mp) {
         turn(mp, rt_wanted, rt_none);  // RK2: or M did that itself
         return nullptr;
     }
+    chaos_pause();
     p* pp = mp->pp;
     g* gp = mp->curg;
     // relaxed: M stands still (RK3).

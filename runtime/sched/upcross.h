@@ -18,6 +18,7 @@
 // Cost on the fast path: g, its M, a store, a load and a branch, then the last three again.
 // The handshake behind it: retake.h.
 #pragma once
+#include "base/chaos.h"
 #include "sched/sched.h"
 
 namespace rt0::runtime {
@@ -32,7 +33,12 @@ void runtime_call_leave_slow(g* gp);
 void runtime_call_give_back(g* gp);
 
 // RK1's order between a store of inrt and the read of retake: the compiler's part.
-inline void crossing_barrier() { atomic_signal_fence(memory_order_seq_cst); }
+inline void crossing_barrier() {
+    atomic_signal_fence(memory_order_seq_cst);
+#ifdef RT0_DEBUG
+    chaos_pause();
+#endif
+}
 
 // Out of the runtime, from the outermost call.
 inline void leave_runtime(g* gp) {
@@ -51,31 +57,38 @@ public:
     runtime_call() : gp(getg()) {
         if (!gp) [[unlikely]] gp = foreign_enter();
         m* mp = gp->mp;
-        was_ = mp->inrt.load(memory_order_relaxed);  // relaxed: M's own
+        end_ = mp->inrt.load(memory_order_relaxed);  // relaxed: M's own
         mp->inrt.store(1, memory_order_relaxed);     // relaxed: RK1
         crossing_barrier();
         // relaxed: RK1.
-        if (mp->retake.load(memory_order_relaxed) != 0) [[unlikely]] borrowed_ = runtime_call_enter_slow(gp, was_);
+        if (mp->retake.load(memory_order_relaxed) != 0) [[unlikely]]
+            if (runtime_call_enter_slow(gp, end_)) end_ = give_back;
     }
     ~runtime_call() {
-        if (borrowed_) [[unlikely]]
-            runtime_call_give_back(gp);
-        else if (was_ == 0)
+        if (end_ == leave) [[likely]]
             leave_runtime(gp);
+        else if (end_ == give_back)
+            runtime_call_give_back(gp);
     }
     runtime_call(const runtime_call&) = delete;
     runtime_call& operator=(const runtime_call&) = delete;
 
-    // The P that was borrowed is kept after the call.
-    void keep_p() { borrowed_ = false; }
+    // A P that was borrowed for the call is kept after it.
+    void keep_p() {
+        if (end_ == give_back) end_ = leave;
+    }
     // The P, borrowed or not, is given up with the end of the call.
-    void give_back_p() { borrowed_ = true; }
+    void give_back_p() { end_ = give_back; }
     // inrt stays 1 after the call: the P cannot be taken any more.
-    void stay_inside() { was_ = 1; }
+    void stay_inside() { end_ = stay; }
 
 protected:
-    std::uint32_t was_;      // inrt before the call
-    bool borrowed_ = false;  // this call took a P that it must give back
+    enum : std::uint32_t {
+        leave,      // back to user code
+        stay,       // this call was inside another
+        give_back,  // this call took a P for a G that is to have none
+    };
+    std::uint32_t end_;  // what the end of the call does
 };
 
 // A runtime_call that does not yield at its end, for whoever must be done before a G
@@ -83,10 +96,10 @@ protected:
 class runtime_call_quiet : public runtime_call {
 public:
     ~runtime_call_quiet() {
-        if (borrowed_ || was_ != 0) return;
+        if (end_ != leave) return;
         // ORDER(inrt): release; as in leave_runtime.
         gp->mp->inrt.store(0, memory_order_release);
-        was_ = 1;  // the base has nothing left to do
+        end_ = stay;  // the base has nothing left to do
     }
 };
 

@@ -15,10 +15,12 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include <rt0/rt0.h>
 
+#include "base/chaos.h"
 #include "kernel_if/syscall.h"
 #include "tests/support/gate.h"
 
@@ -29,11 +31,17 @@ namespace this_goroutine = rt0::this_goroutine;
 
 namespace {
 
-struct Retake : testing::TestWithParam<int> {
-    int procs = rt0::gomaxprocs(GetParam());
-    void TearDown() override { rt0::gomaxprocs(procs); }
+// Each at several P, as it is and with pauses between every two steps of the handshake.
+struct Retake : testing::TestWithParam<std::tuple<int, int>> {
+    const int p = std::get<0>(GetParam());
+    int procs = rt0::gomaxprocs(p);
+    Retake() { rt::chaos_state = static_cast<std::uint64_t>(std::get<1>(GetParam())); }
+    ~Retake() override {
+        rt::chaos_state = 0;
+        rt0::gomaxprocs(procs);
+    }
 };
-INSTANTIATE_TEST_SUITE_P(P, Retake, testing::Values(1, 2, 3, 8, 64));
+INSTANTIATE_TEST_SUITE_P(P, Retake, testing::Combine(testing::Values(1, 2, 3, 8, 64), testing::Values(0, 4711)));
 
 // ---- blocking without a word to the runtime, and without libc: nobody can have interposed
 
@@ -51,7 +59,7 @@ INSTANTIATE_TEST_SUITE_P(P, Retake, testing::Values(1, 2, 3, 8, 64));
 
 // As many as twice the Ps wait for a word that one more goroutine, started last, sets.
 TEST_P(Retake, SleepersOnAFutexAreWokenByOneWhoNeedsAP) {
-    const int n = 2 * GetParam() + 3;
+    const int n = 2 * p + 3;
     std::atomic<std::uint32_t> word{0};
     std::atomic<int> started{0};
     countdown done(n);
@@ -70,7 +78,7 @@ TEST_P(Retake, SleepersOnAFutexAreWokenByOneWhoNeedsAP) {
 }
 
 TEST_P(Retake, SleepersDoNotKeepOthersFromRunning) {
-    const int n = 2 * GetParam();
+    const int n = 2 * p;
     std::atomic<int> sleeping{n};
     countdown done(n);
     for (int i = 0; i < n; i++)
@@ -95,7 +103,7 @@ TEST_P(Retake, SleepersDoNotKeepOthersFromRunning) {
 TEST_P(Retake, AStdMutexHeldAcrossAPark) {
     std::mutex m;
     long n = 0;
-    const int goroutines = 2 * GetParam() + 4;
+    const int goroutines = 2 * p + 4;
     countdown done(goroutines);
     for (int i = 0; i < goroutines; i++)
         rt0::go([&] {
@@ -144,7 +152,7 @@ TEST_P(Retake, ARingOfPipes) {
 // ---- loops without a call
 
 TEST_P(Retake, EndlessLoopsStopNobody) {
-    const int n = GetParam() > 8 ? 8 : GetParam();
+    const int n = p > 8 ? 8 : p;
     std::atomic<bool> stop{false};
     std::atomic<int> started{0};
     countdown done(n);
@@ -167,7 +175,7 @@ TEST_P(Retake, EndlessLoopsStopNobody) {
 
 // The world stops though every P is in a loop, and the number of Ps changes under them.
 TEST_P(Retake, TheWorldStopsBesideLoops) {
-    const int n = GetParam() > 4 ? 4 : GetParam();
+    const int n = p > 4 ? 4 : p;
     std::atomic<bool> stop{false};
     std::atomic<int> started{0};
     countdown done(n);
@@ -179,15 +187,15 @@ TEST_P(Retake, TheWorldStopsBesideLoops) {
         });
     while (started < n) this_goroutine::yield();
     for (int k = 0; k < 10; k++)
-        for (int p : {1, 2, 7, 3}) rt0::gomaxprocs(p);
-    rt0::gomaxprocs(GetParam());
+        for (int other : {1, 2, 7, 3}) rt0::gomaxprocs(other);
+    rt0::gomaxprocs(p);
     stop = true;
     done.wait();
 }
 
 // Those that lost their P come back through every kind of call.
 TEST_P(Retake, TheWayBack) {
-    const int n = 3 * (GetParam() > 4 ? 4 : GetParam());
+    const int n = 3 * (p > 4 ? 4 : p);
     rt0::mutex m;
     rt0::chan<int> c(1);
     long locked = 0;
@@ -215,7 +223,7 @@ TEST_P(Retake, TheWayBack) {
 
 // A goroutine that ends without its P, and one that unwinds.
 TEST_P(Retake, EndingWithoutAP) {
-    const int n = 4 * (GetParam() > 4 ? 4 : GetParam());
+    const int n = 4 * (p > 4 ? 4 : p);
     countdown done(n);
     for (int i = 0; i < n; i++)
         rt0::go([&, i] {
@@ -233,7 +241,7 @@ TEST_P(Retake, EndingWithoutAP) {
 }
 
 TEST_P(Retake, LockedGoroutinesKeepTheirThread) {
-    const int n = GetParam() > 4 ? 6 : GetParam() + 2;
+    const int n = p > 4 ? 6 : p + 2;
     countdown done(n);
     std::atomic<int> moved{0};
     for (int i = 0; i < n; i++)
@@ -254,9 +262,9 @@ TEST_P(Retake, LockedGoroutinesKeepTheirThread) {
 
 // Timers on the heap of a P whose goroutine is away.
 TEST_P(Retake, TimersOfATakenPAreRun) {
-    countdown done(2 * GetParam());
+    countdown done(2 * p);
     std::atomic<int> sleeping{0};
-    for (int i = 0; i < GetParam(); i++)
+    for (int i = 0; i < p; i++)
         rt0::go([&] {
             rt0::go([&] {
                 sleeping++;
@@ -271,7 +279,7 @@ TEST_P(Retake, TimersOfATakenPAreRun) {
 }
 
 TEST_P(Retake, AForeignThreadIsServed) {
-    const int n = GetParam() > 8 ? 8 : GetParam();
+    const int n = p > 8 ? 8 : p;
     std::atomic<bool> stop{false};
     std::atomic<int> started{0};
     countdown done(n);
