@@ -20,8 +20,8 @@ struct eh_globals {
 
 // An M's life: made by newm with a P, runs schedule(); without work it gives its P up
 // and sleeps on `park` on the idle list (stopm), until startm hands it another.  An M
-// whose locked goroutine ended leaves through mexit: freem keeps its stacks until the
-// kernel has let go of them.
+// that nobody wanted for long, or whose locked goroutine ended, leaves through mexit:
+// freem keeps it until the kernel has let go of its stacks.
 struct m : mcore {
     g* g0 = nullptr;                        // system stack [const]
     std::uintptr_t g0sp = 0;                // where rt0_mcall starts on it, below the frames of mstart [const]
@@ -55,6 +55,10 @@ struct m : mcore {
     note park;                                  // [atomic]
     std::int64_t id = 0;                    // [const]
     m* schedlink = nullptr;                 // next idle M [lock:sched]
+    m* schedprev = nullptr;                 // previous idle M [lock:sched]
+    bool idle = false;                      // on the idle list [lock:sched]
+    bool spare = false;                     // made without a P, not yet on the idle list [lock:sched]
+    bool buried = false;                    // to be taken off allm [lock:allm]
     m* freelink = nullptr;                  // next on sched.freem [lock:sched]
     void (*mstartfn)() = nullptr;           // run first, on g0 [const]
     kernel::kthread thread;                 // [const] once started
