@@ -11,7 +11,15 @@ inline constexpr int max_ms = 10000;                    // threads; Go's sched.m
 inline constexpr std::size_t g0_stack = 256 << 10;      // bytes, reserved; the scheduler needs 4 KiB, glibc's thread
                                                         // start and exit (TLS destructors, resolver) a good deal more
 inline constexpr std::size_t gsignal_stack = 64 << 10;  // bytes; AT_MINSIGSTKSZ is 3.6 KiB with AVX-512, a dump needs 30
-inline constexpr int clone_retries = 20;                // EAGAIN from clone: back off 1, 2, 4 ... ms, then give up
+inline constexpr int clone_retries = 20;                // EAGAIN from clone: back off 1, 2, 3 ... ms, then give up
+inline constexpr int idle_ms_kept = 4;                  // idle Ms kept for good beyond one for each P: a few for the next
+                                                        // blocking calls; each costs 20 KiB, a new one 100 us
+inline constexpr std::int64_t idle_m_ns = 5'000'000'000;  // ns an M beyond those sleeps before it ends; a storm that comes
+                                                          // back every second or so keeps its Ms
+inline constexpr std::int64_t spare_retry = 100'000'000;  // ns between tries for spare Ms at a limit
+inline constexpr std::int64_t bury_wait_min = 1'000'000;  // ns until the template thread looks again whether a thread that
+inline constexpr std::int64_t bury_wait_max = 1'000'000'000;  // ended is gone; it doubles up to this, and then stops:
+                                                              // thread_local destructors may run for ever
 
 // ---- Ps
 inline constexpr int max_procs = 1024;            // Go's limit too

@@ -68,6 +68,7 @@ const char* rank_name(lock_rank r) {
     case lock_rank::stackpool: return "stackpool";
     case lock_rank::stacklarge: return "stacklarge";
     case lock_rank::heap: return "heap";
+    case lock_rank::handoff: return "handoff";
     case lock_rank::print: return "print";
     }
     return "?";

@@ -22,6 +22,7 @@ enum class lock_rank : unsigned char {
     stackpool,   // an order's free stacks; refills from the heap
     stacklarge,  // large stacks
     heap,        // the page heap: innermost but for printing
+    handoff,     // orders to the template thread; any M gives them, whatever it holds
     print,       // one diagnostic at a time; anything may fail under any lock
 };
 inline constexpr int lock_ranks = static_cast<int>(lock_rank::print) + 1;

@@ -38,6 +38,7 @@
 #include "sched/retake.h"
 #include "sched/schedule.h"
 #include "sched/sysmon.h"
+#include "sched/template.h"
 #include "sched/upcross.h"
 
 namespace rt0::runtime {
@@ -96,7 +97,8 @@ void schedinit() {
     mcache0 = allocmcache();
     if (!mcache0) die("out of memory at start (see ulimit -v, vm.overcommit_memory)");
     boottrace("stackinit mallocinit");
-    mcommoninit(&m0);
+    sched.mnext = 1;  // m0
+    if (!mcommoninit(&m0)) die("out of memory at start (see ulimit -v, vm.overcommit_memory)");
     boottrace("mcommoninit");
     kernel::sigmask_get(&m0.sigmask);
     boottrace("msigsave");
@@ -147,7 +149,10 @@ void runtime_main() {
     if (gp->mp != &m0) runtime_throw("runtime_main not on m0");
     m0.wakes_deferred--;
     m0.wake_wanted = false;
-    systemstack([] { newm_sysmon(); });
+    systemstack([] {
+        newm_sysmon();
+        start_template_thread();
+    });
     boottrace("sysmon");
     gcenable();
     boottrace("gcenable");

@@ -20,8 +20,8 @@ struct eh_globals {
 
 // An M's life: made by newm with a P, runs schedule(); without work it gives its P up
 // and sleeps on `park` on the idle list (stopm), until startm hands it another.  An M
-// whose locked goroutine ended leaves through mexit: freem keeps its stacks until the
-// kernel has let go of them.
+// that nobody wanted for long, or whose locked goroutine ended, leaves through mexit:
+// freem keeps it until the kernel has let go of its stacks.
 struct m : mcore {
     // Crossings and the retake handshake (sched/retake.h).
     atomic<std::uint32_t> inrt{1};          // 1: runtime code, 0: user code [own:M], read by requesters
@@ -63,6 +63,10 @@ struct m : mcore {
     note park;                                  // [atomic]
     std::int64_t id = 0;                    // [const]
     m* schedlink = nullptr;                 // next idle M [lock:sched]
+    m* schedprev = nullptr;                 // previous idle M [lock:sched]
+    bool idle = false;                      // on the idle list [lock:sched]
+    bool spare = false;                     // made without a P, not yet on the idle list [lock:sched]
+    bool buried = false;                    // to be taken off allm [lock:allm]
     m* freelink = nullptr;                  // next on sched.freem [lock:sched]
     void (*mstartfn)() = nullptr;           // run first, on g0 [const]
     kernel::kthread thread;                 // [const] once started
