@@ -199,11 +199,12 @@ TEST(ApiGo, PrintlnAndDump) {
     rt0::go([=] { never.recv(); });
     rt0::go({.name = "waiter"}, [=] { never.recv(); });
     std::string dump;
+    auto has = [&](std::string_view part) { return dump.find(part) != std::string::npos; };
     do {
         tg::yield();
         dump = rt0::stack_dump();
-    } while (dump.find(" [chan receive]:\n") == std::string::npos || dump.find(" [chan receive, \"waiter\"]:\n") == std::string::npos);
-    EXPECT_NE(dump.find("goroutine " + std::to_string(tg::id()) + " [running"), std::string::npos) << dump;
+    } while (!has(" [chan receive]:\n") || !has(" [chan receive, \"waiter\"]:\n"));
+    EXPECT_TRUE(has("goroutine " + std::to_string(tg::id()) + " [running]:\n")) << dump;
     never.close();
 }
 
@@ -349,7 +350,8 @@ TEST(ApiSelect, EachKindOfCase) {
     rt0::chan<int> in(1), out(1), nil;
     in.send(4);
     std::optional<int> got;
-    EXPECT_EQ(rt0::select(rt0::recv(nil, [](std::optional<int>) { FAIL(); }), rt0::recv(in, [&](std::optional<int> v) { got = v; })), 1u);
+    auto into_got = [&](std::optional<int> v) { got = v; };
+    EXPECT_EQ(rt0::select(rt0::recv(nil, [](std::optional<int>) { FAIL(); }), rt0::recv(in, into_got)), 1u);
     EXPECT_EQ(got, 4);
     bool ran = false;
     EXPECT_EQ(rt0::select(rt0::send(out, 8, [&] { ran = true; }), rt0::recv(in, [](std::optional<int>) { FAIL(); })), 0u);
@@ -361,7 +363,7 @@ TEST(ApiSelect, EachKindOfCase) {
     rt0::go([&] { stop.request_stop(); });
     EXPECT_EQ(rt0::select(rt0::done(stop.get_token(), [] {}), rt0::recv(in, [](std::optional<int>) { FAIL(); })), 0u);
     in.close();
-    EXPECT_EQ(rt0::select(rt0::recv(in, [&](std::optional<int> v) { got = v; })), 0u);
+    EXPECT_EQ(rt0::select(rt0::recv(in, into_got)), 0u);
     EXPECT_EQ(got, std::nullopt);
     EXPECT_EQ(what_of([&] { rt0::select(rt0::send(in, 1, [] { FAIL(); })); }), "send on closed channel");
 }
