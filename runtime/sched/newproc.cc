@@ -19,6 +19,7 @@
 #include <new>
 
 #include "base/throw.h"
+#include "mem/asan.h"
 #include "sched/born.h"
 #include "sched/find.h"
 #include "sched/lists.h"
@@ -26,20 +27,12 @@
 #include "sched/switch.h"
 #include "sched/upcross.h"
 
-#ifdef RT0_ASAN
-#include <sanitizer/asan_interface.h>
-#endif
-
 namespace rt0::runtime {
 
 namespace {
 
 void unpoison(const stack& s) {
-#ifdef RT0_ASAN
-    __asan_unpoison_memory_region(reinterpret_cast<void*>(s.lo), s.hi - s.lo);
-#else
-    (void)s;
-#endif
+    asan_unpoison(reinterpret_cast<void*>(s.lo), s.hi - s.lo);
 }
 
 std::size_t stack_size_for(std::size_t asked) {
@@ -203,11 +196,13 @@ namespace {
 // Runs the goroutine's function.  No catch-all: an exception that nobody catches must
 // find no handler at all, so that std::terminate is called with the throwing stack whole.
 // Forced unwinding (this_goroutine::exit, pthread_exit, cancellation) does stop here.
-// UBSan: an exception that is not C++'s is caught as a reference to nothing.
-__attribute__((no_sanitize("undefined"))) void run_entry(g* gp) {
+// UBSan: an exception that is not C++'s is caught as a reference to nothing.  ASan: frames that
+// forced unwinding passes without a landing pad stay poisoned, and what is called from here uses their memory again.
+__attribute__((no_sanitize("undefined", "address"))) void run_entry(g* gp) {
     try {
         gp->entry(gp->closure);
     } catch (abi::__forced_unwind&) {
+        unpoison(gp->stk);
         if (!gp->goexiting) fatal("pthread_exit or cancellation inside a goroutine");
         gp->goexiting = false;  // the exception object is cleaned up rightly now
     }

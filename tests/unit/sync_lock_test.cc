@@ -12,6 +12,8 @@
 
 #include <rt0/sync.h>
 
+#include "tests/support/parked.h"
+
 using namespace std::chrono_literals;
 namespace tg = rt0::this_goroutine;
 
@@ -245,22 +247,27 @@ TEST(SharedMutex, ALeavingWriterLetsTheWaitingReadersInFirst) {
     rt0::shared_mutex m;
     m.lock();
     std::atomic<int> readers{0}, writers{0};
+    std::atomic<std::uint64_t> id{0};
     rt0::wait_group wg;
     wg.go([&] {
+        id = tg::id();
         m.lock();
         EXPECT_EQ(readers, 5);  // ML5: they were let in when the first writer left
         writers++;
         m.unlock();
     });
-    tg::sleep_for(2ms);
-    for (int i = 0; i < 5; i++)
+    await([&] { return testing_support::parked(id, rt0::runtime::wait_reason::rwmutex_lock); });
+    for (int i = 0; i < 5; i++) {
+        id = 0;
         wg.go([&] {
+            id = tg::id();
             m.lock_shared();
             EXPECT_EQ(writers, 0);
             readers++;
             m.unlock_shared();
         });
-    tg::sleep_for(5ms);
+        await([&] { return testing_support::parked(id, rt0::runtime::wait_reason::rwmutex_rlock); });
+    }
     m.unlock();
     wg.wait();
     EXPECT_EQ(writers, 1);

@@ -11,6 +11,8 @@
 
 #include <rt0/sync.h>
 
+#include "tests/support/parked.h"
+
 using namespace std::chrono_literals;
 namespace tg = rt0::this_goroutine;
 
@@ -309,17 +311,16 @@ TEST(Semaphore, IsFifoAndCannotBeOvertaken) {
     rt0::semaphore s(0);
     rt0::mutex m;
     std::vector<int> order;
-    std::atomic<int> about{0};
     rt0::wait_group wg;
     for (int i = 0; i < 8; i++) {
+        std::atomic<std::uint64_t> id{0};
         wg.go([&, i] {
-            about++;
+            id = tg::id();
             s.acquire();
             std::lock_guard l(m);
             order.push_back(i);
         });
-        await([&] { return about == i + 1; });
-        tg::sleep_for(500us);
+        await([&] { return testing_support::parked(id, rt0::runtime::wait_reason::semacquire); });
     }
     for (std::size_t i = 0; i < 8; i++) {
         s.release();

@@ -132,6 +132,7 @@ public:
     /// f() or f(std::stop_token) on a goroutine.  Throws as rt0::go does.
     template <class F>
     void go(F&& f) {
+        detail::check_callable(f);
         running_.go([this, fn = std::decay_t<F>(std::forward<F>(f))]() mutable { run(fn); });
     }
     void cancel() { stop_.request_stop(); }

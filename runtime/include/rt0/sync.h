@@ -53,6 +53,7 @@ public:
     /// add(1), then f() on a goroutine, then done().  Throws as rt0::go does, the counter unchanged.
     template <class F>
     void go(F&& f) {
+        detail::check_callable(f);
         add(1);
         try {
             rt0::go([this, fn = std::optional<std::decay_t<F>>(std::in_place, std::forward<F>(f))]() mutable {

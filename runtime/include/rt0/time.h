@@ -69,12 +69,14 @@ class timer {
 public:
     /// Sends the time of firing on channel(), which has room for it.
     explicit timer(std::chrono::nanoseconds d) : t_(detail::timer_make(chan<time_point>(1), true, nullptr)) { arm(d); }
-    /// Runs f() on a goroutine.  An exception that leaves f is a panic.
+    /// Runs f() on a goroutine.  An exception that leaves f is a panic.  Throws
+    /// std::invalid_argument for an empty std::function or a null function pointer.
     template <class F>
         requires std::is_invocable_v<std::decay_t<F>&>
     timer(std::chrono::nanoseconds d, F&& f)
-        : t_(detail::timer_make(
-              {}, false, std::make_unique<detail::timer_function_of<std::decay_t<F>>>(std::forward<F>(f)))) {
+        : t_((detail::check_callable(f, "rt0::timer: nil func value"),
+              detail::timer_make(
+                  {}, false, std::make_unique<detail::timer_function_of<std::decay_t<F>>>(std::forward<F>(f))))) {
         arm(d);
     }
     /// Sends on c unless that would block.  What it has sent there stays there after stop().

@@ -63,10 +63,16 @@ constexpr bool is_empty_callable(const F& f) {
         return false;
 }
 
+// What would fail only on its own goroutine is refused where it is given.
+template <class F>
+void check_callable(const F& f, const char* refusal = "rt0::go: go of nil func value") {
+    if (is_empty_callable(f)) throw std::invalid_argument(refusal);
+}
+
 // f with its arguments bound, both decayed, called once as an rvalue.
 template <class F, class... A>
 auto bind_call(F&& f, A&&... a) {
-    if (is_empty_callable(f)) throw std::invalid_argument("rt0::go: go of nil func value");
+    check_callable(f);
     if constexpr (sizeof...(A) == 0) {
         return std::decay_t<F>(std::forward<F>(f));
     } else {
