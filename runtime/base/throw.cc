@@ -9,6 +9,7 @@
 // No locks, no allocation: a report must come out of any state.
 #include "base/throw.h"
 
+#include "base/forked.h"
 #include "base/upcall.h"
 #include "kernel_if/futex.h"
 #include "kernel_if/sys.h"
@@ -59,6 +60,17 @@ void report_begin() {
 }
 
 void report_end() { kernel::exit_group(fatal_status); }
+
+// relaxed: a forked child has one thread.
+void report_forked() {
+    report_owner.store(0, memory_order_relaxed);
+    panicking.store(0, memory_order_relaxed);
+}
+
+void forked_child_die() {
+    put_line("fatal error: ", "rt0 called in a forked child; only exec and _exit are possible there");
+    kernel::exit_group(fatal_status);
+}
 
 void runtime_throw(const char* what) {
     report_begin();

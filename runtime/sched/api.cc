@@ -1,6 +1,7 @@
 // The public functions of <rt0/go.h> that belong to the scheduler.
 #include <rt0/go.h>
 
+#include "base/forked.h"
 #include "base/throw.h"
 #include "kernel_if/clock.h"
 #include "kernel_if/sys.h"
@@ -47,6 +48,7 @@ void newproc_abort(void* newg) noexcept {
 
 // A goroutine outside already (nested, or a foreign thread) stays as it is.
 syscall_scope::syscall_scope() : entered_(false) {
+    rt::forked_child_check();
     rt::g* gp = rt::getg();
     if (!gp || (gp->attn.load(rt::memory_order_relaxed) & rt::attn_outside)) return;  // relaxed: its own bit
     rt::entersyscall();

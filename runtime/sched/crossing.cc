@@ -13,6 +13,7 @@
 
 #include <new>
 
+#include "base/forked.h"
 #include "base/throw.h"
 #include "kernel_if/clock.h"
 #include "kernel_if/sys.h"
@@ -85,6 +86,7 @@ g* needm() {
 // FT3: the thread ends, outside of the runtime.
 void dropm(void* arg) {
     g* gp = static_cast<g*>(arg);
+    if (kernel::forked()) return;
     if (sched.exiting.load(memory_order_relaxed)) return;  // relaxed: the process ends, nobody will miss it
     m* mp = gp->mp;
     setg(gp);
@@ -116,6 +118,7 @@ void hook_thread_exit(g* gp) {
 }  // namespace
 
 g* runtime_call_enter_slow(g* gp, bool* borrowed) {
+    forked_child_check();
     if (!gp) {
         gp = needm();
         hook_thread_exit(gp);
@@ -132,6 +135,7 @@ g* runtime_call_enter_slow(g* gp, bool* borrowed) {
 }
 
 void runtime_call_leave_slow(g* gp, bool borrowed) {
+    forked_child_check();
     std::uint32_t attn = gp->attn.load(memory_order_relaxed);  // relaxed: hints, acted upon at some crossing
     if (attn & attn_exiting && !may_still_run(gp)) sleep_for_good();
     if (attn & attn_preempt) {

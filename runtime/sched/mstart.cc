@@ -11,6 +11,7 @@
 #include <cxxabi.h>
 #include <new>
 
+#include "base/forked.h"
 #include "base/throw.h"
 #include "kernel_if/clock.h"
 #include "kernel_if/signal.h"
@@ -186,6 +187,7 @@ void start_thread_of(m* mp) {
 }  // namespace
 
 void newm(void (*fn)(), p* pp) {
+    forked_child_check();
     m* mp = allocm(fn);
     mp->nextp = pp;
     start_thread_of(mp);

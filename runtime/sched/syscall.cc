@@ -6,6 +6,7 @@
 //   SY2  Between the two the M has no P: it touches nothing that a P owns.
 //
 // Source: Go's proc.go (entersyscall, exitsyscall).
+#include "base/forked.h"
 #include "base/throw.h"
 #include "sched/pidle.h"
 #include "sched/runq.h"
@@ -88,6 +89,7 @@ void exitsyscall0(g* gp) {
 }  // namespace
 
 void exitsyscall() {
+    forked_child_check();
     g* gp = getg();
     m* mp = gp->mp;
     p* old = mp->oldp;
