@@ -26,7 +26,7 @@ constexpr int fatal_status = 2;  // Go's
 
 atomic<std::uint32_t> report_owner{0};  // tid of the reporting thread, 0: no report
 
-void put(std::string_view s) { kernel::write_all(stderr_fd, s.data(), s.size()); }
+void put(std::string_view s) { if (!s.empty()) kernel::write_all(stderr_fd, s.data(), s.size()); }
 
 // "<head><text>\n" in one write where it fits, so that lines of other threads do not cut it.
 void put_line(std::string_view head, std::string_view text) {
@@ -72,8 +72,11 @@ void forked_child_die() {
     kernel::exit_group(fatal_status);
 }
 
-void runtime_throw(const char* what) {
+void runtime_throw(const char* what) { runtime_throw({}, what); }
+
+void runtime_throw(std::string_view facts, const char* what) {
     report_begin();
+    put(facts);
     put_line("fatal error: ", what);
     upcall_traceback(false);
     report_end();

@@ -13,6 +13,8 @@ namespace rt0::runtime {
 
 // "fatal error: <what>", the trace of the current goroutine or thread, status 2.
 [[noreturn]] void runtime_throw(const char* what);
+// The same with lines of facts before it, "runtime: ..." in Go's words; part of the report (RP1).
+[[noreturn]] void runtime_throw(std::string_view facts, const char* what);
 
 // "fatal error: <what>" with all goroutines' traces (user deadlock, misuse of a lock), status 2.
 [[noreturn]] void fatal(std::string_view what);

@@ -7,6 +7,7 @@
 #include "kernel_if/sys.h"
 #include "sched/exit.h"
 #include "sched/init.h"
+#include "sched/mstart.h"
 #include "sched/newproc.h"
 #include "sched/procresize.h"
 #include "sched/schedule.h"
@@ -95,12 +96,7 @@ int set_max_threads(int n) {
     rt::guard l(rt::sched.lock);
     int old = rt::sched.maxmcount;
     rt::sched.maxmcount = n;
-    if (rt::mcount() > n) {
-        rt::textbuf t;
-        t << "rt0::set_max_threads: " << rt::mcount() << " threads exist, " << n << " allowed";
-        rt::warn(t);
-        rt::runtime_throw("thread exhaustion");
-    }
+    rt::checkmcount();  // as Go: fatal when more exist already
     return old;
 }
 

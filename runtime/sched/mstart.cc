@@ -107,16 +107,19 @@ static void mpreinit(m* mp) {
     mp->gsignal = system_g(mp->gsignal, mp, mp->gsigstack);
 }
 
+void checkmcount() {
+    if (mcount() <= sched.maxmcount) return;
+    textbuf t;
+    t << "runtime: program exceeds " << sched.maxmcount << "-thread limit\n"
+      << "runtime: may need to raise it (rt0::set_max_threads)\n";
+    runtime_throw(t, "thread exhaustion");
+}
+
 void mcommoninit(m* mp) {
     {
         guard l(sched.lock);
         mp->id = sched.mnext++;
-        if (sched.mnext - sched.nmfreed > sched.maxmcount) {
-            textbuf t;
-            t << "program exceeds " << sched.maxmcount << "-thread limit (set_max_threads)";
-            warn(t);
-            runtime_throw("thread exhaustion");
-        }
+        checkmcount();
     }
     std::uint64_t seed =
         static_cast<std::uint64_t>(kernel::nanotime()) ^ (static_cast<std::uint64_t>(mp->id) + 1) * 0x9E3779B97F4A7C15ull;
@@ -179,10 +182,10 @@ void start_thread_of(m* mp) {
     }
     if (rc == 0) return;
     textbuf t;
-    t << "failed to create new OS thread (have " << mcount() - 1 << " already; errno=" << -rc
-      << "); may need to increase max user processes (ulimit -u)";
-    warn(t);
-    runtime_throw("newosproc");
+    t << "runtime: failed to create new OS thread (have " << mcount() - 1 << " already; errno=" << -rc << ")\n";
+    if (rc == -EAGAIN) t << "runtime: may need to increase max user processes (ulimit -u)\n";
+    if (rc == -ENOMEM) t << "runtime: may need to increase memory (ulimit -v, vm.overcommit_memory)\n";
+    runtime_throw(t, "newosproc");
 }
 }  // namespace
 

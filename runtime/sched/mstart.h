@@ -10,6 +10,8 @@ void newm(void (*fn)(), p* pp);
 void newm_sysmon();
 // The M alone, without a thread.
 m* allocm(void (*fn)());
+// Go's fatal text when there are more Ms than sched.maxmcount.  sched.lock is held.
+void checkmcount();
 // Id, limit, signal stack, random state, publication on allm.
 void mcommoninit(m* mp);
 // On the thread of mp: what every thread of the runtime needs.

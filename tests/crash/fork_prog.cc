@@ -217,18 +217,19 @@ void one_child(const std::string& name, const std::string& how) {
     rt0::chan<int> c(0);
     rt0::mutex m;
     m.lock();
-    rt0::task<int> t = rt0::spawn([&] { return *c.recv(); });
-    made_before = &c, locked_before = &m, task_before = &t;
+    rt0::task<int> task = rt0::spawn([&] { return *c.recv(); });
+    made_before = &c, locked_before = &m, task_before = &task;
     global = std::make_unique<statics>();
     std::atexit([] { global.reset(); });
     pid_t pid = -1;
     if (how == "blocking") {
         rt0::blocking([&] { in_child(name, pid = fork()); });
     } else if (how == "thread") {
-        std::thread([&] {
+        std::thread t([&] {
             this_goroutine::yield();
             in_child(name, pid = fork());
-        }).join();
+        });
+        rt0::blocking([&] { t.join(); });
     } else if (how == "new-thread") {
         std::thread([&] { in_child(name, pid = fork()); }).join();
     } else {
