@@ -26,7 +26,7 @@ constexpr int fatal_status = 2;  // Go's
 
 atomic<std::uint32_t> report_owner{0};  // tid of the reporting thread, 0: no report
 
-void put(std::string_view s) { if (!s.empty()) kernel::write_all(stderr_fd, s.data(), s.size()); }
+void put(std::string_view s) { kernel::write_all(stderr_fd, s.data(), s.size()); }
 
 // "<head><text>\n" in one write where it fits, so that lines of other threads do not cut it.
 void put_line(std::string_view head, std::string_view text) {

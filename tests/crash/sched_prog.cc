@@ -1,5 +1,4 @@
-// Scenes for tests/crash/sched_test.cc: argv[1] names one.  RT0_TEST_INJECT=call:nth:err:count
-// arms a fault before main, from a static constructor.
+// Scenes for tests/crash/sched_test.cc: argv[1] names one.  RT0_TEST_INJECT arms faults (armed.h).
 #include <pthread.h>
 #include <unistd.h>
 
@@ -16,21 +15,12 @@
 
 #include "kernel_if/inject.h"
 #include "kernel_if/thread.h"
+#include "tests/support/armed.h"
 
 using namespace std::chrono_literals;
 namespace this_goroutine = rt0::this_goroutine;
 
 namespace {
-
-struct armed {
-    armed() {
-        const char* s = std::getenv("RT0_TEST_INJECT");
-        unsigned call, nth;
-        int err, count;
-        if (s && std::sscanf(s, "%u:%u:%d:%d", &call, &nth, &err, &count) == 4)
-            rt0::kernel::inject_fail(static_cast<rt0::kernel::inject>(call), nth, err, count);
-    }
-} armed_before_main;
 
 bool initial_ended = false;  // as far as the runtime knows: its thread sleeps for good then
 
