@@ -92,8 +92,9 @@ void fatal(std::string_view what) {
 void warn(std::string_view text) { put_line("rt0: ", text); }
 
 void die(std::string_view text) {
+    report_begin();
     warn(text);
-    kernel::exit_group(fatal_status);
+    report_end();
 }
 
 }  // namespace rt0::runtime

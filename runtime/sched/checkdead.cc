@@ -20,6 +20,9 @@ bool disabled = false;  // [lock:sched]
 
 bool other_threads_exist() {
     rcu_reader r;
+    // All first: one of ours that ends in between then makes a stranger of itself, and is looked at again
+    // later; the other way round it would hide one.
+    int all = kernel::count_threads();
     int ours = 0;
     for (m* mp : allm()) {
         if (mp->is_extra) return true;
@@ -28,7 +31,6 @@ bool other_threads_exist() {
     // One that ended is off allm, but a thread of the process until the kernel is done with it.
     for (m* mp = sched.freem; mp; mp = mp->freelink)
         if (!kernel::thread_gone(&mp->thread)) ours++;
-    int all = kernel::count_threads();
     return all < 0 || all > ours;
 }
 
