@@ -118,7 +118,8 @@ bool is(const std::string& text, const std::string& pattern) { return std::regex
 TEST(Threads, CloneFailsForEver) {
     child_result r = with("threads", "RT0_TEST_INJECT", fault(inject::clone, 4, EAGAIN, -1));
     EXPECT_EQ(r.status, 2) << r.summary();
-    EXPECT_TRUE(is(head_of(r.err), failed_to_create(EAGAIN, "runtime: may need to increase max user processes .ulimit -u.\n"))) << r.err;
+    std::string advice = "runtime: may need to increase max user processes .ulimit -u.\n";
+    EXPECT_TRUE(is(head_of(r.err), failed_to_create(EAGAIN, advice))) << r.err;
 }
 
 TEST(Threads, CloneFailsAFewTimes) {

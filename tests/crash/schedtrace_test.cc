@@ -21,7 +21,8 @@ using namespace testing_support;
 
 namespace {
 
-const std::string totals = R"(SCHED \d+ms: gomaxprocs=\d+ idleprocs=\d+ threads=\d+ spinningthreads=\d+ idlethreads=\d+ runqueue=\d+)";
+const std::string totals = R"(SCHED \d+ms: gomaxprocs=\d+ idleprocs=\d+ threads=\d+ )"
+                           R"(spinningthreads=\d+ idlethreads=\d+ runqueue=\d+)";
 const std::string p_line = R"(  P\d+: status=[0-3] schedtick=\d+ syscalltick=\d+ m=-?\d+ runqsize=\d+ gfreecnt=\d+ timerslen=\d+)";
 const std::string m_line = R"(  M\d+: p=-?\d+ curg=-?\d+ mallocing=0 throwing=\d preemptoff= locks=-?\d+ dying=0 )"
                            R"(spinning=(true|false) blocked=(true|false) lockedg=-?\d+)";
