@@ -14,6 +14,7 @@
 
 #include "arch/arch.h"
 #include "base/config.h"
+#include "base/forked.h"
 #include "base/mcore.h"
 #include "base/throw.h"
 #include "base/upcall.h"
@@ -29,11 +30,13 @@ namespace {
 // Sleeps as long as *key == val and the kernel likes.
 void sleep_on(const atomic<std::uint32_t>* key, std::uint32_t val, int (*wait)(const atomic<std::uint32_t>*,
               std::uint32_t, std::int64_t), std::int64_t t) {
+    forked_child_check();  // whoever would wake us is not there
     int e = wait(key, val, t);
     if (e != 0 && e != -EAGAIN && e != -EINTR && e != -ETIMEDOUT) runtime_throw("futex wait failed");
 }
 
 void wake(const atomic<std::uint32_t>* key) {
+    forked_child_check();
     // -EFAULT: the memory was given back between the release of the word and this call.
     int e = kernel::futex_wake(key, 1);
     if (e < 0 && e != -EFAULT) runtime_throw("futex wake failed");

@@ -22,4 +22,7 @@ void upcall_report_failed();
 // sched/init -> debug/panic.cc: install the std::terminate handler and symboliser.
 void upcall_tracebackinit();
 
+// sched/sysmon -> debug/schedtrace.cc: one report of RT0DEBUG=schedtrace; no lock held, none taken.
+void upcall_schedtrace(bool detailed);
+
 }  // namespace rt0::runtime

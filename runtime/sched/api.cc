@@ -1,11 +1,13 @@
 // The public functions of <rt0/go.h> that belong to the scheduler.
 #include <rt0/go.h>
 
+#include "base/forked.h"
 #include "base/throw.h"
 #include "kernel_if/clock.h"
 #include "kernel_if/sys.h"
 #include "sched/exit.h"
 #include "sched/init.h"
+#include "sched/mstart.h"
 #include "sched/newproc.h"
 #include "sched/procresize.h"
 #include "sched/retake.h"
@@ -48,6 +50,7 @@ void newproc_abort(void* newg) noexcept {
 
 // A goroutine outside already (nested, or a foreign thread) stays as it is.
 syscall_scope::syscall_scope() : entered_(false) {
+    rt::forked_child_check();
     rt::g* gp = rt::getg();
     if (!gp || (gp->mp->retake.load(rt::memory_order_relaxed) & rt::rt_outside)) return;  // relaxed: its own bit
     rt::runtime_call rc;
@@ -91,12 +94,7 @@ int set_max_threads(int n) {
     rt::guard l(rt::sched.lock);
     int old = rt::sched.maxmcount;
     rt::sched.maxmcount = n;
-    if (rt::mcount() > n) {
-        rt::textbuf t;
-        t << "rt0::set_max_threads: " << rt::mcount() << " threads exist, " << n << " allowed";
-        rt::warn(t);
-        rt::runtime_throw("thread exhaustion");
-    }
+    rt::checkmcount();  // as Go: fatal when more exist already
     return old;
 }
 

@@ -21,13 +21,15 @@ bool disabled = false;  // [lock:sched]
 
 bool other_threads_exist() {
     rcu_reader r;
+    // All first: one of ours that ends in between then makes a stranger of itself, and is looked at again
+    // later; the other way round it would hide one.
+    int all = kernel::count_threads();
     int ours = 0;
     for (m* mp : allm()) {
         if (mp->is_extra) return true;
         // One that ended is on allm until it is buried, but a thread of the process only until the kernel is done with it.
         if (mp == &m0 || !kernel::thread_gone(&mp->thread)) ours++;
     }
-    int all = kernel::count_threads();
     return all < 0 || all > ours;
 }
 

@@ -14,6 +14,7 @@
 #include <new>
 
 #include "base/chaos.h"
+#include "base/forked.h"
 #include "base/throw.h"
 #include "kernel_if/clock.h"
 #include "kernel_if/sys.h"
@@ -89,6 +90,7 @@ g* needm() {
 // FT3: the thread ends, outside of the runtime.
 void dropm(void* arg) {
     g* gp = static_cast<g*>(arg);
+    if (kernel::forked()) return;
     if (sched.exiting.load(memory_order_relaxed)) return;  // relaxed: the process ends, nobody will miss it
     m* mp = gp->mp;
     setg(gp);
@@ -121,6 +123,7 @@ void hook_thread_exit(g* gp) {
 }  // namespace
 
 g* foreign_enter() {
+    forked_child_check();
     g* gp = needm();
     hook_thread_exit(gp);
     return gp;
@@ -139,6 +142,7 @@ void reattach(m* mp) {
 
 // The word as it is, with RK1's order after a store of inrt.
 std::uint32_t read_retake(m* mp) {
+    forked_child_check();
     chaos_pause();
     // ORDER(retake): acquire; pairs with the requester's CASes.
     std::uint32_t r = mp->retake.load(memory_order_acquire);

@@ -5,6 +5,7 @@
 //        std::thread would, while destructors run.
 //   EX2  The exiting goroutine keeps its P, so that static destructors may close channels
 //        and free what they own; one that would block says so and ends the process.
+#include "base/forked.h"
 #include "base/throw.h"
 #include "kernel_if/sys.h"
 #include "sched/exit.h"
@@ -25,7 +26,10 @@ bool may_still_run(const g* gp) {
     return exiting_g.load(memory_order_relaxed) == gp;  // relaxed: set by that very goroutine
 }
 
+void disown_exit() { exiting_g.store(nullptr, memory_order_relaxed); }  // relaxed: one thread
+
 void sleep_for_good() {
+    forked_child_check();
     static note never;
     for (;;) notesleep(&never);
 }

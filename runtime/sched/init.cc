@@ -30,6 +30,7 @@
 #include "sched/checkdead.h"
 #include "sched/debugvars.h"
 #include "sched/find.h"
+#include "sched/fork.h"
 #include "sched/leakcheck.h"
 #include "sched/lists.h"
 #include "sched/mstart.h"
@@ -196,6 +197,7 @@ bool booted() {
 }
 
 void rt0_go(int argc, char** argv, void (*main_fn)()) {
+    forkinit();
     std::uint32_t none = 0;
     // ORDER(boot): acq_rel; one thread boots.
     if (!boot_state.compare_exchange_strong(none, 1, memory_order_acq_rel, memory_order_acquire)) {
@@ -223,10 +225,14 @@ void boot_thread(void*) {
 }  // namespace
 
 void boot_from_foreign() {
+    forkinit();
     std::uint32_t none = 0;
     // ORDER(boot): acq_rel; one thread boots, the others wait for it.
     if (!boot_state.compare_exchange_strong(none, 1, memory_order_acq_rel, memory_order_acquire)) {
-        while (!booted()) kernel::usleep(50);  // once in a process' life, a few milliseconds
+        while (!booted()) {  // once in a process' life, a few milliseconds
+            forked_child_check();
+            kernel::usleep(50);
+        }
         return;
     }
     checkdead_disable();

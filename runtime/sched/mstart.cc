@@ -12,6 +12,7 @@
 #include <cxxabi.h>
 #include <new>
 
+#include "base/forked.h"
 #include "base/throw.h"
 #include "kernel_if/clock.h"
 #include "kernel_if/signal.h"
@@ -125,9 +126,9 @@ int try_allocm(void (*fn)(), m** out) {
 
 [[noreturn]] void no_slot_for_m() {
     textbuf t;
-    t << "program exceeds " << sched.maxmcount << "-thread limit (set_max_threads)";
-    warn(t);
-    runtime_throw("thread exhaustion");
+    t << "runtime: program exceeds " << sched.maxmcount << "-thread limit\n"
+      << "runtime: may need to raise it (rt0::set_max_threads)\n";
+    runtime_throw(t, "thread exhaustion");
 }
 
 }  // namespace
@@ -231,13 +232,14 @@ void start_thread_of(m* mp) {
     }
     if (rc == 0) return;
     textbuf t;
-    t << "failed to create new OS thread (have " << mcount() - 1 << " already; errno=" << -rc
-      << "); may need to increase max user processes (ulimit -u)";
-    warn(t);
-    runtime_throw("newosproc");
+    t << "runtime: failed to create new OS thread (have " << mcount() - 1 << " already; errno=" << -rc << ")\n";
+    if (rc == -EAGAIN) t << "runtime: may need to increase max user processes (ulimit -u)\n";
+    if (rc == -ENOMEM) t << "runtime: may need to increase memory (ulimit -v, vm.overcommit_memory)\n";
+    runtime_throw(t, "newosproc");
 }
 
 void newm(void (*fn)(), p* pp) {
+    forked_child_check();
     m* mp = allocm(fn);
     mp->nextp = pp;
     if (may_clone()) start_thread_of(mp);
@@ -307,6 +309,10 @@ void mend() {
     rcu_thread_leave();
     order_burial();
     rt0_gogo(&mp->mstartctx);  // out of mstart, the thread ends
+}
+
+void checkmcount() {
+    if (mcount() > sched.maxmcount) no_slot_for_m();
 }
 
 int mcount() { return static_cast<int>(sched.mnext - sched.nmfreed); }

@@ -8,6 +8,7 @@
 //        at gcwaiting after every acquirep, so none slips through.
 #include "sched/schedule.h"
 
+#include "base/forked.h"
 #include "base/throw.h"
 #include "kernel_if/clock.h"
 #include "sched/find.h"
@@ -52,6 +53,7 @@ void resetspinning(m* mp) {
 }  // namespace
 
 void schedule() {
+    forked_child_check();
     m* mp = getg()->mp;
     if (mp->locks != 0) runtime_throw("schedule: holding locks");
     for (;;) {

@@ -9,6 +9,7 @@
 //        gets it by the CAS has it all the same, and that M looks for another.
 //
 // Source: Go's proc.go (entersyscall, exitsyscall).
+#include "base/forked.h"
 #include "base/throw.h"
 #include "sched/pidle.h"
 #include "sched/runq.h"
@@ -91,6 +92,7 @@ void exitsyscall0(g* gp) {
 }  // namespace
 
 void exitsyscall() {
+    forked_child_check();
     g* gp = getg();
     m* mp = gp->mp;
     p* old = mp->oldp;

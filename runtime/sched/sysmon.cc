@@ -22,11 +22,13 @@
 #include "sched/sysmon.h"
 
 #include "base/throw.h"
+#include "base/upcall.h"
 #include "kernel_if/activity.h"
 #include "kernel_if/clock.h"
 #include "kernel_if/sys.h"
 #include "sched/background.h"
 #include "sched/checkdead.h"
+#include "sched/debugvars.h"
 #include "sched/exit.h"
 #include "sched/find.h"
 #include "sched/lists.h"
@@ -236,15 +238,31 @@ bool nothing_to_watch() {
            sched.npidle.load(memory_order_relaxed) == static_cast<std::uint32_t>(gomaxprocs_now.load(memory_order_relaxed));
 }
 
-// Sleeps until a P leaves the idle list (pidleget wakes us) or the world starts again.
-void sleep_deeply() {
+// RT0DEBUG=schedtrace: reports when it is time; ns until the next report, -1 when none are wanted.
+std::int64_t trace_if_due() {
+    static std::int64_t next = 0;
+    if (debug.schedtrace <= 0) return -1;
+    std::int64_t now = kernel::nanotime();
+    if (now >= next) {
+        upcall_schedtrace(debug.scheddetail > 0);
+        next = now + std::int64_t{debug.schedtrace} * 1'000'000;
+    }
+    return next - now;
+}
+
+// Sleeps until a P leaves the idle list (pidleget wakes us) or the world starts again; at most `most` ns if that is
+// not negative.
+void sleep_deeply(std::int64_t most) {
     {
         guard l(sched.lock);
         if (!nothing_to_watch()) return;
         checkdead();  // again: a thread that was counted as a stranger may have ended since
         sched.sysmonwait.store(true, memory_order_relaxed);  // relaxed: sched.lock
     }
-    notesleep(&sched.sysmonnote);
+    if (!notetsleep(&sched.sysmonnote, most)) {
+        guard l(sched.lock);
+        sched.sysmonwait.store(false, memory_order_relaxed);  // relaxed: sched.lock; from here nobody wakes us
+    }
     noteclear(&sched.sysmonnote);
 }
 
@@ -268,12 +286,14 @@ void sysmon() {
     std::int64_t delay = cfg::sysmon_tick_min;
     int calm = 0, idle = 0;
     for (;;) {
-        kernel::usleep(static_cast<std::uint32_t>(delay / 1000));
+        std::int64_t until_trace = trace_if_due();
+        std::int64_t nap = until_trace >= 0 && until_trace < delay ? until_trace : delay;
+        kernel::usleep(static_cast<std::uint32_t>(nap / 1000));
         if (nothing_to_watch()) {
             delay = cfg::sysmon_tick_idle;
             if (++idle < cfg::sysmon_idle_ticks || sched.exiting.load(memory_order_relaxed)) continue;
             consider_scavenging(true, kernel::nanotime());
-            sleep_deeply();
+            sleep_deeply(trace_if_due());
             idle = 0;
             delay = cfg::sysmon_tick_min;
             calm = 0;
