@@ -25,6 +25,7 @@ void warn(std::string_view text);
 // Returns to one thread only, which must go on to report_end().
 void report_begin();
 [[noreturn]] void report_end();  // status 2
+bool reporting();                // the calling thread is between the two
 extern atomic<std::uint32_t> panicking;  // 1 from report_begin on: exit paths let the report finish
 
 // A line built in place, for messages with numbers; truncates at its capacity.

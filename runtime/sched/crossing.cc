@@ -23,6 +23,7 @@
 #include "sched/newproc.h"
 #include "sched/pidle.h"
 #include "sched/schedule.h"
+#include "sched/signal.h"
 #include "sched/switch.h"
 #include "sched/upcross.h"
 
@@ -96,6 +97,7 @@ void dropm(void* arg) {
     setg(mp->g0);
     handoffp(releasep());
     rcu_thread_leave();
+    unminit_signal_stack(mp);
     setg(nullptr);
     guard l(extra_lock);
     mp->schedlink = extra_free;

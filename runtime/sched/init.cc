@@ -36,6 +36,7 @@
 #include "sched/pidle.h"
 #include "sched/procresize.h"
 #include "sched/schedule.h"
+#include "sched/signal.h"
 #include "sched/sysmon.h"
 
 namespace rt0::runtime {
@@ -127,6 +128,7 @@ void bootstrap(int argc, char** argv) {
     m0.eh = reinterpret_cast<eh_globals*>(abi::__cxa_get_globals());
     schedinit();
     minit(&m0);
+    initsig();
     newproc_args a{.closure_size = 0, .closure_align = 1, .stack_size = cfg::main_stack, .name = {}, .callerpc = 0};
     g* gp = newproc_begin(a);
     if (!gp) die("out of memory for the main goroutine's stack (8 MiB of address space)");
@@ -142,7 +144,10 @@ void runtime_main() {
     if (gp->mp != &m0) runtime_throw("runtime_main not on m0");
     m0.wakes_deferred--;
     m0.wake_wanted = false;
-    systemstack([] { newm_sysmon(); });
+    systemstack([] {
+        newm_sysmon();
+        start_dumper();
+    });
     boottrace("sysmon");
     gcenable();
     boottrace("gcenable");
