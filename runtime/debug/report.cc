@@ -106,17 +106,13 @@ void report_stacks(report_kind kind) {
     on_large_stack([] { put_stacks(); });
 }
 
-running_stack& interrupted_stack(const signal_context& c) {
+const running_stack& interrupted_stack(report_kind kind, const signal_context& c) {
+    progress.kind = kind;
     collect_interrupted(c, &running);
     return running;
 }
 
-void report_interrupted(report_kind kind) {
-    progress.kind = kind;
-    if (traceback != traceback_level::none) put_stacks();
-}
-
-void report_rest() {
+void report_interrupted() {
     if (traceback != traceback_level::none) put_stacks();
 }
 

@@ -18,10 +18,9 @@ extern sink report_sink;
 // Prints the stacks of a report as RT0TRACEBACK has it.
 void report_stacks(report_kind kind);
 // The same for what a signal interrupted, in two steps on a stack that is large enough.
-running_stack& interrupted_stack(const signal_context& c);
-void report_interrupted(report_kind kind);
-// From the watchdog: what has not been printed yet, the goroutine in progress again.
-void report_rest();
+const running_stack& interrupted_stack(report_kind kind, const signal_context& c);
+void report_interrupted();
+// The second again, from the watchdog, prints the rest and the goroutine in progress once more.
 
 // Asks the thread that runs gp for its stack (debug/remote.cc); for a process that is going
 // to die.  False: it did not answer in time, or runs something else by now.

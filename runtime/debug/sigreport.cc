@@ -102,7 +102,7 @@ void watchdog(int, siginfo_t*, void*) {
     naming.store(naming_mode::none, memory_order_relaxed);   // relaxed: for this thread; the other one is stuck
     report_sink.end_line();
     warn("names cannot be had (another thread holds the loader's lock?); addresses follow");
-    report_rest();
+    report_interrupted();
     if (by_signal) end_by_signal();
     report_end();
 }
@@ -117,10 +117,10 @@ void begin(const signal_context& c, bool signal_ends) {
 
 void put_interrupted(report_kind kind, const signal_context& c) {
     on_report_stack(c, [&] {
-        running_stack& r = interrupted_stack(c);
+        const running_stack& r = interrupted_stack(kind, c);
         if (in_allocator(r.on_system ? r.system : r.user))
             naming.store(naming_mode::plain, memory_order_relaxed);  // relaxed: for this thread
-        report_interrupted(kind);
+        report_interrupted();
     });
 }
 

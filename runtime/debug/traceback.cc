@@ -169,8 +169,11 @@ void walk_here(void* arg) {
 
 void collect_interrupted(const signal_context& c, running_stack* out) {
     *out = {};
-    out->on_system = c.mp && on_stack(c.sp, c.mp->g0stack) && !(c.gp && c.gp->foreign);
-    out->gp = out->on_system ? c.mp->curg : running_at(c);
+    g* gp = running_at(c);
+    // m0's ran over its bounds, perhaps, which are not ours.
+    bool on_g0 = c.mp && (on_stack(c.sp, c.mp->g0stack) || (!gp && c.gp == c.mp->g0));
+    out->on_system = on_g0 && !(c.gp && c.gp->foreign);
+    out->gp = out->on_system ? c.mp->curg : gp;
     walk w{&out->user, 0, nullptr, true};
     if (out->on_system) w = {&out->system, reinterpret_cast<std::uintptr_t>(&rt0_oncall), &out->user, true};
     auto* mc = &static_cast<ucontext_t*>(c.uc)->uc_mcontext;

@@ -53,6 +53,7 @@ constexpr bool sanitized = false;
 constexpr int fault_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
 constexpr int stack_signal = SIGURG;  // ignored by default, so one that comes late does nothing
 constexpr std::uintptr_t probe_reach = 4096;  // bytes below sp that code touches: pushes, red zone, stack probes
+constexpr std::uintptr_t frame_reach = 1 << 20;  // bytes: the largest frame that is taken for one
 
 constexpr std::uint64_t bit_of(int sig) { return std::uint64_t{1} << (sig - 1); }
 
@@ -97,17 +98,26 @@ bool hit_own(const signal_context& c, std::uintptr_t addr, guard_hit* out) {
            hit(mp->gsigstack, addr, guard_hit::signal, mp->gsignal, out);
 }
 
+// SG4.  Of the thread's own stacks a frame may have jumped the guard and touched it from below.
+bool ran_out(const signal_context& c, std::uintptr_t addr, const guard_hit& h, bool own) {
+    const stack& s = h.owner->stk;
+    if (!own) return c.sp >= s.slot && c.sp < s.lo + probe_reach;
+    bool elsewhere = h.kind != guard_hit::system && c.sp >= c.mp->g0stack.lo && c.sp < c.mp->g0stack.hi;
+    return !elsewhere && c.sp <= addr + probe_reach && c.sp + frame_reach >= addr;
+}
+
 guard_hit find_guard(const signal_context& c) {
     guard_hit h;
     auto addr = reinterpret_cast<std::uintptr_t>(c.info->si_addr);
     bool mapped = c.info->si_code == SEGV_MAPERR || c.info->si_code == SEGV_ACCERR;
     if (c.sig != SIGSEGV || !mapped || addr == 0) return h;
-    if (!hit_own(c, addr, &h) && c.gp) {
+    bool own = hit_own(c, addr, &h);
+    if (!own && c.gp) {
         rcu_reader reading;
         for (g* gp : allgs())
             if (hit_goroutine(gp, addr, &h)) break;
     }
-    h.overflow = h.kind != guard_hit::none && c.sp <= addr + probe_reach;
+    h.overflow = h.kind != guard_hit::none && ran_out(c, addr, h, own);
     return h;
 }
 

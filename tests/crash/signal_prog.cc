@@ -143,11 +143,11 @@ void fault_on_thread() {  // one that called rt0 before
         rt0::this_goroutine::yield();
         read_null();
     });
-    t.join();
+    rt0::blocking([&] { t.join(); });
 }
 void fault_on_unknown_thread() {
     std::thread t([] { read_null(); });
-    t.join();
+    rt0::blocking([&] { t.join(); });
 }
 void fault_on_small_altstack() {
     std::thread t([] {
@@ -159,14 +159,14 @@ void fault_on_small_altstack() {
         rt0::this_goroutine::yield();
         read_null();
     });
-    t.join();
+    rt0::blocking([&] { t.join(); });
 }
 void overflow_thread() {
     std::thread t([] {
         rt0::this_goroutine::yield();
         recurse(0);
     });
-    t.join();
+    rt0::blocking([&] { t.join(); });
 }
 struct what_faults : std::exception {
     const char* what() const noexcept override {
@@ -191,6 +191,15 @@ NOINLINE void wait_here(rt0::chan<int> c) {
 NOINLINE void sleep_in_kernel() {
     for (;;) pause();
 }
+// Until n goroutines stand in the dump so.
+void await(const char* header_end, int n) {
+    for (int seen = 0; seen < n;) {
+        std::string text = rt0::stack_dump();
+        seen = 0;
+        for (std::size_t at = 0; (at = text.find(header_end, at)) != text.npos; at++) seen++;
+        rt0::this_goroutine::yield();
+    }
+}
 void start_all_kinds() {
     rt0::chan<int> never(0);
     rt0::go({.name = "waiter", .stack_size = 0}, [never] { wait_here(never); });
@@ -206,7 +215,8 @@ void start_all_kinds() {
         });
     });
     while (started == 0) rt0::this_goroutine::yield();
-    for (int i = 0; i < 100; i++) rt0::this_goroutine::yield();
+    await("[chan receive, \"waiter\"]:", 1);
+    await("[chan receive, locked to thread, \"locked\"]:", 1);
 }
 void quit_all_kinds() {
     start_all_kinds();
@@ -241,7 +251,10 @@ void quit_blocked_mask() {  // one that takes no signal at all
     spin_here();
 }
 void quit_idle() {
-    std::thread t([] { send(SIGQUIT); });
+    std::thread t([] {
+        while (rt0::stack_dump().find("goroutine 1 [chan receive]:") == std::string::npos) sched_yield();
+        send(SIGQUIT);
+    });
     t.detach();
     rt0::chan<int> never(0);
     wait_here(never);
@@ -249,7 +262,7 @@ void quit_idle() {
 void quit_wedged() {  // nobody will ever get the scheduler's lock again
     rt0::chan<int> never(0);
     for (int i = 0; i < 4; i++) rt0::go({.name = "waiter", .stack_size = 0}, [never] { wait_here(never); });
-    for (int i = 0; i < 200; i++) rt0::this_goroutine::yield();
+    await("[chan receive, \"waiter\"]:", 4);
     rt0::runtime::sched.lock.lock();
     send(SIGQUIT);
     spin_here();
@@ -265,7 +278,7 @@ NOINLINE void churn() {
 }
 void quit_in_malloc() {
     std::thread t([] {
-        for (int i = std::rand() % 1000; i >= 0; i--) sched_yield();
+        usleep(static_cast<unsigned>(getpid()) % 97 * 10);  // another moment each time
         send(SIGQUIT);
     });
     t.detach();
@@ -273,6 +286,9 @@ void quit_in_malloc() {
 }
 void quit_loader_locked() {
     static std::atomic<bool> held{false};
+    rt0::chan<int> never(0);
+    rt0::go({.name = "waiter", .stack_size = 0}, [never] { wait_here(never); });
+    for (int i = 0; i < 10; i++) rt0::this_goroutine::yield();
     std::thread t([] {
         sigset_t all;
         sigfillset(&all);
@@ -286,9 +302,6 @@ void quit_loader_locked() {
     });
     t.detach();
     while (!held) sched_yield();
-    rt0::chan<int> never(0);
-    rt0::go({.name = "waiter", .stack_size = 0}, [never] { wait_here(never); });
-    for (int i = 0; i < 10; i++) rt0::this_goroutine::yield();
     send(SIGQUIT);
     spin_here();
 }
@@ -298,26 +311,56 @@ void quit_while_panicking() {
 }
 
 // ---- dumps that do not end the process
-std::atomic<int> interrupted{0};
-void dump(int sig) {  // a sleep in the kernel that an EINTR would end
+int dumps[2];  // a pipe in the place of standard error
+void catch_dumps(int* real) {
+    *real = dup(2);
+    if (pipe(dumps) != 0) _exit(9);
+    dup2(dumps[1], 2);
+}
+// What was written up to the end of the next dump.
+std::string next_dump() {
+    std::string text;
+    char c;
+    while (text.find("rt0: end of dump") == text.npos || text.back() != '\n')
+        if (read(dumps[0], &c, 1) == 1) text += c;
+    return text;
+}
+void put(int fd, const std::string& s) {
+    if (write(fd, s.data(), s.size()) != static_cast<ssize_t>(s.size())) _exit(9);
+}
+void dump(int sig) {
+    static std::atomic<bool> done{false};
+    int real, interrupted = 0;
     start_all_kinds();
-    std::thread t([sig] {
-        for (int i = 0; i < 3; i++) {
+    catch_dumps(&real);
+    std::thread t([sig, real] {
+        for (int i = 0; i < 20; i++) {
             send(sig);
-            usleep(100'000);
+            std::string text = next_dump();
+            if (i == 0) put(real, text);
         }
+        done = true;
     });
-    timespec left = {1, 0};
-    while (nanosleep(&left, &left) != 0) interrupted++;
-    t.join();
-    std::printf("alive, interrupted %d times\n", interrupted.load());
+    while (!done) {
+        timespec left = {0, 1'000'000};
+        if (nanosleep(&left, nullptr) != 0) interrupted++;  // no restart after a handler
+    }
+    rt0::blocking([&] { t.join(); });
+    std::printf("alive, interrupted %d times\n", interrupted);
 }
 void dump_usr1() { dump(SIGUSR1); }
 void dump_usr2() { dump(SIGUSR2); }
 void dump_wedged() {
+    int real;
     start_all_kinds();
+    catch_dumps(&real);
+    std::thread t([real] {
+        send(SIGUSR1);
+        put(real, next_dump());
+        _exit(0);
+    });
+    t.detach();
     rt0::runtime::sched.lock.lock();
-    send(SIGUSR1);
     for_ever();
 }
 
