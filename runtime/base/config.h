@@ -12,6 +12,8 @@ inline constexpr std::size_t g0_stack = 256 << 10;      // bytes, reserved; the 
                                                         // start and exit (TLS destructors, resolver) a good deal more
 inline constexpr std::size_t gsignal_stack = 64 << 10;  // bytes; AT_MINSIGSTKSZ is 3.6 KiB with AVX-512, a dump needs 30
 inline constexpr int clone_retries = 20;                // EAGAIN from clone: back off 1, 2, 3 ... ms, then give up
+inline constexpr int extra_ms_kept = 32;                // free Ms for foreign threads to come; without a stack of their
+                                                        // own in use, 8 KiB each
 inline constexpr int idle_ms_kept = 4;                  // idle Ms kept for good beyond one for each P: a few for the next
                                                         // blocking calls; each costs 20 KiB, a new one 100 us
 inline constexpr std::int64_t idle_m_ns = 5'000'000'000;  // ns an M beyond those sleeps before it ends; a storm that comes
