@@ -13,6 +13,8 @@ inline constexpr std::size_t g0_stack = 256 << 10;      // bytes, reserved; the 
 inline constexpr std::size_t gsignal_stack = 256 << 10;  // bytes, reserved; a frame is 3.6 KiB with AVX-512, symbolising
                                                          // in a report takes up to 160
 inline constexpr int clone_retries = 20;                // EAGAIN from clone: back off 1, 2, 3 ... ms, then give up
+inline constexpr int extra_ms_kept = 32;                // free Ms for foreign threads to come; without a stack of their
+                                                        // own in use, 8 KiB each
 inline constexpr int idle_ms_kept = 4;                  // idle Ms kept for good beyond one for each P: a few for the next
                                                         // blocking calls; each costs 20 KiB, a new one 100 us
 inline constexpr std::int64_t idle_m_ns = 5'000'000'000;  // ns an M beyond those sleeps before it ends; a storm that comes

@@ -4,6 +4,8 @@
 // is neither idle, nor waiting for its locked G, nor sysmon or the template thread.  With
 // any other thread (std::thread, an own main) nobody can know what it will send, so
 // nothing is reported.
+// A foreign thread in the runtime counts by its extra M; between that and its end it is
+// any other thread.  After the end sysmon looks, before it sleeps deeply again.
 // The M that sleeps until a timer is not on the idle list, so timers count as running.
 //
 // Source: Go's proc.go.
@@ -26,7 +28,7 @@ bool other_threads_exist() {
     int all = kernel::count_threads();
     int ours = 0;
     for (m* mp : allm()) {
-        if (mp->is_extra) return true;
+        if (mp->is_extra) continue;  // its thread, if it has one, is a stranger
         // One that ended is on allm until it is buried, but a thread of the process only until the kernel is done with it.
         if (mp == &m0 || !kernel::thread_gone(&mp->thread)) ours++;
     }
@@ -50,7 +52,21 @@ int waiting_goroutines() {
     return n;
 }
 
+// Ms that run or may run a goroutine.  sched.lock is held.
+std::int64_t running_ms() {
+    // relaxed: an extra M goes in and out of the count of idle ones while it counts as made.
+    return sched.mnext - sched.nmfreed - sched.nmidle - sched.nmidlelocked - sched.nmsys -
+           sched.nmextraidle.load(memory_order_relaxed);
+}
+
 }  // namespace
+
+void checkdead_later() {
+    guard l(sched.lock);
+    if (disabled || running_ms() > 0 || !sched.sysmonwait.load(memory_order_relaxed)) return;  // relaxed: sched.lock
+    sched.sysmonwait.store(false, memory_order_relaxed);
+    notewakeup(&sched.sysmonnote);
+}
 
 void checkdead_disable() {
     guard l(sched.lock);
@@ -60,12 +76,13 @@ void checkdead_disable() {
 void checkdead() {
     // relaxed: set once for good.
     if (disabled || sched.exiting.load(memory_order_relaxed) || panicking.load(memory_order_relaxed)) return;
-    std::int64_t run = sched.mnext - sched.nmfreed - sched.nmidle - sched.nmidlelocked - sched.nmsys;
+    std::int64_t run = running_ms();
     if (run > 0) return;
     if (run < 0) {
         textbuf t;
         t << "checkdead: inconsistent counts: mcount " << sched.mnext - sched.nmfreed << " nmidle " << sched.nmidle
-          << " nmidlelocked " << sched.nmidlelocked << " nmsys " << sched.nmsys;
+          << " nmidlelocked " << sched.nmidlelocked << " nmsys " << sched.nmsys << " nmextraidle "
+          << sched.nmextraidle.load(memory_order_relaxed);  // relaxed: message
         runtime_throw(t.c_str());
     }
     if (other_threads_exist()) return;

@@ -7,7 +7,11 @@
 //        can be taken.
 //   FT2  When a foreign G parks, its M runs schedule() on a small g0 stack of its own and,
 //        having a locked G, sleeps (stoplockedm): parking needs nothing special.
-//   FT3  When the thread ends, a thread-exit hook gives M and G back.
+//   FT3  When the thread ends, a thread-exit hook (the destructor of a pthread key) gives M and
+//        G back, without a P: nobody's exit waits for one.  A few are kept for the next
+//        threads; the other Ms are buried, their Gs kept.
+//   FT4  A thread that enters the runtime after its hook, from a later destructor of its own, or
+//        that could have none, has M and G for one call only: nobody would take them back.
 #include <cxxabi.h>
 #include <pthread.h>
 
@@ -18,6 +22,7 @@
 #include "base/throw.h"
 #include "kernel_if/clock.h"
 #include "kernel_if/sys.h"
+#include "sched/checkdead.h"
 #include "sched/exit.h"
 #include "sched/init.h"
 #include "sched/lists.h"
@@ -35,18 +40,28 @@ namespace rt0::runtime {
 namespace {
 
 mutex extra_lock{lock_rank::sched};
-m* extra_free = nullptr;  // extra Ms of threads that ended [lock:extra_lock]
+m* extra_free = nullptr;  // extra Ms of threads that ended, with their Gs [lock:extra_lock]
+int extra_nfree = 0;      // how many [lock:extra_lock]
+glist extra_gs;           // Gs of threads that ended, without an M [lock:extra_lock]
 
-m* new_extra() {
-    m* mp = allocm(nullptr);
-    mp->is_extra = true;
+g* new_foreign_g() {
+    {
+        guard l(extra_lock);
+        if (g* gp = extra_gs.pop()) return gp;
+    }
     void* mem = rtalloc(sizeof(g));
-    if (!mem) die("out of memory for a foreign thread's goroutine");
+    if (!mem) die("out of memory for a foreign thread's goroutine (see ulimit -v, vm.overcommit_memory)");
     g* gp = new (mem) g;
     gp->foreign = true;
     casgstatus(gp, gidle, gdead);
     allg_add(gp);
     sched.ngsys.fetch_add(1, memory_order_relaxed);  // relaxed: a count for reports; a thread is no goroutine
+    return gp;
+}
+
+m* new_extra() {
+    m* mp = allocm(nullptr, true);
+    g* gp = new_foreign_g();
     mp->lockedg = gp;
     gp->lockedm = mp;
     return mp;
@@ -58,11 +73,35 @@ m* get_extra() {
         if (m* mp = extra_free) {
             extra_free = mp->schedlink;
             mp->schedlink = nullptr;
+            extra_nfree--;
             sched.nmextraidle.fetch_sub(1, memory_order_relaxed);  // relaxed: a count for reports
             return mp;
         }
     }
     return new_extra();
+}
+
+// mp, of a thread that does not need it any more; it must not be this thread's m already.
+void put_extra(m* mp) {
+    bool keep;
+    {
+        guard l(extra_lock);
+        keep = extra_nfree < cfg::extra_ms_kept;
+        if (keep) {
+            mp->schedlink = extra_free;
+            extra_free = mp;
+            extra_nfree++;
+            sched.nmextraidle.fetch_add(1, memory_order_relaxed);  // relaxed: checkdead reads it under sched.lock
+        } else {
+            g* gp = mp->lockedg;
+            mp->lockedg = nullptr;
+            gp->lockedm = nullptr;
+            gp->mp = nullptr;
+            extra_gs.push(gp);
+        }
+    }
+    if (!keep) to_freem(mp);
+    checkdead_later();
 }
 
 // Takes the calling thread into the runtime, without a P yet: dead -> ... -> syscall.
@@ -81,45 +120,59 @@ g* needm() {
     casgstatus(gp, grunnable, grunning);
     casgstatus(gp, grunning, gsyscall);
     mp->oldp = nullptr;
-    // relaxed: its own.
-    mp->retake.store(retake_initial() | rt_outside, memory_order_relaxed);
+    // relaxed: its own bits.  A read-modify-write: a requester that read an old p.mp may be in a phase (RK5).
+    mp->retake.fetch_and(~std::uint32_t{rt_preempt | rt_stop}, memory_order_relaxed);
+    mp->retake.fetch_or(rt_outside, memory_order_relaxed);
     mp->inrt.store(0, memory_order_relaxed);
     setg(gp);
     return gp;
 }
 
-// FT3: the thread ends, outside of the runtime.
-void dropm(void* arg) {
-    g* gp = static_cast<g*>(arg);
-    if (kernel::forked()) return;
-    if (sched.exiting.load(memory_order_relaxed)) return;  // relaxed: the process ends, nobody will miss it
-    m* mp = gp->mp;
-    setg(gp);
-    runtime_call rc;
-    rc.keep_p();  // to account for the end
-    rc.stay_inside();
-    mp = gp->mp;
-    casgstatus(gp, grunning, gdead);
-    mp->curg = nullptr;
-    setg(mp->g0);
-    handoffp(releasep());
-    rcu_thread_leave();
-    unminit_signal_stack(mp);
-    setg(nullptr);
-    guard l(extra_lock);
-    mp->schedlink = extra_free;
-    extra_free = mp;
-    sched.nmextraidle.fetch_add(1, memory_order_relaxed);  // relaxed: a count for reports
+// The P that the last call of mp left in a system call, if it is there still.
+void drop_oldp(m* mp) {
+    p* pp = mp->oldp;
+    mp->oldp = nullptr;
+    std::uint32_t s = psyscall;
+    // ORDER(pstatus): acq_rel; SY1: the winner has the P.
+    if (!pp || !pp->status.compare_exchange_strong(s, pidle, memory_order_acq_rel, memory_order_relaxed)) return;
+    pp->syscalltick.fetch_add(1, memory_order_relaxed);  // relaxed: tells whoever compares ticks that the P was away
+    handoffp(pp);
 }
 
+// FT3: the thread goes, outside of the runtime, without a P.
+void dropm(g* gp) {
+    // relaxed: the process ends, nobody will miss it.
+    if (kernel::forked() || sched.exiting.load(memory_order_relaxed)) return;
+    m* mp = gp->mp;
+    setg(mp->g0);
+    mp->inrt.store(1, memory_order_relaxed);  // relaxed: there is no P that could be taken
+    casgstatus(gp, gsyscall, grunning);       // only to get to dead, the reverse of needm
+    casgstatus(gp, grunning, gdead);
+    mp->curg = nullptr;
+    mp->lockedext = 0;
+    drop_oldp(mp);
+    unminit_signal_stack(mp);
+    setg(nullptr);
+    put_extra(mp);
+    rcu_thread_leave();
+}
+
+// FT4: this thread has no hook, or had it.
+__thread bool per_call __attribute__((tls_model("initial-exec"), visibility("hidden"))) = false;
+
 pthread_key_t exit_key;
+bool have_exit_key = false;
 pthread_once_t exit_key_once = PTHREAD_ONCE_INIT;
 
+void at_thread_exit(void* gp) {
+    per_call = true;
+    dropm(static_cast<g*>(gp));
+}
+
 void hook_thread_exit(g* gp) {
-    pthread_once(&exit_key_once, [] {
-        if (pthread_key_create(&exit_key, dropm) != 0) die("no thread-specific key left (PTHREAD_KEYS_MAX)");
-    });
-    pthread_setspecific(exit_key, gp);
+    if (per_call) return;
+    pthread_once(&exit_key_once, [] { have_exit_key = pthread_key_create(&exit_key, at_thread_exit) == 0; });
+    per_call = !have_exit_key || pthread_setspecific(exit_key, gp) != 0;  // PTHREAD_KEYS_MAX; no memory
 }
 
 }  // namespace
@@ -216,6 +269,7 @@ void runtime_call_give_back(g* gp) {
     mp->retake.fetch_or(rt_outside, memory_order_relaxed);  // relaxed: its own bit
     // ORDER(inrt): release; as in leave_runtime.
     mp->inrt.store(0, memory_order_release);
+    if (per_call) dropm(gp);
 }
 
 void* rtalloc(std::size_t n) { return mallocrt(current_mcache(), n); }

@@ -41,7 +41,7 @@ m* take_gone(bool* left) {
     m* gone = nullptr;
     m** link = &sched.freem;
     while (m* mp = *link) {
-        if (kernel::thread_gone(&mp->thread)) {
+        if (mp->is_extra || kernel::thread_gone(&mp->thread)) {  // an extra M's thread is not ours
             *link = mp->freelink;
             mp->freelink = gone;
             gone = mp;
@@ -107,13 +107,14 @@ m* new_m() {
 }
 
 // allocm, but says what is missing: 0, -ENOSPC for the thread limit, -ENOMEM.
-int try_allocm(void (*fn)(), m** out) {
+int try_allocm(void (*fn)(), bool extra, m** out) {
     std::int64_t id = mreserveid();
     if (id < 0) return -ENOSPC;
     m* mp = new_m();
     if (mp) {
         mp->id = id;
         mp->mstartfn = fn;
+        mp->is_extra = extra;
         mp->g0stack = stackalloc(current_mcache(), cfg::g0_stack);
         if (system_g(&mp->g0, mp, mp->g0stack) && mcommoninit(mp)) {
             *out = mp;
@@ -149,15 +150,15 @@ bool bury_freem() {
     if (gone) reclaim_retired();
     while (m* mp = gone) {
         gone = mp->freelink;
-        kernel::thread_reap(&mp->thread);
+        if (!mp->is_extra) kernel::thread_reap(&mp->thread);
         free_m(mp);
     }
     return left;
 }
 
-m* allocm(void (*fn)()) {
+m* allocm(void (*fn)(), bool extra) {
     m* mp = nullptr;
-    int error = try_allocm(fn, &mp);
+    int error = try_allocm(fn, extra, &mp);
     if (error == -ENOSPC) no_slot_for_m();
     if (error) die("out of memory for the stacks of a new thread (see ulimit -v, vm.overcommit_memory)");
     return mp;
@@ -251,7 +252,7 @@ int newm_spare() {
     m* mp = stillborn;
     stillborn = nullptr;
     if (!mp)
-        if (int error = try_allocm(nullptr, &mp)) return error;
+        if (int error = try_allocm(nullptr, false, &mp)) return error;
     mp->spare = true;
     {
         guard l(sched.lock);
@@ -294,11 +295,7 @@ void mexit() {
     mend();
 }
 
-void mend() {
-    m* mp = getg()->mp;
-    sigset_t old;
-    kernel::sigmask_block_all(&old);
-    kernel::sigaltstack_set(nullptr, 0);
+void to_freem(m* mp) {
     {
         guard l(sched.lock);
         sched.nmfreed++;
@@ -306,8 +303,16 @@ void mend() {
         sched.freem = mp;
         checkdead();
     }
-    rcu_thread_leave();
     order_burial();
+}
+
+void mend() {
+    m* mp = getg()->mp;
+    sigset_t old;
+    kernel::sigmask_block_all(&old);
+    kernel::sigaltstack_set(nullptr, 0);
+    to_freem(mp);
+    rcu_thread_leave();
     rt0_gogo(&mp->mstartctx);  // out of mstart, the thread ends
 }
 

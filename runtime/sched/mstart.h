@@ -9,7 +9,7 @@ namespace rt0::runtime {
 void newm(void (*fn)(), p* pp);
 void newm_sysmon();
 // The M alone, without a thread; its thread.  Both die as newm does.
-m* allocm(void (*fn)());
+m* allocm(void (*fn)(), bool extra = false);
 void start_thread_of(m* mp);
 // A new M without P, for the idle list.  The template thread's.  0, or what was missing:
 // -ENOSPC (the limit of Ms), -EAGAIN, -ENOMEM.
@@ -26,6 +26,8 @@ void mstart(m* mp);
 [[noreturn]] void mexit();
 // On g0, without a P, on no list: the thread ends, and is not m0.
 [[noreturn]] void mend();
+// mp ended, and is not counted any more: to be buried.
+void to_freem(m* mp);
 // Frees the Ms that ended and whose threads are gone.  True: some are not gone yet.
 bool bury_freem();
 

@@ -13,7 +13,7 @@
 //        lock(sched)                          lock(sched); mget: takes the M off; unlock
 //        still on the list: take itself off   nextp; notewakeup
 //        unlock; end
-//        off already: unlock; notesleep, the wake-up is on its way
+//        off already: unlock; sleep on, the wake-up is on its way, or it will be put back
 //
 //        At most gomaxprocs + idle_ms_kept Ms sleep without a time limit, those at the
 //        bottom; m0 always does, since the initial thread cannot end.
@@ -143,20 +143,17 @@ namespace {
 
 // Sleeps until somebody hands mp a P.  False: nobody did for long, and it is off the idle list (ID3).
 bool sleep_idle(m* mp, bool surplus) {
-    if (!surplus) {
-        notesleep(&mp->park);
-        return true;
-    }
-    if (notetsleep(&mp->park, cfg::idle_m_ns)) return true;
-    {
+    while (surplus && !notetsleep(&mp->park, cfg::idle_m_ns)) {
         guard l(sched.lock);
+        if (!mp->idle) continue;  // in somebody's hands, who may put it back (sysmon)
         // relaxed: while the process ends no thread_local destructors run beside the static ones.
-        if (mp->idle && idle_ms_in_surplus() && !sched.exiting.load(memory_order_relaxed)) {
+        surplus = idle_ms_in_surplus() && !sched.exiting.load(memory_order_relaxed);
+        if (surplus) {
             mtake(mp);
             return false;
         }
     }
-    notesleep(&mp->park);
+    if (!surplus) notesleep(&mp->park);
     return true;
 }
 
