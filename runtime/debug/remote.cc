@@ -63,18 +63,20 @@ void upcall_signal_stack(const signal_context& c) {
     kernel::futex_wake(&state, 1);
 }
 
-bool remote_stack(const g* gp, pc_list* out) {
+remote remote_stack(const g* gp, pc_list* out) {
     m* mp = gp->mp;
-    if (!mp || lost || mp->tid == kernel::gettid()) return false;
+    if (!mp) return remote::moved;
+    if (lost || mp->tid == kernel::gettid()) return remote::silent;
     std::int64_t limit = cfg::stack_wait_all - waited;
     if (limit > cfg::stack_wait) limit = cfg::stack_wait;
-    if (limit <= 0) return false;
+    if (limit <= 0) return remote::silent;
     asked_of.store(mp->tid, memory_order_relaxed);  // relaxed: published by the next store
     // ORDER(remote): release; pairs with the acquire in upcall_signal_stack.
     state.store(slot_asked, memory_order_release);
-    if (!request_stack(mp) || !answered(limit) || slot.gp != gp) return false;
+    if (!request_stack(mp) || !answered(limit)) return remote::silent;
+    if (slot.gp != gp) return remote::moved;
     *out = slot.user;
-    return true;
+    return remote::have;
 }
 
 }  // namespace rt0::runtime
