@@ -4,8 +4,8 @@
 //   RM1  One request at a time, of the thread that reports.  state says whose the slot is:
 //        free and done: the asker's; asked: the first of the two to change it has it (the
 //        thread that begins, or the asker who waited long enough); filling: the thread's.
-//   RM2  A thread that blocks the signal, or sleeps where the kernel does not wake it, costs
-//        cfg::stack_wait; all such threads together at most cfg::stack_wait_all.
+//   RM2  A thread that blocks the signal is not waited for.  One that sleeps where the kernel
+//        does not wake it costs cfg::stack_wait; all such together at most cfg::stack_wait_all.
 //   RM3  Threads are not held while the report is written: one may have a lock of the
 //        loader's that symbolising needs.
 #include "base/config.h"
@@ -66,6 +66,7 @@ void upcall_signal_stack(const signal_context& c) {
 remote remote_stack(const g* gp, pc_list* out) {
     m* mp = gp->mp;
     if (!mp) return remote::moved;
+    frames_done.fetch_add(1, memory_order_relaxed);  // relaxed: the watchdog looks for change
     if (lost || mp->tid == kernel::gettid()) return remote::silent;
     std::int64_t limit = cfg::stack_wait_all - waited;
     if (limit > cfg::stack_wait) limit = cfg::stack_wait;

@@ -434,7 +434,8 @@ TEST_P(Dump, SignalsThatCannotBe) {
     for (const char* v : {"9", "19", "3", "11", "1000"}) {
         child_result r = scene("up", {.traceback = {}, .debug = std::string("dumpsignal=") + v, .handlers = {}}).r;
         EXPECT_EQ(r.out, "up\n") << r.summary();
-        EXPECT_EQ(r.err, std::string("rt0: RT0DEBUG: dumpsignal: signal ") + v + " has a handler already or cannot have one; ignored\n");
+        EXPECT_EQ(r.err, std::string("rt0: RT0DEBUG: dumpsignal: signal ") + v +
+                             " has a handler already or cannot have one; ignored\n");
     }
 }
 
