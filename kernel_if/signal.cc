@@ -95,12 +95,6 @@ int sigaction_default(int sig) {
     return set_action(sig, &sa, nullptr);
 }
 
-int sigaction_ignore(int sig) {
-    struct sigaction sa = {};
-    sa.sa_handler = SIG_IGN;
-    return set_action(sig, &sa, nullptr);
-}
-
 int tgkill(std::int32_t tid, int sig) { return static_cast<int>(sysc(SYS_tgkill, sysc(SYS_getpid), tid, sig)); }
 
 void resend(const siginfo_t* info) {

@@ -27,7 +27,6 @@ int sigaction_get(int sig, struct sigaction* out);
 // that waits until the handler is done.
 int sigaction_handle(int sig, sighandler_fn fn, std::uint64_t also);
 int sigaction_default(int sig);
-int sigaction_ignore(int sig);
 
 // To one thread of this process; 0 or -errno (-ESRCH: it is gone).
 int tgkill(std::int32_t tid, int sig);

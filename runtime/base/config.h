@@ -107,8 +107,9 @@ inline constexpr std::int64_t forced_retake = 10'000'000;    // ns; after this l
 // ---- reports from signal handlers
 inline constexpr unsigned report_tick = 1000;         // ms between the watchdog's looks at a report
 inline constexpr int report_patience = 10;            // looks without a frame printed, then addresses only
-inline constexpr std::int64_t stack_wait = 500'000'000;  // ns for another thread to hand over its stack; it may block signals
-inline constexpr std::int64_t stack_wait_all = 3'000'000'000;  // ns for all that do not
+inline constexpr std::int64_t stack_wait = 5'000'000'000;  // ns for another thread to hand over its stack; it may be
+                                                           // one of thousands that run, or sleep where no signal wakes it
+inline constexpr std::int64_t stack_wait_all = 10'000'000'000;  // ns for all that do not
 
 // ---- status words
 inline constexpr std::int64_t scan_spin = 5'000;  // ns of busy waiting for a scan to end, then the processor is yielded

@@ -4,8 +4,8 @@
 //   RM1  One request at a time, of the thread that reports.  state says whose the slot is:
 //        free and done: the asker's; asked: the first of the two to change it has it (the
 //        thread that begins, or the asker who waited long enough); filling: the thread's.
-//   RM2  A thread that blocks the signal, or sleeps where the kernel does not wake it, costs
-//        cfg::stack_wait; all such threads together at most cfg::stack_wait_all.
+//   RM2  A thread that blocks the signal is not waited for.  One that sleeps where the kernel
+//        does not wake it costs cfg::stack_wait; all such together at most cfg::stack_wait_all.
 //   RM3  Threads are not held while the report is written: one may have a lock of the
 //        loader's that symbolising needs.
 #include "base/config.h"
@@ -63,18 +63,21 @@ void upcall_signal_stack(const signal_context& c) {
     kernel::futex_wake(&state, 1);
 }
 
-bool remote_stack(const g* gp, pc_list* out) {
+remote remote_stack(const g* gp, pc_list* out) {
     m* mp = gp->mp;
-    if (!mp || lost || mp->tid == kernel::gettid()) return false;
+    if (!mp) return remote::moved;
+    frames_done.fetch_add(1, memory_order_relaxed);  // relaxed: the watchdog looks for change
+    if (lost || mp->tid == kernel::gettid()) return remote::silent;
     std::int64_t limit = cfg::stack_wait_all - waited;
     if (limit > cfg::stack_wait) limit = cfg::stack_wait;
-    if (limit <= 0) return false;
+    if (limit <= 0) return remote::silent;
     asked_of.store(mp->tid, memory_order_relaxed);  // relaxed: published by the next store
     // ORDER(remote): release; pairs with the acquire in upcall_signal_stack.
     state.store(slot_asked, memory_order_release);
-    if (!request_stack(mp) || !answered(limit) || slot.gp != gp) return false;
+    if (!request_stack(mp) || !answered(limit)) return remote::silent;
+    if (slot.gp != gp) return remote::moved;
     *out = slot.user;
-    return true;
+    return remote::have;
 }
 
 }  // namespace rt0::runtime

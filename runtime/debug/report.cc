@@ -66,7 +66,10 @@ void put_current(bool plumbing) {
 bool collect_dying(g* gp) {
     for (int i = 0; i < moved_tries; i++) {
         if (!collect(gp, &info)) return false;
-        if (info.has_stack || (info.has_stack = remote_stack(gp, &info.stack))) return true;
+        if (info.has_stack) return true;
+        remote answer = remote_stack(gp, &info.stack);
+        info.has_stack = answer == remote::have;
+        if (answer != remote::moved) return true;
     }
     return true;
 }

@@ -23,7 +23,12 @@ void report_interrupted();
 // The second again, from the watchdog, prints the rest and the goroutine in progress once more.
 
 // Asks the thread that runs gp for its stack (debug/remote.cc); for a process that is going
-// to die.  False: it did not answer in time, or runs something else by now.
-bool remote_stack(const g* gp, pc_list* out);
+// to die.
+enum class remote : std::uint8_t {
+    have,    // *out is filled
+    moved,   // the thread runs something else by now: look at gp again
+    silent,  // no answer in time
+};
+remote remote_stack(const g* gp, pc_list* out);
 
 }  // namespace rt0::runtime

@@ -143,9 +143,10 @@ bool is_cxx_runtime(const char* module) {
 constexpr std::size_t max_mangled = 1500;  // bytes; the demangler takes about 80 bytes of stack for each (SY2)
 
 // Names nobody wants to read in full.
-constexpr struct {
+struct short_name {
     std::string_view longname, shortname;
-} short_names[] = {
+};
+constexpr short_name short_names[] = {
     {"std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >", "std::string"},
     {"std::basic_string_view<char, std::char_traits<char> >", "std::string_view"},
     {"[abi:cxx11]", ""},

@@ -27,6 +27,7 @@
 #include <setjmp.h>
 
 #include <cerrno>
+#include <cstring>
 
 #include "arch/ucontext.h"
 #include "base/config.h"
@@ -286,13 +287,27 @@ void die_by_default(const signal_context& c) {
     kernel::resend(c.info);
 }
 
+// From /proc: it would never answer.  False also where that cannot be read.
+static bool blocks(std::int32_t tid, int sig) {
+    char text[2048];
+    textbuf path;
+    path << "/proc/self/task/" << tid << "/status";
+    if (kernel::read_small_file(path.c_str(), text, sizeof text) < 0) return false;
+    const char* at = std::strstr(text, "\nSigBlk:\t");
+    if (!at) return false;
+    std::uint64_t mask = 0;
+    for (at += 9; (*at >= '0' && *at <= '9') || (*at >= 'a' && *at <= 'f'); at++)
+        mask = mask << 4 | static_cast<std::uint64_t>(*at <= '9' ? *at - '0' : *at - 'a' + 10);
+    return mask & bit_of(sig);
+}
+
 bool request_stack(m* mp) {
     static constinit atomic<bool> taken{false};
     // relaxed: one thread reports.
     if (!taken.exchange(true, memory_order_relaxed) &&
         kernel::sigaction_handle(stack_signal, sighandler, 0) < 0)
         return false;
-    return mp->tid != 0 && kernel::tgkill(mp->tid, stack_signal) == 0;
+    return mp->tid != 0 && !blocks(mp->tid, stack_signal) && kernel::tgkill(mp->tid, stack_signal) == 0;
 }
 
 }  // namespace rt0::runtime

@@ -130,7 +130,11 @@ NOINLINE void raise_segv() {
     std::puts("not reached");
 }
 NOINLINE void broken_stack() {  // no unwinder gets far from here
+#if defined(__x86_64__)
     asm volatile("movq $8, %rsp\n\tmovq $8, %rbp\n\tmovl $0, 0");
+#else
+    asm volatile("mov x29, #16\n\tmov sp, x29\n\tstr xzr, [sp]");
+#endif
 }
 void fault_on_g0() {
     rt0::runtime::systemstack([] { read_null(); });
