@@ -22,6 +22,8 @@
 #include <string>
 #include <thread>
 
+#include "kernel_if/activity.h"
+
 extern char** environ;
 
 using namespace std::chrono_literals;
@@ -251,6 +253,22 @@ void child_goes_on(const std::string& where) {
     rt0::println("ended", end_of(*parent.recv()));
 }
 
+// A goroutine that hogs its processor runs as SCHED_IDLE; its children do not.
+void child_of_a_hog() {
+    if (!rt0::kernel::idle_class_permitted()) return rt0::println("ended 0");
+    traffic();
+    pid_t pid = -1;
+    rt0::chan<pid_t> parent(1);
+    rt0::go([&] {
+        while (sched_getscheduler(0) != SCHED_IDLE) {}
+        pid = must(fork(), "fork");
+        if (pid == 0) _exit(sched_getscheduler(0) == SCHED_OTHER ? 0 : 1);
+        parent.send(pid);
+    });
+    rt0::println("ended", end_of(*parent.recv()));
+    stop = true;
+}
+
 // Many children one after the other, each forked while the locks are busy.
 void under_traffic(int n) {
     traffic();
@@ -280,6 +298,7 @@ void main_main() {
     if (scene == "exec") many_execs(std::atoi(a.c_str()));
     if (scene == "child") one_child(a, b);
     if (scene == "goes-on") child_goes_on(a);
+    if (scene == "hog") child_of_a_hog();
     if (scene == "traffic") under_traffic(std::atoi(a.c_str()));
     if (scene == "in-exit") {
         std::atexit([] {

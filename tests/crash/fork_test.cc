@@ -97,6 +97,11 @@ TEST(Fork, NoChildHangsOnAnothersLock) {
     EXPECT_EQ(r.out, "children 400\n") << r.summary();
 }
 
+TEST(Fork, ChildOfAHogHasItsOrdinaryClassAgain) {
+    child_result r = scene("hog");
+    EXPECT_EQ(r.out, "ended 0\n") << r.summary();
+}
+
 TEST(Fork, WhileTheProcessExits) {
     child_result r = scene("in-exit");
     EXPECT_EQ(r.status, 0) << r.summary();
