@@ -253,20 +253,23 @@ void child_goes_on(const std::string& where) {
     rt0::println("ended", end_of(*parent.recv()));
 }
 
-// A goroutine that hogs its processor runs as SCHED_IDLE; its children do not.
+// Of more goroutines that hog their processor than there are processors, some run as
+// SCHED_IDLE; their children do not.
 void child_of_a_hog() {
     if (!rt0::kernel::idle_class_permitted()) return rt0::println("ended 0");
-    traffic();
-    pid_t pid = -1;
-    rt0::chan<pid_t> parent(1);
-    rt0::go([&] {
-        while (sched_getscheduler(0) != SCHED_IDLE) {}
-        pid = must(fork(), "fork");
-        if (pid == 0) _exit(sched_getscheduler(0) == SCHED_OTHER ? 0 : 1);
-        parent.send(pid);
-    });
+    rt0::chan<pid_t> parent(0);
+    std::atomic<bool> one{false};
+    rt0::wait_group all;
+    for (int i = 0; i < rt0::num_cpu() + 2; i++)
+        all.go([&] {
+            while (!one && sched_getscheduler(0) != SCHED_IDLE) {}
+            if (one.exchange(true)) return;
+            pid_t pid = must(fork(), "fork");
+            if (pid == 0) _exit(sched_getscheduler(0) == SCHED_OTHER ? 0 : 1);
+            parent.send(pid);
+        });
     rt0::println("ended", end_of(*parent.recv()));
-    stop = true;
+    all.wait();
 }
 
 // Many children one after the other, each forked while the locks are busy.
