@@ -10,7 +10,8 @@ namespace rt0::runtime::cfg {
 inline constexpr int max_ms = 10000;                    // threads; Go's sched.maxmcount
 inline constexpr std::size_t g0_stack = 256 << 10;      // bytes, reserved; the scheduler needs 4 KiB, glibc's thread
                                                         // start and exit (TLS destructors, resolver) a good deal more
-inline constexpr std::size_t gsignal_stack = 64 << 10;  // bytes; AT_MINSIGSTKSZ is 3.6 KiB with AVX-512, a dump needs 30
+inline constexpr std::size_t gsignal_stack = 256 << 10;  // bytes, reserved; a frame is 3.6 KiB with AVX-512, symbolising
+                                                         // in a report takes up to 160
 inline constexpr int clone_retries = 20;                // EAGAIN from clone: back off 1, 2, 3 ... ms, then give up
 inline constexpr int idle_ms_kept = 4;                  // idle Ms kept for good beyond one for each P: a few for the next
                                                         // blocking calls; each costs 20 KiB, a new one 100 us
@@ -100,6 +101,12 @@ inline constexpr int sysmon_idle_ticks = 100;                // ticks of 10 ms w
 inline constexpr std::int64_t waitclock_step = 1'000'000'000;  // ns; dumps give minutes
 inline constexpr std::int64_t forced_preempt = 8'000'000;    // ns; a G that has run this long is asked to yield
 inline constexpr std::int64_t forced_retake = 10'000'000;    // ns; after this long in user code it loses its P, if work waits
+
+// ---- reports from signal handlers
+inline constexpr unsigned report_tick = 1000;         // ms between the watchdog's looks at a report
+inline constexpr int report_patience = 10;            // looks without a frame printed, then addresses only
+inline constexpr std::int64_t stack_wait = 500'000'000;  // ns for another thread to hand over its stack; it may block signals
+inline constexpr std::int64_t stack_wait_all = 3'000'000'000;  // ns for all that do not
 
 // ---- status words
 inline constexpr std::int64_t scan_spin = 5'000;  // ns of busy waiting for a scan to end, then the processor is yielded

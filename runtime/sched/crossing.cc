@@ -26,6 +26,7 @@
 #include "sched/pidle.h"
 #include "sched/retake.h"
 #include "sched/schedule.h"
+#include "sched/signal.h"
 #include "sched/switch.h"
 #include "sched/upcross.h"
 
@@ -103,6 +104,7 @@ void dropm(void* arg) {
     setg(mp->g0);
     handoffp(releasep());
     rcu_thread_leave();
+    unminit_signal_stack(mp);
     setg(nullptr);
     guard l(extra_lock);
     mp->schedlink = extra_free;

@@ -38,6 +38,7 @@
 #include "sched/procresize.h"
 #include "sched/retake.h"
 #include "sched/schedule.h"
+#include "sched/signal.h"
 #include "sched/sysmon.h"
 #include "sched/template.h"
 #include "sched/upcross.h"
@@ -135,6 +136,7 @@ void bootstrap(int argc, char** argv) {
     m0.eh = reinterpret_cast<eh_globals*>(abi::__cxa_get_globals());
     schedinit();
     minit(&m0);
+    initsig();
     newproc_args a{.closure_size = 0, .closure_align = 1, .stack_size = cfg::main_stack, .name = {}, .callerpc = 0};
     g* gp = newproc_begin(a);
     if (!gp) die("out of memory for the main goroutine's stack (8 MiB of address space)");
@@ -153,6 +155,7 @@ void runtime_main() {
     systemstack([] {
         newm_sysmon();
         start_template_thread();
+        start_dumper();
     });
     boottrace("sysmon");
     gcenable();
