@@ -25,16 +25,24 @@ timespec to_timespec(std::int64_t ns) {
     return {.tv_sec = static_cast<time_t>(ns / ns_per_s), .tv_nsec = static_cast<long>(ns % ns_per_s)};
 }
 
+bool wait_injected(int* result) {
+    *result = injected(inject::futex_wait);
+    if (*result != 0) return true;
+    return injected(inject::futex_spurious) != 0;
+}
+
 }  // namespace
 
 int futex_wait(const std::atomic<std::uint32_t>* addr, std::uint32_t val, std::int64_t timeout) {
-    if (int e = injected(inject::futex_wait)) return e;
+    int e;
+    if (wait_injected(&e)) return e;
     timespec ts = to_timespec(timeout < 0 ? 0 : timeout);
     return static_cast<int>(sysc(SYS_futex, addr, FUTEX_WAIT_PRIVATE, val, timeout < 0 ? nullptr : &ts));
 }
 
 int futex_wait_until(const std::atomic<std::uint32_t>* addr, std::uint32_t val, std::int64_t deadline) {
-    if (int e = injected(inject::futex_wait)) return e;
+    int e;
+    if (wait_injected(&e)) return e;
     timespec ts = to_timespec(deadline < 0 ? 0 : deadline);
     return static_cast<int>(
         sysc(SYS_futex, addr, FUTEX_WAIT_BITSET_PRIVATE, val, &ts, nullptr, FUTEX_BITSET_MATCH_ANY));

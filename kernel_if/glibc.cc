@@ -24,6 +24,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "kernel_if/activity.h"
 #include "kernel_if/futex.h"
 #include "kernel_if/inject.h"
 #include "kernel_if/memory.h"
@@ -157,6 +158,7 @@ __attribute__((noinline)) void* donor_main(void* arg) {
     d->listed = on_list(gl, d->pd);
     std::memcpy(d->image, d->pd, gl.size);
     d->joinable = find_joinid(d);
+    idle_class_probe();
     // ORDER(donor): release; pairs with the acquire in run_donor.
     d->done.store(1, std::memory_order_release);
     futex_wake(&d->done, 1);

@@ -20,10 +20,12 @@ enum class inject : unsigned {
     guard_probe,  // guard_mode, once in a process: no guard regions here
     mprotect,     // the fallback for guards
     futex_wait,   // also the timed forms
+    futex_spurious,  // the same calls: they return 0 at once and nobody woke them; the rule's err does not matter
     futex_wake,
     calibrate,    // thread_init: each check of glibc's layout is one call
     tls_alloc,    // thread_create: glibc's TLS block
     sigaltstack,
+    membarrier,   // membarrier_register, once in a process
     check,        // the scheduler's start-up check: each assumption is one call
     calls,        // how many there are
 };

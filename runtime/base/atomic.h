@@ -9,6 +9,7 @@ namespace rt0::runtime {
 template <class T>
 using atomic = std::atomic<T>;
 
+using std::atomic_signal_fence;
 using std::memory_order_acq_rel;
 using std::memory_order_acquire;
 using std::memory_order_relaxed;

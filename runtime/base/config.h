@@ -10,8 +10,17 @@ namespace rt0::runtime::cfg {
 inline constexpr int max_ms = 10000;                    // threads; Go's sched.maxmcount
 inline constexpr std::size_t g0_stack = 256 << 10;      // bytes, reserved; the scheduler needs 4 KiB, glibc's thread
                                                         // start and exit (TLS destructors, resolver) a good deal more
-inline constexpr std::size_t gsignal_stack = 64 << 10;  // bytes; AT_MINSIGSTKSZ is 3.6 KiB with AVX-512, a dump needs 30
-inline constexpr int clone_retries = 20;                // EAGAIN from clone: back off 1, 2, 4 ... ms, then give up
+inline constexpr std::size_t gsignal_stack = 256 << 10;  // bytes, reserved; a frame is 3.6 KiB with AVX-512, symbolising
+                                                         // in a report takes up to 160
+inline constexpr int clone_retries = 20;                // EAGAIN from clone: back off 1, 2, 3 ... ms, then give up
+inline constexpr int idle_ms_kept = 4;                  // idle Ms kept for good beyond one for each P: a few for the next
+                                                        // blocking calls; each costs 20 KiB, a new one 100 us
+inline constexpr std::int64_t idle_m_ns = 5'000'000'000;  // ns an M beyond those sleeps before it ends; a storm that comes
+                                                          // back every second or so keeps its Ms
+inline constexpr std::int64_t spare_retry = 100'000'000;  // ns between tries for spare Ms at a limit
+inline constexpr std::int64_t bury_wait_min = 1'000'000;  // ns until the template thread looks again whether a thread that
+inline constexpr std::int64_t bury_wait_max = 1'000'000'000;  // ended is gone; it doubles up to this, and then stops:
+                                                              // thread_local destructors may run for ever
 
 // ---- Ps
 inline constexpr int max_procs = 1024;            // Go's limit too
@@ -78,13 +87,28 @@ inline constexpr int lock_active_spin = 4;        // rounds of lock_active_pause
 inline constexpr int lock_active_pause = 30;
 inline constexpr int lock_passive_spin = 1;       // rounds of sched_yield before the futex
 
+// ---- the retake handshake
+inline constexpr int retake_spin = 2000;          // PAUSEs an M waits for a requester's books, about 40 us; then it sleeps
+
+inline constexpr std::int64_t hog_turn = 10'000'000;  // ns; endless loops without a P take turns of this length
+inline constexpr std::int64_t stop_round = 100'000;  // ns between two rounds of a stop-the-world that is not through
+
 // ---- sysmon
 inline constexpr std::int64_t sysmon_tick_min = 20'000;      // ns
-inline constexpr std::int64_t sysmon_tick_max = 10'000'000;  // ns
+inline constexpr std::int64_t sysmon_tick_busy = 1'000'000;  // ns; the longest tick while a P runs: a wake-up costs 5 us
+inline constexpr std::int64_t sysmon_tick_idle = 10'000'000; // ns; while none does
 inline constexpr int sysmon_calm_ticks = 50;                 // quiet ticks before the tick doubles
+inline constexpr std::uint32_t sysmon_watch_ticks = 3;       // short ticks spent on telling whether a goroutine blocks
 inline constexpr int sysmon_idle_ticks = 100;                // ticks of 10 ms with every P idle before it sleeps deeply
 inline constexpr std::int64_t waitclock_step = 1'000'000'000;  // ns; dumps give minutes
-inline constexpr std::int64_t forced_preempt = 10'000'000;   // ns; a G that has run this long is asked to yield
+inline constexpr std::int64_t forced_preempt = 8'000'000;    // ns; a G that has run this long is asked to yield
+inline constexpr std::int64_t forced_retake = 10'000'000;    // ns; after this long in user code it loses its P, if work waits
+
+// ---- reports from signal handlers
+inline constexpr unsigned report_tick = 1000;         // ms between the watchdog's looks at a report
+inline constexpr int report_patience = 10;            // looks without a frame printed, then addresses only
+inline constexpr std::int64_t stack_wait = 500'000'000;  // ns for another thread to hand over its stack; it may block signals
+inline constexpr std::int64_t stack_wait_all = 3'000'000'000;  // ns for all that do not
 
 // ---- status words
 inline constexpr std::int64_t scan_spin = 5'000;  // ns of busy waiting for a scan to end, then the processor is yielded

@@ -14,6 +14,7 @@
 
 #include "arch/arch.h"
 #include "base/config.h"
+#include "base/forked.h"
 #include "base/mcore.h"
 #include "base/throw.h"
 #include "base/upcall.h"
@@ -29,11 +30,13 @@ namespace {
 // Sleeps as long as *key == val and the kernel likes.
 void sleep_on(const atomic<std::uint32_t>* key, std::uint32_t val, int (*wait)(const atomic<std::uint32_t>*,
               std::uint32_t, std::int64_t), std::int64_t t) {
+    forked_child_check();  // whoever would wake us is not there
     int e = wait(key, val, t);
     if (e != 0 && e != -EAGAIN && e != -EINTR && e != -ETIMEDOUT) runtime_throw("futex wait failed");
 }
 
 void wake(const atomic<std::uint32_t>* key) {
+    forked_child_check();
     // -EFAULT: the memory was given back between the release of the word and this call.
     int e = kernel::futex_wake(key, 1);
     if (e < 0 && e != -EFAULT) runtime_throw("futex wake failed");
@@ -54,6 +57,7 @@ const char* rank_name(lock_rank r) {
     switch (r) {
     case lock_rank::none: return "none";
     case lock_rank::world: return "world";
+    case lock_rank::retake: return "retake";
     case lock_rank::timers: return "timers";
     case lock_rank::context: return "context";
     case lock_rank::waitq: return "waitq";
@@ -67,6 +71,7 @@ const char* rank_name(lock_rank r) {
     case lock_rank::stackpool: return "stackpool";
     case lock_rank::stacklarge: return "stacklarge";
     case lock_rank::heap: return "heap";
+    case lock_rank::handoff: return "handoff";
     case lock_rank::print: return "print";
     }
     return "?";

@@ -8,6 +8,7 @@ namespace rt0::runtime {
 enum class lock_rank : unsigned char {
     none,        // not checked: leaf locks of tests
     world,       // stop-the-world is wanted by one at a time, before anything else
+    retake,      // the retake handshake's requesters, one at a time; they stop Ps under sched
     timers,      // a P's timer heap; its callbacks ready Gs, send on channels, start Gs
     context,     // contexts' trees wake goroutines
     waitq,       // a mutex', semaphore's ... queue of waiters; readies Gs under it
@@ -21,6 +22,7 @@ enum class lock_rank : unsigned char {
     stackpool,   // an order's free stacks; refills from the heap
     stacklarge,  // large stacks
     heap,        // the page heap: innermost but for printing
+    handoff,     // orders to the template thread; any M gives them, whatever it holds
     print,       // one diagnostic at a time; anything may fail under any lock
 };
 inline constexpr int lock_ranks = static_cast<int>(lock_rank::print) + 1;

@@ -9,6 +9,7 @@
 // No locks, no allocation: a report must come out of any state.
 #include "base/throw.h"
 
+#include "base/forked.h"
 #include "base/upcall.h"
 #include "kernel_if/futex.h"
 #include "kernel_if/sys.h"
@@ -58,10 +59,29 @@ void report_begin() {
     for (;;) kernel::futex_wait(&report_owner, owner, -1);  // the owner ends the process
 }
 
+bool reporting() {
+    // relaxed: whether it is this thread's own id.
+    return report_owner.load(memory_order_relaxed) == static_cast<std::uint32_t>(kernel::gettid());
+}
+
 void report_end() { kernel::exit_group(fatal_status); }
 
-void runtime_throw(const char* what) {
+// relaxed: a forked child has one thread.
+void report_forked() {
+    report_owner.store(0, memory_order_relaxed);
+    panicking.store(0, memory_order_relaxed);
+}
+
+void forked_child_die() {
+    put_line("fatal error: ", "rt0 called in a forked child; only exec and _exit are possible there");
+    kernel::exit_group(fatal_status);
+}
+
+void runtime_throw(const char* what) { runtime_throw({}, what); }
+
+void runtime_throw(std::string_view facts, const char* what) {
     report_begin();
+    put(facts);
     put_line("fatal error: ", what);
     upcall_traceback(false);
     report_end();
@@ -77,8 +97,9 @@ void fatal(std::string_view what) {
 void warn(std::string_view text) { put_line("rt0: ", text); }
 
 void die(std::string_view text) {
+    report_begin();
     warn(text);
-    kernel::exit_group(fatal_status);
+    report_end();
 }
 
 }  // namespace rt0::runtime

@@ -13,6 +13,8 @@ namespace rt0::runtime {
 
 // "fatal error: <what>", the trace of the current goroutine or thread, status 2.
 [[noreturn]] void runtime_throw(const char* what);
+// The same with lines of facts before it, "runtime: ..." in Go's words; part of the report (RP1).
+[[noreturn]] void runtime_throw(std::string_view facts, const char* what);
 
 // "fatal error: <what>" with all goroutines' traces (user deadlock, misuse of a lock), status 2.
 [[noreturn]] void fatal(std::string_view what);
@@ -25,6 +27,8 @@ void warn(std::string_view text);
 // Returns to one thread only, which must go on to report_end().
 void report_begin();
 [[noreturn]] void report_end();  // status 2
+void report_forked();            // in a forked child: a report of the parent's is none of ours
+bool reporting();                // the calling thread is between the two
 extern atomic<std::uint32_t> panicking;  // 1 from report_begin on: exit paths let the report finish
 
 // A line built in place, for messages with numbers; truncates at its capacity.

@@ -24,6 +24,7 @@
 #include <rt0/chan.h>
 
 #include "base/config.h"
+#include "base/forked.h"
 #include "mem/mem.h"
 #include "sched/upcross.h"
 
@@ -57,6 +58,7 @@ bool may_enter() {
     return gomaxprocs_now.load(memory_order_relaxed) != 0 && !sched.exiting.load(memory_order_relaxed);
 }
 void* chan_alloc(std::size_t n) {
+    forked_child_check();
     if (getg() && may_enter()) {
         runtime_call rc;
         return rtalloc(n);
@@ -65,6 +67,7 @@ void* chan_alloc(std::size_t n) {
     return mallocrt(nullptr, n);
 }
 void chan_dealloc(void* p) {
+    if (kernel::forked()) return;  // another thread may have held the heap's lock; the memory ends with the child
     if (getg() && may_enter()) {
         runtime_call rc;
         rtfree(p);

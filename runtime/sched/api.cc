@@ -1,13 +1,16 @@
 // The public functions of <rt0/go.h> that belong to the scheduler.
 #include <rt0/go.h>
 
+#include "base/forked.h"
 #include "base/throw.h"
 #include "kernel_if/clock.h"
 #include "kernel_if/sys.h"
 #include "sched/exit.h"
 #include "sched/init.h"
+#include "sched/mstart.h"
 #include "sched/newproc.h"
 #include "sched/procresize.h"
+#include "sched/retake.h"
 #include "sched/schedule.h"
 #include "sched/sched.h"
 #include "sched/timer.h"
@@ -47,20 +50,18 @@ void newproc_abort(void* newg) noexcept {
 
 // A goroutine outside already (nested, or a foreign thread) stays as it is.
 syscall_scope::syscall_scope() : entered_(false) {
+    rt::forked_child_check();
     rt::g* gp = rt::getg();
-    if (!gp || (gp->attn.load(rt::memory_order_relaxed) & rt::attn_outside)) return;  // relaxed: its own bit
-    rt::entersyscall();
-    gp->attn.fetch_or(rt::attn_outside, rt::memory_order_relaxed);
+    if (!gp || (gp->mp->retake.load(rt::memory_order_relaxed) & rt::rt_outside)) return;  // relaxed: its own bit
+    rt::runtime_call rc;
+    rc.give_back_p();
     entered_ = true;
 }
 
 syscall_scope::~syscall_scope() {
     if (!entered_) return;
-    rt::g* gp = rt::getg();
-    gp->attn.fetch_and(~rt::attn_outside, rt::memory_order_relaxed);  // relaxed: its own bit
-    // relaxed: exiting is acted upon now or at the next crossing.
-    if (rt::sched.exiting.load(rt::memory_order_relaxed) && !rt::may_still_run(gp)) rt::sleep_for_good();
-    rt::exitsyscall();
+    rt::runtime_call rc;
+    rc.keep_p();
 }
 
 void line::write() {
@@ -93,12 +94,7 @@ int set_max_threads(int n) {
     rt::guard l(rt::sched.lock);
     int old = rt::sched.maxmcount;
     rt::sched.maxmcount = n;
-    if (rt::mcount() > n) {
-        rt::textbuf t;
-        t << "rt0::set_max_threads: " << rt::mcount() << " threads exist, " << n << " allowed";
-        rt::warn(t);
-        rt::runtime_throw("thread exhaustion");
-    }
+    rt::checkmcount();  // as Go: fatal when more exist already
     return old;
 }
 

@@ -1,8 +1,9 @@
 // checkdead: "all goroutines are asleep - deadlock!"
 //
 // Exact when every thread of the process is an M: an M that runs or may run a goroutine
-// is neither idle, nor waiting for its locked G, nor sysmon.  With any other thread
-// (std::thread, an own main) nobody can know what it will send, so nothing is reported.
+// is neither idle, nor waiting for its locked G, nor sysmon or the template thread.  With
+// any other thread (std::thread, an own main) nobody can know what it will send, so
+// nothing is reported.
 // The M that sleeps until a timer is not on the idle list, so timers count as running.
 //
 // Source: Go's proc.go.
@@ -20,15 +21,15 @@ bool disabled = false;  // [lock:sched]
 
 bool other_threads_exist() {
     rcu_reader r;
+    // All first: one of ours that ends in between then makes a stranger of itself, and is looked at again
+    // later; the other way round it would hide one.
+    int all = kernel::count_threads();
     int ours = 0;
     for (m* mp : allm()) {
         if (mp->is_extra) return true;
-        ours++;
+        // One that ended is on allm until it is buried, but a thread of the process only until the kernel is done with it.
+        if (mp == &m0 || !kernel::thread_gone(&mp->thread)) ours++;
     }
-    // One that ended is off allm, but a thread of the process until the kernel is done with it.
-    for (m* mp = sched.freem; mp; mp = mp->freelink)
-        if (!kernel::thread_gone(&mp->thread)) ours++;
-    int all = kernel::count_threads();
     return all < 0 || all > ours;
 }
 

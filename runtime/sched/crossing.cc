@@ -3,7 +3,7 @@
 //
 //   FT1  A foreign thread has an extra M and a G of its own from its first call until it
 //        ends.  The G stands for the thread: its stack is the thread's, it is locked to
-//        the extra M, and between calls it is in a system call (attn_outside), so its P
+//        the extra M, and between calls it is in a system call (rt_outside), so its P
 //        can be taken.
 //   FT2  When a foreign G parks, its M runs schedule() on a small g0 stack of its own and,
 //        having a locked G, sleeps (stoplockedm): parking needs nothing special.
@@ -13,6 +13,8 @@
 
 #include <new>
 
+#include "base/chaos.h"
+#include "base/forked.h"
 #include "base/throw.h"
 #include "kernel_if/clock.h"
 #include "kernel_if/sys.h"
@@ -22,7 +24,9 @@
 #include "sched/mstart.h"
 #include "sched/newproc.h"
 #include "sched/pidle.h"
+#include "sched/retake.h"
 #include "sched/schedule.h"
+#include "sched/signal.h"
 #include "sched/switch.h"
 #include "sched/upcross.h"
 
@@ -77,7 +81,9 @@ g* needm() {
     casgstatus(gp, grunnable, grunning);
     casgstatus(gp, grunning, gsyscall);
     mp->oldp = nullptr;
-    gp->attn.store(attn_outside, memory_order_relaxed);  // relaxed: its own
+    // relaxed: its own.
+    mp->retake.store(retake_initial() | rt_outside, memory_order_relaxed);
+    mp->inrt.store(0, memory_order_relaxed);
     setg(gp);
     return gp;
 }
@@ -85,17 +91,20 @@ g* needm() {
 // FT3: the thread ends, outside of the runtime.
 void dropm(void* arg) {
     g* gp = static_cast<g*>(arg);
+    if (kernel::forked()) return;
     if (sched.exiting.load(memory_order_relaxed)) return;  // relaxed: the process ends, nobody will miss it
     m* mp = gp->mp;
     setg(gp);
-    gp->attn.store(0, memory_order_relaxed);  // relaxed: its own
-    exitsyscall();                            // with a P, to account for the end
+    runtime_call rc;
+    rc.keep_p();  // to account for the end
+    rc.stay_inside();
     mp = gp->mp;
     casgstatus(gp, grunning, gdead);
     mp->curg = nullptr;
     setg(mp->g0);
     handoffp(releasep());
     rcu_thread_leave();
+    unminit_signal_stack(mp);
     setg(nullptr);
     guard l(extra_lock);
     mp->schedlink = extra_free;
@@ -115,33 +124,98 @@ void hook_thread_exit(g* gp) {
 
 }  // namespace
 
-g* runtime_call_enter_slow(g* gp, bool* borrowed) {
-    if (!gp) {
-        gp = needm();
-        hook_thread_exit(gp);
-    }
-    // relaxed: exiting is acted upon now or at the next crossing.
-    if (sched.exiting.load(memory_order_relaxed) && !may_still_run(gp)) sleep_for_good();
-    // relaxed: its own bit.
-    if (gp->attn.load(memory_order_relaxed) & attn_outside) {
-        gp->attn.fetch_and(~attn_outside, memory_order_relaxed);
-        exitsyscall();
-        *borrowed = true;
-    }
+g* foreign_enter() {
+    forked_child_check();
+    g* gp = needm();
+    hook_thread_exit(gp);
     return gp;
 }
 
-void runtime_call_leave_slow(g* gp, bool borrowed) {
-    std::uint32_t attn = gp->attn.load(memory_order_relaxed);  // relaxed: hints, acted upon at some crossing
-    if (attn & attn_exiting && !may_still_run(gp)) sleep_for_good();
-    if (attn & attn_preempt) {
-        gp->attn.fetch_and(~attn_preempt, memory_order_relaxed);
-        if (!borrowed && gp->mp->curg == gp) gosched();
+namespace {
+
+// Phase taken: the P was taken from under this G; it finds another, perhaps on another M.
+void reattach(m* mp) {
+    if (mp->hog) retake_end_hog(mp);
+    // ORDER(retake): acq_rel; RK2: the phase is ours to end.
+    mp->retake.fetch_and(~std::uint32_t{rt_phase}, memory_order_acq_rel);
+    chaos_pause();
+    exitsyscall();
+}
+
+// The word as it is, with RK1's order after a store of inrt.
+std::uint32_t read_retake(m* mp) {
+    forked_child_check();
+    chaos_pause();
+    // ORDER(retake): acquire; pairs with the requester's CASes.
+    std::uint32_t r = mp->retake.load(memory_order_acquire);
+    if (!(r & rt_fence)) return r;
+    // ORDER(inrt): seq_cst; RK1's other way: a read-modify-write before the read of retake.
+    mp->inrt.exchange(1, memory_order_seq_cst);
+    return mp->retake.load(memory_order_seq_cst);  // ORDER(retake): seq_cst; as above
+}
+
+// M is inside and somebody wants it: M wins, unless he is `taking` already.
+void decline(m* mp, std::uint32_t r) {
+    chaos_pause();
+    // ORDER(retake): acq_rel; RK2.
+    mp->retake.compare_exchange_strong(r, r & ~std::uint32_t{rt_phase}, memory_order_acq_rel, memory_order_relaxed);
+}
+
+}  // namespace
+
+bool runtime_call_enter_slow(g* gp, std::uint32_t was) {
+    if (was != 0) return false;  // UC5: dealt with where the outermost call began, and will be where it ends
+    bool borrowed = false;
+    for (;;) {
+        m* mp = gp->mp;
+        std::uint32_t r = read_retake(mp);
+        if (r & rt_exiting && !may_still_run(gp)) sleep_for_good();
+        switch (r & rt_phase) {
+            case rt_wanted: decline(mp, r); continue;
+            case rt_taking: retake_wait(mp); continue;
+            case rt_taken: reattach(mp); continue;
+        }
+        if (!(r & rt_outside)) return borrowed;
+        mp->retake.fetch_and(~std::uint32_t{rt_outside}, memory_order_relaxed);  // relaxed: its own bit
+        exitsyscall();
+        borrowed = true;
     }
-    if (borrowed) {
-        entersyscall();
-        gp->attn.fetch_or(attn_outside, memory_order_relaxed);  // relaxed: its own bit
+}
+
+void runtime_call_leave_slow(g* gp) {
+    for (;;) {
+        m* mp = gp->mp;
+        mp->inrt.store(1, memory_order_relaxed);  // relaxed: RK1, with read_retake
+        crossing_barrier();
+        std::uint32_t r = read_retake(mp);
+        if (r & rt_exiting && !may_still_run(gp)) sleep_for_good();
+        if ((r & rt_phase) == rt_wanted) {
+            decline(mp, r);
+            continue;
+        }
+        // With its P on the way out, or none, there is nothing to yield.
+        bool yield = r & (rt_preempt | rt_stop) && (r & rt_phase) == rt_none && !(r & rt_outside);
+        if (!yield) {
+            // ORDER(inrt): release; as in leave_runtime.
+            mp->inrt.store(0, memory_order_release);
+            crossing_barrier();
+            // relaxed: RK4; what comes later finds inrt 0.
+            if (mp->retake.load(memory_order_relaxed) == r) return;
+            continue;
+        }
+        mp->retake.fetch_and(~std::uint32_t{rt_preempt | rt_stop}, memory_order_relaxed);  // relaxed: acted upon here
+        gosched();
     }
+}
+
+void runtime_call_give_back(g* gp) {
+    // relaxed: acted upon now or at the next crossing.
+    if (sched.exiting.load(memory_order_relaxed) && !may_still_run(gp)) sleep_for_good();
+    entersyscall();
+    m* mp = gp->mp;
+    mp->retake.fetch_or(rt_outside, memory_order_relaxed);  // relaxed: its own bit
+    // ORDER(inrt): release; as in leave_runtime.
+    mp->inrt.store(0, memory_order_release);
 }
 
 void* rtalloc(std::size_t n) { return mallocrt(current_mcache(), n); }

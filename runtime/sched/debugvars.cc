@@ -6,6 +6,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "base/chaos.h"
 #include "base/config.h"
 #include "base/lock.h"
 #include "base/throw.h"
@@ -27,6 +28,7 @@ constinit const key keys[] = {
     {"boottrace", &debug.boottrace, nullptr}, {"schedtrace", &debug.schedtrace, nullptr},
     {"scheddetail", &debug.scheddetail, nullptr}, {"gctrace", &debug.gctrace, nullptr},
     {"chaos", nullptr, &debug.chaos}, {"schedseed", nullptr, &debug.schedseed},
+    {"dumpsignal", &debug.dumpsignal, nullptr},
 };
 
 template <class T>
@@ -98,6 +100,7 @@ void parsedebugvars(const char* text) {
         rest = comma == std::string_view::npos ? std::string_view{} : rest.substr(comma + 1);
     }
     parsed = true;
+    chaos_state.store(static_cast<std::uint64_t>(debug.chaos), memory_order_relaxed);  // relaxed: a generator's state
     if (debug.boottrace)
         for (int i = 0; i < nearly; i++) print(early[i]);
 }

@@ -5,10 +5,12 @@
 //        std::thread would, while destructors run.
 //   EX2  The exiting goroutine keeps its P, so that static destructors may close channels
 //        and free what they own; one that would block says so and ends the process.
+#include "base/forked.h"
 #include "base/throw.h"
 #include "kernel_if/sys.h"
 #include "sched/exit.h"
 #include "sched/init.h"
+#include "sched/retake.h"
 #include "sched/schedule.h"
 #include "sched/upcross.h"
 
@@ -24,20 +26,22 @@ bool may_still_run(const g* gp) {
     return exiting_g.load(memory_order_relaxed) == gp;  // relaxed: set by that very goroutine
 }
 
+void disown_exit() { exiting_g.store(nullptr, memory_order_relaxed); }  // relaxed: one thread
+
 void sleep_for_good() {
+    forked_child_check();
     static note never;
     for (;;) notesleep(&never);
 }
 
-void mark_running_exiting() {
+namespace {
+// Every M, also those without a P: whoever crosses next looks (EX1).
+void mark_exiting() {
     rcu_reader r;
-    for (p* pp : allp()) {
-        m* mp = pp->mp;
-        g* gp = mp ? mp->curg : nullptr;
-        // relaxed: acted upon at that goroutine's next crossing.
-        if (gp && !may_still_run(gp)) gp->attn.fetch_or(attn_exiting, memory_order_relaxed);
-    }
+    // ORDER(exit): seq_cst; after sched.exiting: an M made meanwhile reads that (retake_initial).
+    for (m* mp : allm()) mp->retake.fetch_or(rt_exiting, memory_order_seq_cst);
 }
+}  // namespace
 
 void process_exit(int code) {
     {
@@ -47,7 +51,8 @@ void process_exit(int code) {
         if (!exiting_g.compare_exchange_strong(none, rc.gp, memory_order_relaxed, memory_order_relaxed)) sleep_for_good();
         sched.exiting.store(true, memory_order_seq_cst);    // ORDER(exit): before the marks
         sched.gcwaiting.store(true, memory_order_seq_cst);  // ORDER(exit): stops every schedule(); never cleared
-        mark_running_exiting();
+        mark_exiting();
+        rc.stay_inside();  // EX2: the P is not taken while handlers and destructors run
     }
     std::exit(code);
 }

@@ -6,6 +6,6 @@ namespace rt0::runtime {
 
 bool may_still_run(const g* gp);       // is gp the goroutine that ends the process?
 [[noreturn]] void sleep_for_good();    // for everybody else
-void mark_running_exiting();           // every running goroutine but that one; sysmon repeats it
+void disown_exit();                    // in a forked child: nobody is that goroutine any more
 
 }  // namespace rt0::runtime

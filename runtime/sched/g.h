@@ -69,14 +69,6 @@ enum class wait_reason : std::uint8_t {
 };
 const char* waitreason_text(wait_reason r);
 
-// Bits that make a G leave the fast path when it next crosses between user code and
-// the runtime (sched/upcross.h).
-enum gattn : std::uint32_t {
-    attn_outside = 1,   // it holds no P: inside blocking(), or a foreign thread between calls [own:G]
-    attn_preempt = 2,   // its time slice is over, or the world is to stop: yield at the next crossing
-    attn_exiting = 4,   // the process is exiting: never enter the runtime again
-};
-
 using unlockf_t = bool (*)(g*, void* lock);
 
 // A goroutine's place in a queue of waiters.  Lies on the waiter's own stack (stacks do
@@ -100,7 +92,6 @@ struct g {
     arch::gobuf sched;                          // saved context while not running [own:G]
     m* mp = nullptr;                            // M that runs it; null if none [own:P]
     atomic<std::uint32_t> atomicstatus{gidle};  // [atomic] casgstatus only
-    atomic<std::uint32_t> attn{0};              // gattn bits [atomic]
     g* schedlink = nullptr;                     // next on gQueue, free list [own by the list]
     void* eh_caught = nullptr;                  // __cxa_eh_globals while not running: exceptions caught, [own:G]
     unsigned eh_uncaught = 0;                   //   and how many are in flight [own:G]

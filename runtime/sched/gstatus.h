@@ -5,7 +5,8 @@
 //        changes it, and nobody may run, ready or free the G meanwhile.
 //   GS2  only edges of `gstatus_edges` are taken; anything else is a broken runtime.
 //   GS3  a running G is never scanned: its stack moves.  So the edges out of running are
-//        the running M's alone, and need no compare-and-swap, only a release.
+//        the running M's alone, or of who made that M stand still (RK3), and need no
+//        compare-and-swap, only a release.
 //
 // Source: Go's proc.go (casgstatus, castogscanstatus, casfrom_Gscanstatus).
 #pragma once
@@ -44,7 +45,7 @@ void wait_for_scan(g* gp, std::uint32_t oldval, std::uint32_t newval);
         bad_casgstatus(gp, oldval, newval);  // GS2; scan states are >= gstates
     std::uint32_t seen = oldval;
     if (oldval == grunning) {  // GS3
-        // relaxed: written last by this very M.
+        // relaxed: written last by this very M, or handed over with m.inrt.
         if (gp->atomicstatus.load(memory_order_relaxed) != grunning) [[unlikely]]
             bad_casgstatus(gp, oldval, newval);
         // ORDER(gstatus): release; as the CAS below.

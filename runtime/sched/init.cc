@@ -30,13 +30,18 @@
 #include "sched/checkdead.h"
 #include "sched/debugvars.h"
 #include "sched/find.h"
+#include "sched/fork.h"
 #include "sched/leakcheck.h"
 #include "sched/lists.h"
 #include "sched/mstart.h"
 #include "sched/pidle.h"
 #include "sched/procresize.h"
+#include "sched/retake.h"
 #include "sched/schedule.h"
+#include "sched/signal.h"
 #include "sched/sysmon.h"
+#include "sched/template.h"
+#include "sched/upcross.h"
 
 namespace rt0::runtime {
 
@@ -94,7 +99,8 @@ void schedinit() {
     mcache0 = allocmcache();
     if (!mcache0) die("out of memory at start (see ulimit -v, vm.overcommit_memory)");
     boottrace("stackinit mallocinit");
-    mcommoninit(&m0);
+    sched.mnext = 1;  // m0
+    if (!mcommoninit(&m0)) die("out of memory at start (see ulimit -v, vm.overcommit_memory)");
     boottrace("mcommoninit");
     kernel::sigmask_get(&m0.sigmask);
     boottrace("msigsave");
@@ -102,6 +108,9 @@ void schedinit() {
     boottrace("goargs goenvs");
     parsedebugvars(std::getenv("RT0DEBUG"));
     boottrace("parsedebugvars");
+    const char* why = retakeinit();
+    boottrace(why ? why : "retakeinit");
+    m0.retake.store(retake_initial(), memory_order_relaxed);  // relaxed: one thread so far
     boottrace("gcinit");  // nothing to set up: collection is not enabled before gcenable
     {
         guard l(sched.lock);
@@ -127,6 +136,7 @@ void bootstrap(int argc, char** argv) {
     m0.eh = reinterpret_cast<eh_globals*>(abi::__cxa_get_globals());
     schedinit();
     minit(&m0);
+    initsig();
     newproc_args a{.closure_size = 0, .closure_align = 1, .stack_size = cfg::main_stack, .name = {}, .callerpc = 0};
     g* gp = newproc_begin(a);
     if (!gp) die("out of memory for the main goroutine's stack (8 MiB of address space)");
@@ -142,7 +152,11 @@ void runtime_main() {
     if (gp->mp != &m0) runtime_throw("runtime_main not on m0");
     m0.wakes_deferred--;
     m0.wake_wanted = false;
-    systemstack([] { newm_sysmon(); });
+    systemstack([] {
+        newm_sysmon();
+        start_template_thread();
+        start_dumper();
+    });
     boottrace("sysmon");
     gcenable();
     boottrace("gcenable");
@@ -152,7 +166,10 @@ void runtime_main() {
 }
 
 void run_main(void*) {
-    runtime_main();
+    {
+        runtime_call rc;
+        runtime_main();
+    }
     if (!main_main) return;  // a foreign thread booted us; its threads are the program
     boottrace("main_main");
     main_main();
@@ -183,6 +200,7 @@ bool booted() {
 }
 
 void rt0_go(int argc, char** argv, void (*main_fn)()) {
+    forkinit();
     std::uint32_t none = 0;
     // ORDER(boot): acq_rel; one thread boots.
     if (!boot_state.compare_exchange_strong(none, 1, memory_order_acq_rel, memory_order_acquire)) {
@@ -210,10 +228,14 @@ void boot_thread(void*) {
 }  // namespace
 
 void boot_from_foreign() {
+    forkinit();
     std::uint32_t none = 0;
     // ORDER(boot): acq_rel; one thread boots, the others wait for it.
     if (!boot_state.compare_exchange_strong(none, 1, memory_order_acq_rel, memory_order_acquire)) {
-        while (!booted()) kernel::usleep(50);  // once in a process' life, a few milliseconds
+        while (!booted()) {  // once in a process' life, a few milliseconds
+            forked_child_check();
+            kernel::usleep(50);
+        }
         return;
     }
     checkdead_disable();

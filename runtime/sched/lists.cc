@@ -40,10 +40,11 @@ atomic<bool> any_retired{false};
 
 block* new_block(std::size_t cap) {
     auto* b = static_cast<block*>(rtalloc(sizeof(block) + (cap - 1) * sizeof(void*)));
-    if (!b) die("out of memory for a scheduler list");
-    b->cap = cap;
+    if (b) b->cap = cap;
     return b;
 }
+
+[[noreturn]] void no_memory_for_list() { die("out of memory for a scheduler list (see ulimit -v, vm.overcommit_memory)"); }
 
 void retire(block* b) {
     if (!b) return;
@@ -63,38 +64,46 @@ public:
         // ORDER(rlist): acquire; the items below the count are written.
         return {reinterpret_cast<T* const*>(b->items), b->n.load(memory_order_acquire)};
     }
-    // The writer's lock is held for the rest.
-    void add(void* item) {
+    // The writer's lock is held for the rest.  False: no memory, nothing changed.
+    bool add(void* item) {
         block* b = head_.load(memory_order_relaxed);   // relaxed: the writer's own
         std::size_t n = b ? b->n.load(memory_order_relaxed) : 0;
         if (!b || n == b->cap) {
-            b = copy(b, n ? 2 * n : 64);
+            if (!(b = copy(b, n ? 2 * n : 64))) return false;
             publish(b);
         }
         b->items[n] = item;
         // ORDER(rlist): release; RL2.
         b->n.store(n + 1, memory_order_release);
+        return true;
     }
-    void remove(void* item) {
+    // Of the listed items those for which gone(item) is false stay; `count` go.
+    template <class F>
+    bool remove(std::size_t count, F gone) {
         block* old = head_.load(memory_order_relaxed);  // relaxed: the writer's own
         std::size_t n = old->n.load(memory_order_relaxed), k = 0;
         block* b = new_block(old->cap);
+        if (!b) return false;
         for (std::size_t i = 0; i < n; i++)
-            if (old->items[i] != item) b->items[k++] = old->items[i];
-        if (k + 1 != n) runtime_throw("rlist: item to remove is not listed once");
+            if (!gone(old->items[i])) b->items[k++] = old->items[i];
+        if (k + count != n) runtime_throw("rlist: item to remove is not listed once");
         b->n.store(k, memory_order_relaxed);  // relaxed: published with the block
         publish(b);
+        return true;
     }
-    void set(void* const* items, std::size_t n) {
+    bool set(void* const* items, std::size_t n) {
         block* b = new_block(n ? n : 1);
+        if (!b) return false;
         for (std::size_t i = 0; i < n; i++) b->items[i] = items[i];
         b->n.store(n, memory_order_relaxed);  // relaxed: published with the block
         publish(b);
+        return true;
     }
 
 private:
     static block* copy(const block* from, std::size_t cap) {
         block* b = new_block(cap);
+        if (!b) return nullptr;
         std::size_t n = from ? from->n.load(memory_order_relaxed) : 0;  // relaxed: the writer's own
         for (std::size_t i = 0; i < n; i++) b->items[i] = from->items[i];
         b->n.store(n, memory_order_relaxed);  // relaxed: published with the block
@@ -117,22 +126,29 @@ published<p> allp() { return ps.read<p>(); }
 published<m> allm() { return ms.read<m>(); }
 published<g> allgs() { return gs.read<g>(); }
 
-void allp_set(p* const* items, std::size_t n) { ps.set(reinterpret_cast<void* const*>(items), n); }
-void allm_add(m* mp) {
-    guard l(allm_lock);
-    ms.add(mp);
+void allp_set(p* const* items, std::size_t n) {
+    if (!ps.set(reinterpret_cast<void* const*>(items), n)) no_memory_for_list();
 }
-void allm_remove(m* mp) {
+bool allm_add(m* mp) {
     guard l(allm_lock);
-    ms.remove(mp);
+    return ms.add(mp);
+}
+bool allm_remove(m* chain) {
+    guard l(allm_lock);
+    std::size_t n = 0;
+    for (m* mp = chain; mp; mp = mp->freelink, n++) mp->buried = true;
+    bool ok = n == 0 || ms.remove(n, [](void* item) { return static_cast<m*>(item)->buried; });
+    for (m* mp = chain; mp; mp = mp->freelink) mp->buried = false;
+    return ok;
 }
 void allg_add(g* gp) {
     guard l(allg_lock);
-    gs.add(gp);
+    if (!gs.add(gp)) no_memory_for_list();
 }
 
 void reclaim_retired() {
     if (!any_retired.load(memory_order_relaxed)) return;  // relaxed: seen at the next tick
+    if (panicking.load(memory_order_relaxed)) return;  // relaxed: a report may read lists on a thread that is no reader
     block* b;
     {
         guard l(retired_lock);

@@ -5,8 +5,9 @@
 namespace rt0::runtime {
 
 void allp_set(p* const* ps, std::size_t n);  // the whole array anew (stopped world)
-void allm_add(m* mp);
-void allm_remove(m* mp);
+// These two need memory; false: there was none, nothing changed.
+bool allm_add(m* mp);
+bool allm_remove(m* chain);  // all that are linked by freelink
 void allg_add(g* gp);
 
 // Every thread that may become a reader, before its first rcu_reader and after its last.

@@ -20,9 +20,17 @@ struct eh_globals {
 
 // An M's life: made by newm with a P, runs schedule(); without work it gives its P up
 // and sleeps on `park` on the idle list (stopm), until startm hands it another.  An M
-// whose locked goroutine ended leaves through mexit: freem keeps its stacks until the
-// kernel has let go of them.
+// that nobody wanted for long, or whose locked goroutine ended, leaves through mexit:
+// freem keeps it until the kernel has let go of its stacks.
 struct m : mcore {
+    // Crossings and the retake handshake (sched/retake.h).
+    atomic<std::uint32_t> inrt{1};          // 1: runtime code, 0: user code [own:M], read by requesters
+    atomic<std::uint32_t> retake{0};        // mretake: phase and bits; a futex word [atomic]
+    m* retakelink = nullptr;                // next of the requester's round [lock:retakelock]
+    m* retakeheir = nullptr;                // M that will have its P [lock:retakelock]
+    bool hog = false;                       // it lost its P, or is about to, while it runs [lock:retakelock, own:M to read]
+    bool idle_class = false;                // and is SCHED_IDLE [lock:retakelock]
+
     g* g0 = nullptr;                        // system stack [const]
     std::uintptr_t g0sp = 0;                // where rt0_mcall starts on it, below the frames of mstart [const]
     arch::gobuf mstartctx;                  // context of mstart, to leave the thread through [own:M]
@@ -30,7 +38,7 @@ struct m : mcore {
     g* curg = nullptr;                      // running goroutine [own:M]
     p* pp = nullptr;                        // attached P, null when not executing goroutines [own:M]
     p* nextp = nullptr;                     // P to take on waking from park; written by the waker before the note [own by note]
-    p* oldp = nullptr;                      // P it had when it entered a system call [own:M]
+    p* oldp = nullptr;                      // P it had when it entered a system call or was detached [own:M]
 
     // Work that the context switched to must finish, since it could not be done on
     // the stack that was being left (sched/park.cc).
@@ -55,6 +63,10 @@ struct m : mcore {
     note park;                                  // [atomic]
     std::int64_t id = 0;                    // [const]
     m* schedlink = nullptr;                 // next idle M [lock:sched]
+    m* schedprev = nullptr;                 // previous idle M [lock:sched]
+    bool idle = false;                      // on the idle list [lock:sched]
+    bool spare = false;                     // made without a P, not yet on the idle list [lock:sched]
+    bool buried = false;                    // to be taken off allm [lock:allm]
     m* freelink = nullptr;                  // next on sched.freem [lock:sched]
     void (*mstartfn)() = nullptr;           // run first, on g0 [const]
     kernel::kthread thread;                 // [const] once started

@@ -1,7 +1,8 @@
-// Ms: made by allocm and newm, run by mstart, ended by mexit, buried by freem.
+// Ms: made by allocm and newm, run by mstart, ended by mend, buried by bury_freem.
 //
 //   MS1  An M's stacks and TLS are freed only after the kernel has let go of its thread
-//        (thread_gone): mexit puts it on sched.freem, a later allocm looks.
+//        (thread_gone): mend puts it on sched.freem, the template thread buries it.  Until
+//        then it stays on allm.
 //   MS2  An m is never freed but reused, so that who found it on allm may still read it.
 //   MS3  A thread starts with all signals blocked and opens its mask when it has a
 //        signal stack and a g.
@@ -11,6 +12,7 @@
 #include <cxxabi.h>
 #include <new>
 
+#include "base/forked.h"
 #include "base/throw.h"
 #include "kernel_if/clock.h"
 #include "kernel_if/signal.h"
@@ -18,9 +20,12 @@
 #include "sched/checkdead.h"
 #include "sched/lists.h"
 #include "sched/pidle.h"
+#include "sched/retake.h"
 #include "sched/schedule.h"
+#include "sched/signal.h"
 #include "sched/switch.h"
 #include "sched/sysmon.h"
+#include "sched/template.h"
 
 namespace rt0::runtime {
 
@@ -30,34 +35,33 @@ constexpr std::size_t mstart_gap = 4096;  // bytes between mstart's frame and wh
 
 m* dead_ms = nullptr;  // m structs to reuse, MS2 [lock:sched]
 
-// MS1: of the Ms that ended, those whose thread is gone for good.
-void bury_freem() {
+// The Ms on freem whose threads are gone for good (MS1), linked by freelink; *left: others are not.
+m* take_gone(bool* left) {
+    guard l(sched.lock);
     m* gone = nullptr;
-    {
-        guard l(sched.lock);
-        m** link = &sched.freem;
-        while (m* mp = *link) {
-            if (kernel::thread_gone(&mp->thread)) {
-                *link = mp->freelink;
-                mp->freelink = gone;
-                gone = mp;
-            } else {
-                link = &mp->freelink;
-            }
+    m** link = &sched.freem;
+    while (m* mp = *link) {
+        if (kernel::thread_gone(&mp->thread)) {
+            *link = mp->freelink;
+            mp->freelink = gone;
+            gone = mp;
+        } else {
+            link = &mp->freelink;
         }
     }
-    while (m* mp = gone) {
-        gone = mp->freelink;
-        kernel::thread_reap(&mp->thread);
-        stackfree(current_mcache(), mp->g0stack);
-        stackfree(current_mcache(), mp->gsigstack);
-        guard l(sched.lock);
-        mp->freelink = dead_ms;
-        dead_ms = mp;
-    }
+    *left = sched.freem != nullptr;
+    return gone;
 }
 
-[[noreturn]] void no_memory_for_m() { die("out of memory for the stacks of a new thread (see ulimit -v, vm.overcommit_memory)"); }
+// Gives back what an m owns, but for the struct and its system gs (MS2).  It is off allm and has no thread.
+void free_m(m* mp) {
+    if (mp->g0stack.slot) stackfree(current_mcache(), mp->g0stack);
+    if (mp->gsigstack.slot) stackfree(current_mcache(), mp->gsigstack);
+    mp->g0stack = mp->gsigstack = {};
+    guard l(sched.lock);
+    mp->freelink = dead_ms;
+    dead_ms = mp;
+}
 
 m* reuse_m() {
     guard l(sched.lock);
@@ -66,71 +70,114 @@ m* reuse_m() {
     return mp;
 }
 
-}  // namespace
+// One M more in the count, with its number; -1 at the limit.
+std::int64_t mreserveid() {
+    guard l(sched.lock);
+    if (sched.mnext + 1 - sched.nmfreed > sched.maxmcount) return -1;
+    return sched.mnext++;
+}
 
-// A g of the system for mp on s; reuse: the g of an M that ended, or null.
-static g* system_g(g* reuse, m* mp, const stack& s) {
-    if (!s.slot) no_memory_for_m();
-    if (!reuse && !(reuse = static_cast<g*>(rtalloc(sizeof(g))))) no_memory_for_m();
-    g* gp = new (reuse) g;
+void munreserve() {
+    guard l(sched.lock);
+    sched.nmfreed++;
+    checkdead();
+}
+
+// A g of the system for mp on s; *reuse: the g of an M that ended, or null.  False: no memory.
+bool system_g(g** reuse, m* mp, const stack& s) {
+    if (!s.slot || (!*reuse && !(*reuse = static_cast<g*>(rtalloc(sizeof(g)))))) return false;
+    g* gp = new (*reuse) g;
     gp->mp = mp;
     gp->stk = s;
     gp->is_system = true;
-    return gp;
+    return true;
 }
 
-m* allocm(void (*fn)()) {
-    bury_freem();
+// A struct for an m, new or another's before.  Keeps the system gs.
+m* new_m() {
     m* mp = reuse_m();
-    g* old_g0 = nullptr;
-    g* old_gsignal = nullptr;
-    if (mp) {
-        old_g0 = mp->g0;
-        old_gsignal = mp->gsignal;
-        mp->~m();
-    } else if (!(mp = static_cast<m*>(rtalloc(sizeof(m))))) {
-        no_memory_for_m();
-    }
+    g* old_g0 = mp ? mp->g0 : nullptr;
+    g* old_gsignal = mp ? mp->gsignal : nullptr;
+    if (mp) mp->~m();
+    else if (!(mp = static_cast<m*>(rtalloc(sizeof(m))))) return nullptr;
     new (mp) m;
-    mp->g0stack = stackalloc(current_mcache(), cfg::g0_stack);
-    mp->g0 = system_g(old_g0, mp, mp->g0stack);
+    mp->g0 = old_g0;
     mp->gsignal = old_gsignal;
-    mp->mstartfn = fn;
-    mcommoninit(mp);
     return mp;
 }
 
-// The signal stack of an M.
-static void mpreinit(m* mp) {
-    mp->gsigstack = stackalloc(current_mcache(), cfg::gsignal_stack);
-    mp->gsignal = system_g(mp->gsignal, mp, mp->gsigstack);
+// allocm, but says what is missing: 0, -ENOSPC for the thread limit, -ENOMEM.
+int try_allocm(void (*fn)(), m** out) {
+    std::int64_t id = mreserveid();
+    if (id < 0) return -ENOSPC;
+    m* mp = new_m();
+    if (mp) {
+        mp->id = id;
+        mp->mstartfn = fn;
+        mp->g0stack = stackalloc(current_mcache(), cfg::g0_stack);
+        if (system_g(&mp->g0, mp, mp->g0stack) && mcommoninit(mp)) {
+            *out = mp;
+            return 0;
+        }
+        free_m(mp);
+    }
+    munreserve();
+    return -ENOMEM;
 }
 
-void mcommoninit(m* mp) {
-    {
+[[noreturn]] void no_slot_for_m() {
+    textbuf t;
+    t << "runtime: program exceeds " << sched.maxmcount << "-thread limit\n"
+      << "runtime: may need to raise it (rt0::set_max_threads)\n";
+    runtime_throw(t, "thread exhaustion");
+}
+
+}  // namespace
+
+bool bury_freem() {
+    bool left;
+    m* gone = take_gone(&left);
+    if (!allm_remove(gone)) {  // no memory: next time
         guard l(sched.lock);
-        mp->id = sched.mnext++;
-        if (sched.mnext - sched.nmfreed > sched.maxmcount) {
-            textbuf t;
-            t << "program exceeds " << sched.maxmcount << "-thread limit (set_max_threads)";
-            warn(t);
-            runtime_throw("thread exhaustion");
+        while (m* mp = gone) {
+            gone = mp->freelink;
+            mp->freelink = sched.freem;
+            sched.freem = mp;
         }
+        return true;
     }
+    if (gone) reclaim_retired();
+    while (m* mp = gone) {
+        gone = mp->freelink;
+        kernel::thread_reap(&mp->thread);
+        free_m(mp);
+    }
+    return left;
+}
+
+m* allocm(void (*fn)()) {
+    m* mp = nullptr;
+    int error = try_allocm(fn, &mp);
+    if (error == -ENOSPC) no_slot_for_m();
+    if (error) die("out of memory for the stacks of a new thread (see ulimit -v, vm.overcommit_memory)");
+    return mp;
+}
+
+bool mcommoninit(m* mp) {
     std::uint64_t seed =
         static_cast<std::uint64_t>(kernel::nanotime()) ^ (static_cast<std::uint64_t>(mp->id) + 1) * 0x9E3779B97F4A7C15ull;
     if (mp->rand == 0) mp->rand = seed ? seed : 1;
-    mpreinit(mp);
-    allm_add(mp);
+    mp->retake.store(retake_initial(), memory_order_relaxed);  // relaxed: nobody knows it yet
+    mp->gsigstack = stackalloc(current_mcache(), cfg::gsignal_stack);
+    return system_g(&mp->gsignal, mp, mp->gsigstack) && allm_add(mp);
 }
 
 void minit(m* mp) {
     mp->tid = kernel::gettid();
     mp->eh = reinterpret_cast<eh_globals*>(abi::__cxa_get_globals());
     rcu_thread_enter();
-    if (mp->is_extra) return;  // a foreign thread keeps its own signal stack and timer slack
-    int rc = kernel::sigaltstack_set(reinterpret_cast<void*>(mp->gsigstack.lo), mp->gsigstack.hi - mp->gsigstack.lo);
-    if (rc < 0) runtime_throw("minit: sigaltstack failed");
+    minit_signal_stack(mp);
+    if (mp->is_extra) return;  // a foreign thread keeps its timer slack
     kernel::set_timer_slack(1);  // timed futex waits would overshoot by 50 us
 }
 
@@ -142,6 +189,8 @@ void mstart1(void* arg) {
     if (mp->nextp) {
         acquirep(mp->nextp);
         mp->nextp = nullptr;
+    } else if (!mp->pp) {
+        stopm();  // a spare M
     }
     schedule();
 }
@@ -168,27 +217,60 @@ void mthread(void* arg) {
 }
 
 namespace {
+int try_thread_of(m* mp) {
+    return kernel::thread_create(&mp->thread, mthread, mp, reinterpret_cast<void*>(mp->g0stack.lo),
+                                 mp->g0stack.hi - mp->g0stack.lo);
+}
+}  // namespace
+
 void start_thread_of(m* mp) {
     int rc = 0;
     for (int i = 0; i < cfg::clone_retries; i++) {
-        rc = kernel::thread_create(&mp->thread, mthread, mp, reinterpret_cast<void*>(mp->g0stack.lo),
-                                   mp->g0stack.hi - mp->g0stack.lo);
+        rc = try_thread_of(mp);
         if (rc != -EAGAIN) break;
         kernel::usleep(1000u * static_cast<unsigned>(i + 1));  // limits may be shared with processes that come and go
     }
     if (rc == 0) return;
     textbuf t;
-    t << "failed to create new OS thread (have " << mcount() - 1 << " already; errno=" << -rc
-      << "); may need to increase max user processes (ulimit -u)";
-    warn(t);
-    runtime_throw("newosproc");
+    t << "runtime: failed to create new OS thread (have " << mcount() - 1 << " already; errno=" << -rc << ")\n";
+    if (rc == -EAGAIN) t << "runtime: may need to increase max user processes (ulimit -u)\n";
+    if (rc == -ENOMEM) t << "runtime: may need to increase memory (ulimit -v, vm.overcommit_memory)\n";
+    runtime_throw(t, "newosproc");
 }
-}  // namespace
 
 void newm(void (*fn)(), p* pp) {
+    forked_child_check();
     m* mp = allocm(fn);
     mp->nextp = pp;
-    start_thread_of(mp);
+    if (may_clone()) start_thread_of(mp);
+    else hand_newm_off(mp);
+}
+
+int newm_spare() {
+    static m* stillborn = nullptr;  // of an earlier try, and still on allm [own by the template thread]
+    m* mp = stillborn;
+    stillborn = nullptr;
+    if (!mp)
+        if (int error = try_allocm(nullptr, &mp)) return error;
+    mp->spare = true;
+    {
+        guard l(sched.lock);
+        sched.nmcoming++;
+    }
+    int rc = try_thread_of(mp);
+    if (rc == 0) return 0;
+    {
+        guard l(sched.lock);
+        sched.nmcoming--;
+    }
+    // Off the list before it is off the count: checkdead must not take another thread for this one.
+    if (allm_remove(mp)) {
+        free_m(mp);
+        munreserve();
+    } else {
+        stillborn = mp;
+    }
+    return rc;
 }
 
 void newm_sysmon() {
@@ -208,11 +290,15 @@ void mexit() {
         }
         for (;;) notesleep(&mp->park);
     }
+    handoffp(releasep());
+    mend();
+}
+
+void mend() {
+    m* mp = getg()->mp;
     sigset_t old;
     kernel::sigmask_block_all(&old);
     kernel::sigaltstack_set(nullptr, 0);
-    allm_remove(mp);
-    handoffp(releasep());
     {
         guard l(sched.lock);
         sched.nmfreed++;
@@ -221,7 +307,12 @@ void mexit() {
         checkdead();
     }
     rcu_thread_leave();
+    order_burial();
     rt0_gogo(&mp->mstartctx);  // out of mstart, the thread ends
+}
+
+void checkmcount() {
+    if (mcount() > sched.maxmcount) no_slot_for_m();
 }
 
 int mcount() { return static_cast<int>(sched.mnext - sched.nmfreed); }

@@ -5,18 +5,28 @@
 namespace rt0::runtime {
 
 // A new M that runs fn (or nothing) and then schedules with pp.  Dies with Go's text
-// when the thread cannot be had.
+// when the thread cannot be had.  Any M may ask, also one that must not clone.
 void newm(void (*fn)(), p* pp);
 void newm_sysmon();
-// The M alone, without a thread.
+// The M alone, without a thread; its thread.  Both die as newm does.
 m* allocm(void (*fn)());
-// Id, limit, signal stack, random state, publication on allm.
-void mcommoninit(m* mp);
+void start_thread_of(m* mp);
+// A new M without P, for the idle list.  The template thread's.  0, or what was missing:
+// -ENOSPC (the limit of Ms), -EAGAIN, -ENOMEM.
+int newm_spare();
+// Random state, signal stack, publication on allm, for an m with its id.  False: no memory.
+bool mcommoninit(m* mp);
+// Go's fatal text when there are more Ms than sched.maxmcount.  sched.lock is held.
+void checkmcount();
 // On the thread of mp: what every thread of the runtime needs.
 void minit(m* mp);
 // Runs schedule() on the current stack, below the caller's frame.  Returns after mexit.
 void mstart(m* mp);
 // On g0: the thread ends.  The P is handed off.
 [[noreturn]] void mexit();
+// On g0, without a P, on no list: the thread ends, and is not m0.
+[[noreturn]] void mend();
+// Frees the Ms that ended and whose threads are gone.  True: some are not gone yet.
+bool bury_freem();
 
 }  // namespace rt0::runtime

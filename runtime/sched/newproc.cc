@@ -124,7 +124,6 @@ void gdestroy(g* gp) {
         sched.ngsys.fetch_sub(1, memory_order_relaxed);  // relaxed: a count for reports
         gp->is_system = false;
     }
-    gp->attn.store(0, memory_order_relaxed);  // relaxed: nobody acts on a dead G's bits
     gp->lockedm = nullptr;
     gp->goexiting = false;
     gp->param = nullptr;
@@ -215,8 +214,9 @@ void goroutine_main(void* arg) {
     g* gp = static_cast<g*>(arg);
     asan_entered(nullptr);
     finish_leave(gp->mp);
+    if (!gp->is_system) leave_runtime(gp);
     run_entry(gp);
-    runtime_call rc;  // a foreign or exiting state cannot pass here unseen
+    runtime_call rc;  // a lost P, an exiting state cannot pass here unseen
     goexit();
 }
 

@@ -48,6 +48,10 @@ struct alignas(64) p {
     p* link = nullptr;                          // next on sched.pidle [lock:sched]
     std::int64_t sysmonwhen = 0;                // when sysmon saw sysmontick [own:sysmon]
     std::uint32_t sysmontick = 0;
+    std::uint32_t sysmonstill = 0;              // looks at the same sysmontick [own:sysmon]
+    std::int64_t sysmoncpu = 0;                 // processor time of its M's thread at the last of them, ns [own:sysmon]
+    std::int32_t activitytid = 0;               // thread that activityfd tells of, 0: none [own:sysmon]
+    int activityfd = -1;                        // kernel/activity.h [own:sysmon]
     std::int64_t syscallwhen = 0;
     std::uint32_t sysmonsystick = 0;
 

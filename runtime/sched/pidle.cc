@@ -3,7 +3,20 @@
 //   ID1  A P is on sched.pidle, or held by one M (p.mp), or in the hands of one function
 //        between the two; the same for an M and sched.midle.
 //   ID2  An M asleep in stopm is on sched.midle; who takes it off writes nextp, then its
-//        note.  It wakes with exactly that P.
+//        note.  It wakes with exactly that P; without one it goes back to sleep, and thinks
+//        again whether it is one too many (gomaxprocs shrank).
+//   ID3  An M that came when more than gomaxprocs + idle_ms_kept were idle ends when nobody
+//        has wanted it for cfg::idle_m_ns.  The list is last in, first out, so it is the
+//        old ones that get there.  Who is on the list belongs to whoever takes it off:
+//
+//        surplus M, its time over             startm
+//        lock(sched)                          lock(sched); mget: takes the M off; unlock
+//        still on the list: take itself off   nextp; notewakeup
+//        unlock; end
+//        off already: unlock; notesleep, the wake-up is on its way
+//
+//        At most gomaxprocs + idle_ms_kept Ms sleep without a time limit, those at the
+//        bottom; m0 always does, since the initial thread cannot end.
 #include "sched/pidle.h"
 
 #include "base/throw.h"
@@ -40,17 +53,33 @@ p* pidleget() {
 
 void mput(m* mp) {
     mp->schedlink = sched.midle;
+    mp->schedprev = nullptr;
+    if (sched.midle) sched.midle->schedprev = mp;
     sched.midle = mp;
+    mp->idle = true;
     sched.nmidle++;
+    if (mp->spare) {
+        mp->spare = false;
+        sched.nmcoming--;
+    }
     checkdead();
 }
 
+namespace {
+void mtake(m* mp) {
+    m* next = mp->schedlink;
+    m* prev = mp->schedprev;
+    (prev ? prev->schedlink : sched.midle) = next;
+    if (next) next->schedprev = prev;
+    mp->schedlink = mp->schedprev = nullptr;
+    mp->idle = false;
+    sched.nmidle--;
+}
+}  // namespace
+
 m* mget() {
     m* mp = sched.midle;
-    if (!mp) return nullptr;
-    sched.midle = mp->schedlink;
-    mp->schedlink = nullptr;
-    sched.nmidle--;
+    if (mp) mtake(mp);
     return mp;
 }
 
@@ -91,19 +120,65 @@ p* releasep() {
     return pp;
 }
 
+namespace {
+
+// More idle Ms than are worth keeping.  sched.lock is held.
+bool idle_ms_in_surplus() {
+    return sched.nmidle > gomaxprocs_now.load(memory_order_relaxed) + cfg::idle_ms_kept;  // relaxed: a heuristic
+}
+
+}  // namespace
+
+m* mget_surplus() {
+    m* chain = nullptr;
+    while (idle_ms_in_surplus()) {
+        m* mp = mget();
+        mp->schedlink = chain;
+        chain = mp;
+    }
+    return chain;
+}
+
+namespace {
+
+// Sleeps until somebody hands mp a P.  False: nobody did for long, and it is off the idle list (ID3).
+bool sleep_idle(m* mp, bool surplus) {
+    if (!surplus) {
+        notesleep(&mp->park);
+        return true;
+    }
+    if (notetsleep(&mp->park, cfg::idle_m_ns)) return true;
+    {
+        guard l(sched.lock);
+        // relaxed: while the process ends no thread_local destructors run beside the static ones.
+        if (mp->idle && idle_ms_in_surplus() && !sched.exiting.load(memory_order_relaxed)) {
+            mtake(mp);
+            return false;
+        }
+    }
+    notesleep(&mp->park);
+    return true;
+}
+
+}  // namespace
+
 void stopm() {
     m* mp = getg()->mp;
     if (mp->locks != 0) runtime_throw("stopm: holding locks");
     if (mp->pp) runtime_throw("stopm: holding P");
     if (mp->spinning) runtime_throw("stopm: spinning");
-    {
-        guard l(sched.lock);
-        mput(mp);
-    }
     mp->blocked.store(true, memory_order_relaxed);  // relaxed: for reports
-    notesleep(&mp->park);
-    mp->blocked.store(false, memory_order_relaxed);
-    noteclear(&mp->park);
+    do {
+        bool surplus;
+        {
+            guard l(sched.lock);
+            mput(mp);
+            surplus = mp != &m0 && idle_ms_in_surplus();
+        }
+        if (!sleep_idle(mp, surplus)) mend();
+        noteclear(&mp->park);
+    } while (!mp->nextp);  // ID2
+    mp->blocked.store(false, memory_order_relaxed);  // relaxed: for reports
     acquirep(mp->nextp);  // ID2
     mp->nextp = nullptr;
 }

@@ -9,12 +9,14 @@ void pidleput(p* pp);
 p* pidleget();
 void mput(m* mp);
 m* mget();
+m* mget_surplus();       // those that are not worth keeping, through schedlink
 
 // ---- tying an M and a P
 void acquirep(p* pp);    // to the calling M; flushes a stale mcache
 p* releasep();           // from the calling M; the P is idle afterwards, on no list
 
 // Puts the calling M (without P) on the idle list and sleeps until startm gives it one.
+// An M that nobody wants for long ends instead (ID3).
 void stopm();
 // Runs pp (null: an idle one, if there is) on an idle M or a new one.  spinning: the
 // caller counted one in nmspinning; it is passed on, or taken back if there is no P.

@@ -13,6 +13,7 @@
 #include "sched/newproc.h"
 #include "sched/pidle.h"
 #include "sched/runq.h"
+#include "sched/template.h"
 #include "sched/timer.h"
 
 namespace rt0::runtime {
@@ -113,6 +114,7 @@ p* procresize(std::int32_t n) {
             runnable = pp;
         }
     }
+    if (n < old) order_trim();
     return runnable;
 }
 

@@ -3,17 +3,19 @@
 //   SC1  schedule runs on g0 with a P, except while its M has a locked G: then it gives
 //        the P away and waits for that G to be made ready (stoplockedm).
 //   SC2  A world is stopped when every P is in gcstop.  Ps come there by their own M
-//        (gcstopm, at schedule's head), from idle or from a system call by the stopper's
-//        hand.  sched.gcwaiting is set before the stopper looks at any P, and an M looks
+//        (gcstopm, at schedule's head), from idle, from a system call or from user code by the
+//        stopper's hand.  sched.gcwaiting is set before the stopper looks at any P, and an M looks
 //        at gcwaiting after every acquirep, so none slips through.
 #include "sched/schedule.h"
 
+#include "base/forked.h"
 #include "base/throw.h"
 #include "kernel_if/clock.h"
 #include "sched/find.h"
 #include "sched/locked.h"
 #include "sched/pidle.h"
 #include "sched/procresize.h"
+#include "sched/retake.h"
 #include "sched/runq.h"
 #include "sched/switch.h"
 #include "sched/timer.h"
@@ -51,6 +53,7 @@ void resetspinning(m* mp) {
 }  // namespace
 
 void schedule() {
+    forked_child_check();
     m* mp = getg()->mp;
     if (mp->locks != 0) runtime_throw("schedule: holding locks");
     for (;;) {
@@ -98,22 +101,13 @@ void gcstopm() {
     stopm();
 }
 
-bool preemptone(p* pp) {
+void preemptone(p* pp) {
     m* mp = pp->mp;
-    if (!mp || mp == getg()->mp) return false;
-    g* gp = mp->curg;
-    if (!gp || gp == mp->g0) return false;
-    // relaxed: a hint that the G acts upon at its next crossing; being late or hitting the
-    // next G that runs there only costs one spare yield.
-    gp->attn.fetch_or(attn_preempt, memory_order_relaxed);
+    if (!mp || mp == getg()->mp) return;
+    // relaxed: hints that M acts upon at its next exit; being late or meeting the next G that
+    // runs there only costs one spare yield.
+    mp->retake.fetch_or(rt_preempt, memory_order_relaxed);
     pp->preempt.store(true, memory_order_relaxed);
-    return true;
-}
-
-void preemptall() {
-    rcu_reader r;
-    for (p* pp : allp())
-        if (pp->status.load(memory_order_relaxed) == prunning) preemptone(pp);  // relaxed: a hint
 }
 
 namespace {
@@ -125,8 +119,8 @@ struct {
     gqueue waiting;       // [lock]
 } world;
 
-// Ps that nobody runs are stopped by our hand; how many are left to stop themselves.
-std::int32_t stop_quiet_ps(p* mine) {
+// Ps that nobody runs are stopped by our hand; whether that was all.
+bool stop_quiet_ps(p* mine) {
     rcu_reader r;
     mine->status.store(pgcstop, memory_order_relaxed);  // relaxed: sched.lock
     sched.stopwait--;
@@ -143,7 +137,34 @@ std::int32_t stop_quiet_ps(p* mine) {
         pp->status.store(pgcstop, memory_order_relaxed);  // relaxed: sched.lock
         sched.stopwait--;
     }
-    return sched.stopwait;
+    return sched.stopwait == 0;
+}
+
+// Ps whose M is in user code are taken from it; an M in the runtime gets the stop bit and parks
+// its P at its exit, or earlier in schedule().
+void stop_running_ps() {
+    m* self = getg()->mp;
+    m* round = nullptr;
+    guard l(retakelock);
+    {
+        rcu_reader r;
+        for (p* pp : allp()) {
+            m* mp = pp->mp;
+            if (pp->status.load(memory_order_relaxed) != prunning || !mp || mp == self) continue;  // relaxed: RK5
+            if (!retake_want(mp, rt_stop)) continue;
+            mp->retakelink = round;
+            round = mp;
+        }
+    }
+    if (!round) return;
+    retake_fence();
+    for (m* mp = round; mp; mp = mp->retakelink) {
+        p* pp = retake_begin(mp);
+        if (!pp) continue;
+        guard s(sched.lock);
+        retake_detach(mp, pp, pgcstop);
+        if (--sched.stopwait == 0) notewakeup(&sched.stopnote);
+    }
 }
 }  // namespace
 
@@ -169,21 +190,23 @@ void world_release() {
 }
 
 void stop_the_world() {
-    bool wait;
+    bool stopped;
     {
         guard l(sched.lock);
         sched.stopwait = gomaxprocs_now.load(memory_order_relaxed);  // relaxed: changes in a stopped world
         sched.gcwaiting.store(true, memory_order_seq_cst);           // ORDER(stop): before any look at a P (SC2)
-        preemptall();
-        wait = stop_quiet_ps(getg()->mp->pp) > 0;
+        stopped = stop_quiet_ps(getg()->mp->pp);
     }
-    while (wait && !notetsleep(&sched.stopnote, 100'000)) preemptall();  // Gs that came to run since: ask them too
+    // Again for Ms that came to run, or out of the runtime unseen, since.
+    while (!stopped) {
+        stop_running_ps();
+        stopped = notetsleep(&sched.stopnote, cfg::stop_round);
+    }
     noteclear(&sched.stopnote);
     if (sched.stopwait != 0) runtime_throw("stop_the_world: not stopped");
 }
 
 void start_the_world() {
-    g* gp = getg();
     p* with_work;
     {
         guard l(sched.lock);
@@ -199,7 +222,6 @@ void start_the_world() {
         pp->link = nullptr;
         startm_for(pp);
     }
-    gp->attn.fetch_and(~attn_preempt, memory_order_relaxed);  // relaxed: our own
     wakep();
 }
 

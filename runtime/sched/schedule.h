@@ -10,9 +10,8 @@ namespace rt0::runtime {
 [[noreturn]] void execute(g* gp, bool inherit);
 // Gives the P up for a stop-the-world and sleeps until it is over.
 void gcstopm();
-// Asks every running goroutine to yield at its next crossing.
-void preemptall();
-bool preemptone(p* pp);
+// Asks the goroutine that runs on pp to yield at its next exit from the runtime.
+void preemptone(p* pp);
 
 // ---- the world.  One at a time: world_acquire, on a goroutine, parks until nobody else
 // is at it.  Between stop and start the caller keeps its P and must not park.

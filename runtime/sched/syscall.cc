@@ -1,11 +1,15 @@
-// Declared system calls: the M keeps its G and lets go of its P.
+// Declared system calls: the M keeps its G and lets go of its P.  And the way back to a P, which
+// a goroutine that was detached (retake.h) goes too.
 //
 //   SY1  entersyscall leaves the P in status syscall, still remembered (oldp).  Whoever
 //        wins the CAS from syscall to another status has the P: the M itself on its way
 //        back (the common case, one CAS), sysmon (retake), or a stop-the-world.
 //   SY2  Between the two the M has no P: it touches nothing that a P owns.
+//   SY3  oldp may have changed hands meanwhile and be in the system call of another M: whoever
+//        gets it by the CAS has it all the same, and that M looks for another.
 //
 // Source: Go's proc.go (entersyscall, exitsyscall).
+#include "base/forked.h"
 #include "base/throw.h"
 #include "sched/pidle.h"
 #include "sched/runq.h"
@@ -64,7 +68,7 @@ bool take_idle(m* mp) {
 // No P: gp goes to the global queue (or waits as a locked G does), the M sleeps.
 void exitsyscall0(g* gp) {
     m* mp = gp->mp;
-    casgstatus(gp, gsyscall, grunnable);
+    casgstatus(gp, readgstatus(gp), grunnable);  // from syscall or detached
     mp->curg = nullptr;
     gp->mp = nullptr;
     bool locked = gp->lockedm != nullptr;
@@ -88,13 +92,14 @@ void exitsyscall0(g* gp) {
 }  // namespace
 
 void exitsyscall() {
+    forked_child_check();
     g* gp = getg();
     m* mp = gp->mp;
     p* old = mp->oldp;
     // relaxed: SC2 looks again; while exiting gcwaiting stays set, and only the exiting goroutine comes here.
     bool stopping = sched.gcwaiting.load(memory_order_relaxed) && !sched.exiting.load(memory_order_relaxed);
     if ((!stopping && retake_old(mp, old)) || take_idle(mp)) {
-        casgstatus(gp, gsyscall, grunning);
+        casgstatus(gp, readgstatus(gp), grunning);  // from syscall or detached
         p* pp = mp->pp;
         pp->syscalltick.store(pp->syscalltick.load(memory_order_relaxed) + 1, memory_order_relaxed);  // relaxed: as above
         return;

@@ -1,28 +1,44 @@
 // sysmon: the watchman, an M without a P.
 //
-// It takes Ps back from declared system calls that last, asks goroutines that have run
-// for 10 ms to yield, sees to it that due timers and left-over work find an M, and does
+// It takes Ps back from system calls, declared or not, that last, and from goroutines that
+// run without end; it sees to it that due timers and left-over work find an M, and does
 // the slow chores (RCU grace periods).  It sleeps 20 us while there is something to do,
-// up to 10 ms after a calm while, and deeply (on a note) when every P has been idle for a
-// second: an idle process costs nothing, and one that is woken now and then does not pay
-// 11 us each time for waking sysmon too.
+// up to 1 ms after a calm while, 10 ms when every P is idle, and deeply (on a note) when they
+// have been for a second: an idle process costs nothing, and one that is
+// woken now and then does not pay 11 us each time for waking sysmon too.
+//
+//   SM1  sysmon has no P and never clones: a P is taken from user code only with an M in hand
+//        that will run it, from the idle list, and the template thread makes those.
+//   SM2  A P is taken when work waits that nobody else is about to do, and its M is in user
+//        code since a whole tick: at once if the kernel says that the thread is blocked, after
+//        forced_retake if it runs.  "Used no processor since the last tick" is only a hint:
+//        a thread that waits for a processor looks the same, and taking its P would start a
+//        thread more, and so on.  /proc tells the two apart.
+//   SM3  Threads that lost their P while they run (hogs) must not crowd out who holds one,
+//        nor starve: where that is permitted, as many as there are processors run as they
+//        are, taking turns of hog_turn, and the others are SCHED_IDLE meanwhile.
 //
 // Source: Go's proc.go (sysmon, retake).
 #include "sched/sysmon.h"
 
 #include "base/throw.h"
+#include "base/upcall.h"
+#include "kernel_if/activity.h"
 #include "kernel_if/clock.h"
 #include "kernel_if/sys.h"
 #include "sched/background.h"
 #include "sched/checkdead.h"
+#include "sched/debugvars.h"
 #include "sched/exit.h"
 #include "sched/find.h"
 #include "sched/lists.h"
 #include "sched/locked.h"
 #include "sched/mstart.h"
 #include "sched/pidle.h"
+#include "sched/retake.h"
 #include "sched/runq.h"
 #include "sched/schedule.h"
+#include "sched/template.h"
 
 namespace rt0::runtime {
 
@@ -67,41 +83,153 @@ bool wake_for_backlog(p* pp) {
     return true;
 }
 
-// A P that has not been through schedule() for 10 ms runs one goroutine all the time.
-void ask_to_yield(p* pp, std::int64_t now) {
+enum class verdict { leave, watch, blocked, hog };
+
+// Is there something to do that needs pp, or a P and there is no other?
+bool work_waits(const p* pp, std::int64_t now) {
+    // relaxed: hints; being wrong costs one hand-off or one tick.
+    if (sched.npidle.load(memory_order_relaxed) + sched.nmspinning.load(memory_order_relaxed) > 0) return false;
+    std::int64_t due = pp->timers.when0.load(memory_order_relaxed);
+    return !runqempty(pp) || sched.runqsize.load(memory_order_relaxed) != 0 || (due != 0 && due <= now);
+}
+
+// What the kernel says of the thread.  The descriptor is kept per P, so there are few.
+kernel::activity activity_of(p* pp, std::int32_t tid) {
+    if (pp->activitytid != tid) {
+        if (pp->activityfd >= 0) kernel::activity_close(pp->activityfd);
+        pp->activityfd = kernel::activity_open(tid);  // -errno (no /proc, no descriptor left): unknown
+        pp->activitytid = pp->activityfd >= 0 ? tid : 0;
+    }
+    if (pp->activityfd < 0) return kernel::activity::unknown;
+    kernel::activity a = kernel::activity_read(pp->activityfd);
+    if (a == kernel::activity::unknown) pp->activitytid = 0;  // gone, and its number may come again
+    return a;
+}
+
+// SM2, as far as it can be seen from here: racy, the handshake decides.  watch: look again soon.
+verdict judge(p* pp, m* mp, std::int64_t now) {
     std::uint32_t tick = pp->schedtick.load(memory_order_relaxed);  // relaxed: compared with the last look
     if (pp->sysmontick != tick) {
         pp->sysmontick = tick;
         pp->sysmonwhen = now;
-    } else if (pp->sysmonwhen + cfg::forced_preempt <= now) {
-        preemptone(pp);
+        pp->sysmonstill = 0;
+        return verdict::leave;
     }
+    if (pp->sysmonwhen + cfg::forced_preempt <= now) preemptone(pp);
+    // relaxed: RK5.
+    if (!mp || mp->inrt.load(memory_order_relaxed) != 0 || !work_waits(pp, now)) return verdict::leave;
+    std::int32_t tid = mp->tid;
+    std::int64_t used = kernel::thread_cputime(tid);
+    bool at_rest = used == pp->sysmoncpu;
+    pp->sysmoncpu = used;
+    bool hog = pp->sysmonwhen + cfg::forced_retake <= now;
+    if (at_rest || hog) {
+        if (activity_of(pp, tid) == kernel::activity::blocked) return verdict::blocked;
+        if (hog) return verdict::hog;
+    }
+    return pp->sysmonstill++ < cfg::sysmon_watch_ticks ? verdict::watch : verdict::leave;
 }
 
-// One look at every P; how many Ps were taken or found behind with their work.  Reads allp anew after each hand-off,
-// since that must not be done inside an RCU read section.
-int retake(std::int64_t now) {
-    int n = 0;
-    std::size_t count = 0;
-    {
-        rcu_reader r;
-        count = allp().n;
+// An idle M for a P that is about to be taken (SM1), or null.
+m* reserve_m() {
+    guard l(sched.lock);
+    return mget();
+}
+void unreserve_m(m* mp) {
+    guard l(sched.lock);
+    mput(mp);
+}
+
+// The Ms whose Ps are to be taken, linked by retakelink, each with its heir.
+struct round {
+    m* first = nullptr;
+    std::int32_t heirless = 0;  // Ps that are left for want of an M
+
+    void add(m* mp, verdict v) {
+        m* heir = reserve_m();
+        if (!heir) {
+            heirless++;
+        } else if (!retake_want(mp, rt_none)) {
+            unreserve_m(heir);
+        } else {
+            mp->retakeheir = heir;
+            mp->hog = v == verdict::hog;
+            mp->retakelink = first;
+            first = mp;
+        }
     }
-    for (std::size_t i = 0; i < count; i++) {
+};
+
+void set_idle_class(m* mp, bool on) {
+    if (mp->idle_class == on || !kernel::idle_class_permitted()) return;
+    // An error: the program gave the thread another class, which stays.
+    if ((on ? kernel::idle_class_enter : kernel::idle_class_leave)(mp->tid) == 0) mp->idle_class = on;
+}
+
+// SM3: the next so many hogs have their turn.  retakelock is held.
+void rotate_hogs(std::int64_t now) {
+    static std::int64_t last = 0, first = 0;
+    if (sched.nhogs <= ncpu && first == 0) return;
+    if (now - last < cfg::hog_turn) return;
+    last = now;
+    first = sched.nhogs <= ncpu ? 0 : first + ncpu;
+    if (first >= sched.nhogs) first = 0;
+    rcu_reader r;
+    std::int64_t i = 0;
+    for (m* mp : allm())
+        if (mp->hog) set_idle_class(mp, !(i >= first && i < first + ncpu)), i++;
+}
+
+void take_p(m* mp) {
+    m* heir = mp->retakeheir;
+    p* pp = retake_begin(mp);
+    if (pp && sched.exiting.load(memory_order_relaxed)) {  // relaxed: EX2; who sets it has inrt 1 while he does
+        retake_release(mp);
+        pp = nullptr;
+    }
+    if (!pp) {
+        mp->hog = false;
+        return unreserve_m(heir);
+    }
+    if (mp->hog && ++sched.nhogs > ncpu) set_idle_class(mp, true);  // SM3
+    retake_detach(mp, pp, pidle);
+    if (heir->nextp) runtime_throw("sysmon: idle M has a P");
+    heir->nextp = pp;
+    notewakeup(&heir->park);
+}
+
+// What sysmon does about pp; whether it found something that is worth another look soon.
+bool look_at(p* pp, std::int64_t now, round* r) {
+    std::uint32_t s = pp->status.load(memory_order_relaxed);  // relaxed: the CAS decides
+    if (s == psyscall) return retake_syscall(pp, now);
+    if (s != prunning) return false;
+    m* mp = pp->mp;
+    verdict v = judge(pp, mp, now);
+    if (v == verdict::blocked || v == verdict::hog) r->add(mp, v);
+    return wake_for_backlog(pp) || v == verdict::watch;
+}
+
+// One look at every P; true when the next should come soon.  Reads allp anew after each
+// hand-off, since that must not be done inside an RCU read section.
+bool retake(std::int64_t now) {
+    bool soon = false;
+    round r;
+    guard one(retakelock);
+    for (std::size_t i = 0;; i++) {
         p* pp;
         {
-            rcu_reader r;
+            rcu_reader reading;
             auto ps = allp();
             pp = i < ps.n ? ps.data[i] : nullptr;
         }
         if (!pp) break;
-        std::uint32_t s = pp->status.load(memory_order_relaxed);  // relaxed: the CAS decides
-        if (s == psyscall && retake_syscall(pp, now)) n++;
-        if (s != prunning) continue;
-        ask_to_yield(pp, now);
-        if (wake_for_backlog(pp)) n++;
+        if (look_at(pp, now, &r)) soon = true;
     }
-    return n;
+    rotate_hogs(now);
+    if (r.first) retake_fence();
+    for (m* mp = r.first; mp; mp = mp->retakelink) take_p(mp);
+    if (r.heirless) want_spare_ms(r.heirless);
+    return soon || r.first || (r.heirless && !spare_ms_refused());
 }
 
 bool nothing_to_watch() {
@@ -110,15 +238,31 @@ bool nothing_to_watch() {
            sched.npidle.load(memory_order_relaxed) == static_cast<std::uint32_t>(gomaxprocs_now.load(memory_order_relaxed));
 }
 
-// Sleeps until a P leaves the idle list (pidleget wakes us) or the world starts again.
-void sleep_deeply() {
+// RT0DEBUG=schedtrace: reports when it is time; ns until the next report, -1 when none are wanted.
+std::int64_t trace_if_due() {
+    static std::int64_t next = 0;
+    if (debug.schedtrace <= 0) return -1;
+    std::int64_t now = kernel::nanotime();
+    if (now >= next) {
+        upcall_schedtrace(debug.scheddetail > 0);
+        next = now + std::int64_t{debug.schedtrace} * 1'000'000;
+    }
+    return next - now;
+}
+
+// Sleeps until a P leaves the idle list (pidleget wakes us) or the world starts again; at most `most` ns if that is
+// not negative.
+void sleep_deeply(std::int64_t most) {
     {
         guard l(sched.lock);
         if (!nothing_to_watch()) return;
         checkdead();  // again: a thread that was counted as a stranger may have ended since
         sched.sysmonwait.store(true, memory_order_relaxed);  // relaxed: sched.lock
     }
-    notesleep(&sched.sysmonnote);
+    if (!notetsleep(&sched.sysmonnote, most)) {
+        guard l(sched.lock);
+        sched.sysmonwait.store(false, memory_order_relaxed);  // relaxed: sched.lock; from here nobody wakes us
+    }
     noteclear(&sched.sysmonnote);
 }
 
@@ -142,15 +286,17 @@ void sysmon() {
     std::int64_t delay = cfg::sysmon_tick_min;
     int calm = 0, idle = 0;
     for (;;) {
-        kernel::usleep(static_cast<std::uint32_t>(delay / 1000));
-        if (sched.exiting.load(memory_order_relaxed)) mark_running_exiting();  // relaxed: seen next time
+        std::int64_t until_trace = trace_if_due();
+        std::int64_t nap = until_trace >= 0 && until_trace < delay ? until_trace : delay;
+        kernel::usleep(static_cast<std::uint32_t>(nap / 1000));
         if (nothing_to_watch()) {
-            delay = cfg::sysmon_tick_max;
+            delay = cfg::sysmon_tick_idle;
             if (++idle < cfg::sysmon_idle_ticks || sched.exiting.load(memory_order_relaxed)) continue;
             consider_scavenging(true, kernel::nanotime());
-            sleep_deeply();
+            sleep_deeply(trace_if_due());
             idle = 0;
             delay = cfg::sysmon_tick_min;
+            calm = 0;
             continue;
         }
         idle = 0;
@@ -160,7 +306,7 @@ void sysmon() {
         calm = retake(now) ? 0 : calm + 1;
         consider_scavenging(false, now);
         if (calm == 0) delay = cfg::sysmon_tick_min;
-        else if (calm > cfg::sysmon_calm_ticks && (delay *= 2) > cfg::sysmon_tick_max) delay = cfg::sysmon_tick_max;
+        else if (calm > cfg::sysmon_calm_ticks && (delay *= 2) > cfg::sysmon_tick_busy) delay = cfg::sysmon_tick_busy;
         reclaim_retired();
     }
 }

@@ -6,62 +6,101 @@
 //     void chan_send(...) { runtime_call rc; ... rc.gp ... }
 //
 //   UC1  inside, the calling thread is an M with a P: a foreign thread borrows an extra
-//        M, a goroutine inside blocking() takes a P back, for the length of the call.
+//        M, a goroutine inside blocking() or one that lost its P in user code takes one, for
+//        the length of the call or for good.
 //   UC2  inside, no user code runs, nothing calls malloc or stdio, nothing blocks but
 //        on the runtime's own futexes.  Moves and destructors of user types stand
 //        outside (two runtime_calls with the move between them, where needed).
 //   UC3  a parked call may come back on another M: keep rc.gp, never an m* or p*.
 //   UC4  at the end a G that was asked to yield does so.
-// Cost on the fast path: a TLS load and two tested branches each way.
+//   UC5  m.inrt is 1 inside.  Calls nest: the inner one leaves it as it found it, so the depth
+//        stands in the calls' own frames and travels with the G.
+// Cost on the fast path: g, its M, a store, a load and a branch, then the last three again.
+// The handshake behind it: retake.h.
 #pragma once
-#include "sched/g.h"
+#include "base/chaos.h"
+#include "sched/sched.h"
 
 namespace rt0::runtime {
 
-g* runtime_call_enter_slow(g* gp, bool* borrowed);
-void runtime_call_leave_slow(g* gp, bool borrowed);
+// The calling thread's G, made for it: it had none.
+g* foreign_enter();
+// inrt is set, and was 0 or 1 before; m.retake is not 0.  True: a P was borrowed for this call.
+bool runtime_call_enter_slow(g* gp, std::uint32_t was);
+// inrt is 0, m.retake is not.
+void runtime_call_leave_slow(g* gp);
+// inrt is 1 still: gives the borrowed P back and sets inrt to 0.
+void runtime_call_give_back(g* gp);
+
+// RK1's order between a store of inrt and the read of retake: the compiler's part.
+inline void crossing_barrier() {
+    atomic_signal_fence(memory_order_seq_cst);
+#ifdef RT0_DEBUG
+    chaos_pause();
+#endif
+}
+
+// Out of the runtime, from the outermost call.
+inline void leave_runtime(g* gp) {
+    m* mp = gp->mp;  // UC3
+    // ORDER(inrt): release; pairs with the requester's read: what we did is done before it acts for us.
+    mp->inrt.store(0, memory_order_release);
+    crossing_barrier();
+    // relaxed: RK4.
+    if (mp->retake.load(memory_order_relaxed) != 0) [[unlikely]] runtime_call_leave_slow(gp);
+}
 
 class runtime_call {
 public:
     g* gp;  // the calling goroutine, a foreign thread's too; never null
 
     runtime_call() : gp(getg()) {
-        // relaxed: outside is written by this G, exiting is seen at the latest at the next crossing.
-        if (!gp || (gp->attn.load(memory_order_relaxed) & (attn_outside | attn_exiting))) [[unlikely]]
-            gp = runtime_call_enter_slow(gp, &borrowed_);
+        if (!gp) [[unlikely]] gp = foreign_enter();
+        m* mp = gp->mp;
+        end_ = mp->inrt.load(memory_order_relaxed);  // relaxed: M's own
+        mp->inrt.store(1, memory_order_relaxed);     // relaxed: RK1
+        crossing_barrier();
+        // relaxed: RK1.
+        if (mp->retake.load(memory_order_relaxed) != 0) [[unlikely]]
+            if (runtime_call_enter_slow(gp, end_)) end_ = give_back;
     }
     ~runtime_call() {
-        // relaxed: as above; a preempt bit missed now is seen at the next crossing.
-        if (borrowed_ || gp->attn.load(memory_order_relaxed)) [[unlikely]]
-            runtime_call_leave_slow(gp, borrowed_);
+        if (end_ == leave) [[likely]]
+            leave_runtime(gp);
+        else if (end_ == give_back)
+            runtime_call_give_back(gp);
     }
     runtime_call(const runtime_call&) = delete;
     runtime_call& operator=(const runtime_call&) = delete;
 
-private:
-    bool borrowed_ = false;  // this call took a P that it must give back
+    // A P that was borrowed for the call is kept after it.
+    void keep_p() {
+        if (end_ == give_back) end_ = leave;
+    }
+    // The P, borrowed or not, is given up with the end of the call.
+    void give_back_p() { end_ = give_back; }
+    // inrt stays 1 after the call: the P cannot be taken any more.
+    void stay_inside() { end_ = stay; }
+
+protected:
+    enum : std::uint32_t {
+        leave,      // back to user code
+        stay,       // this call was inside another
+        give_back,  // this call took a P for a G that is to have none
+    };
+    std::uint32_t end_;  // what the end of the call does
 };
 
 // A runtime_call that does not yield at its end, for whoever must be done before a G
 // that he readied goes on (stop callbacks): the next crossing yields instead.
-class runtime_call_quiet {
+class runtime_call_quiet : public runtime_call {
 public:
-    g* gp;
-
-    runtime_call_quiet() : gp(getg()) {
-        // relaxed: as in runtime_call.
-        if (!gp || (gp->attn.load(memory_order_relaxed) & (attn_outside | attn_exiting))) [[unlikely]]
-            gp = runtime_call_enter_slow(gp, &borrowed_);
-    }
     ~runtime_call_quiet() {
-        if (borrowed_) [[unlikely]]
-            runtime_call_leave_slow(gp, true);  // which gives the P back and does not yield
+        if (end_ != leave) return;
+        // ORDER(inrt): release; as in leave_runtime.
+        gp->mp->inrt.store(0, memory_order_release);
+        end_ = stay;  // the base has nothing left to do
     }
-    runtime_call_quiet(const runtime_call_quiet&) = delete;
-    runtime_call_quiet& operator=(const runtime_call_quiet&) = delete;
-
-private:
-    bool borrowed_ = false;
 };
 
 }  // namespace rt0::runtime

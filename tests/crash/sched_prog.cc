@@ -1,7 +1,5 @@
-// Scenes for tests/crash/sched_test.cc: argv[1] names one.  RT0_TEST_INJECT=call:nth:err:count
-// arms a fault before main, from a static constructor.
+// Scenes for tests/crash/sched_test.cc: argv[1] names one.  RT0_TEST_INJECT arms faults (armed.h).
 #include <pthread.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -10,24 +8,21 @@
 #include <cstdlib>
 #include <string>
 
+#include <thread>
+
+#include <rt0/chan.h>
 #include <rt0/go.h>
 
 #include "kernel_if/inject.h"
+#include "kernel_if/thread.h"
+#include "tests/support/armed.h"
 
 using namespace std::chrono_literals;
 namespace this_goroutine = rt0::this_goroutine;
 
 namespace {
 
-struct armed {
-    armed() {
-        const char* s = std::getenv("RT0_TEST_INJECT");
-        unsigned call, nth;
-        int err, count;
-        if (s && std::sscanf(s, "%u:%u:%d:%d", &call, &nth, &err, &count) == 4)
-            rt0::kernel::inject_fail(static_cast<rt0::kernel::inject>(call), nth, err, count);
-    }
-} armed_before_main;
+bool initial_ended = false;  // as far as the runtime knows: its thread sleeps for good then
 
 // n goroutines, each with a thread of its own.
 void need_threads(int n) {
@@ -35,10 +30,50 @@ void need_threads(int n) {
     for (int i = 0; i < n; i++)
         rt0::go([&] {
             this_goroutine::lock_os_thread();
+            if (gettid() == getpid()) initial_ended = true;
             here++;
             while (here.load() < n) this_goroutine::yield();
         });
     while (here.load() < n || rt0::num_goroutine() > 1) this_goroutine::yield();
+}
+
+// Numbers that must agree, once what comes and goes has come or gone.
+void until_equal(const char* what, auto count, auto expected) {
+    for (int i = 0; count() != expected(); i++) {
+        if (i < 20'000) {
+            this_goroutine::sleep_for(1ms);
+            continue;
+        }
+        rt0::println(what, count(), expected());
+        rt0::exit(1);
+    }
+}
+
+void counts() {
+    auto one = [] { return 1; };
+    until_equal("goroutines", [] { return rt0::num_goroutine(); }, one);
+    until_equal("threads", [] { return rt0::num_thread() + initial_ended; }, [] { return rt0::kernel::count_threads(); });
+    rt0::chan<int> quit(0);
+    for (int i = 0; i < 100; i++) rt0::go([quit]() mutable { quit.recv(); });
+    until_equal("parked", [] { return rt0::num_goroutine(); }, [] { return 101; });
+    quit.close();
+    until_equal("ended", [] { return rt0::num_goroutine(); }, one);
+    need_threads(8);
+    until_equal("threads", [] { return rt0::num_thread() + initial_ended; }, [] { return rt0::kernel::count_threads(); });
+    int before = rt0::num_thread();
+    std::atomic<bool> in{false}, out{false};
+    std::thread strange([&] {
+        this_goroutine::yield();
+        in = true;
+        while (!out) usleep(100);
+    });
+    until_equal("foreign", [&] { return in.load(); }, [] { return true; });
+    until_equal("threads", [] { return rt0::num_thread() + initial_ended; }, [] { return rt0::kernel::count_threads(); });
+    out = true;
+    rt0::blocking([&] { strange.join(); });
+    until_equal("after the thread", [] { return rt0::num_thread() + initial_ended; }, [] { return rt0::kernel::count_threads(); });
+    until_equal("goroutines", [] { return rt0::num_goroutine(); }, one);
+    rt0::println(before > 0 ? "counts right" : "no threads");
 }
 
 struct at_exit_yields {
@@ -95,20 +130,25 @@ void locked_thread_local() {
     rt0::println("all gone");
 }
 
-void fork_and_exec() {
-    int good = 0;
-    for (int i = 0; i < 20; i++) {
-        pid_t pid = fork();
-        if (pid == 0) {
-            execl("/bin/true", "true", nullptr);
-            _exit(127);
-        }
-        int status = -1;
-        rt0::blocking([&] { waitpid(pid, &status, 0); });
-        if (status == 0) good++;
-        this_goroutine::yield();
+// Reads its own standard error until five reports came, and copies them to standard output.
+void traced() {
+    int fds[2];
+    if (pipe(fds) != 0 || dup2(fds[1], 2) < 0) rt0::exit(98);
+    close(fds[1]);
+    rt0::go([] {
+        for (int i = 0; i < 3; i++) this_goroutine::sleep_for(1ms);
+    });
+    std::string text;
+    for (int heads = 0; heads < 5;) {
+        char buf[64 << 10];
+        ssize_t n = rt0::blocking([&] { return read(fds[0], buf, sizeof buf); });
+        if (n <= 0) rt0::exit(97);
+        text.append(buf, static_cast<std::size_t>(n));
+        heads = 0;
+        for (std::size_t at = 0; (at = text.find("SCHED ", at)) != std::string::npos; at++) heads++;
     }
-    rt0::println("children", good);
+    text.resize(text.rfind('\n') + 1);
+    std::fputs(text.c_str(), stdout);
 }
 
 void swallow() {
@@ -131,6 +171,13 @@ void limits(const std::string& what) {
     }
     if (what == "lower-limit") rt0::set_max_threads(1);
     if (what == "bad-limit") rt0::set_max_threads(0);
+    if (what == "negative-limit") rt0::set_max_threads(-5);
+    if (what == "enough") {
+        int former = rt0::set_max_threads(16);
+        need_threads(8);
+        rt0::println("former", former, rt0::set_max_threads(16));
+    }
+    if (what == "counts") counts();
 }
 
 void ends(const std::string& what) {
@@ -157,7 +204,7 @@ void ends(const std::string& what) {
         this_goroutine::sleep_for(10s);
     }
     if (what == "locked-thread-local") locked_thread_local();
-    if (what == "fork") fork_and_exec();
+    if (what == "traced") traced();
 }
 
 }  // namespace

@@ -1,0 +1,72 @@
+// Other threads' activity; activity.h has the contracts.
+#include "kernel_if/activity.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <time.h>
+
+#include <charconv>
+#include <cstring>
+
+#include "kernel_if/syscall.h"
+
+namespace rt0::kernel {
+
+std::int64_t thread_cputime(std::int32_t tid) {
+    // The kernel's clock id of a thread: ~tid << 3, per-thread bit 4, scheduler clock 2.
+    const auto id = static_cast<std::uint32_t>(~tid) << 3 | 4 | 2;
+    timespec ts;
+    long r = sysc(SYS_clock_gettime, static_cast<std::int32_t>(id), &ts);
+    if (r < 0) return r;
+    return std::int64_t{ts.tv_sec} * 1'000'000'000 + ts.tv_nsec;
+}
+
+int activity_open(std::int32_t tid) {
+    char path[48] = "/proc/self/task/";
+    char* at = path + std::strlen(path);
+    at = std::to_chars(at, path + 32, tid).ptr;
+    std::memcpy(at, "/syscall", sizeof "/syscall");
+    return static_cast<int>(sysc(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC));
+}
+
+activity activity_read(int fd) {
+    char text[16];
+    long n;
+    do
+        n = sysc(SYS_pread64, fd, text, sizeof text, 0);
+    while (n == -EINTR);
+    if (n <= 0) return activity::unknown;
+    // "running", or a system call's number and arguments, or -1 for a thread that waits for a page.
+    return text[0] == 'r' ? activity::running : activity::blocked;
+}
+
+void activity_close(int fd) { sysc(SYS_close, fd); }
+
+namespace {
+
+int set_class(std::int32_t tid, int policy) {
+    sched_param none = {};
+    return static_cast<int>(sysc(SYS_sched_setscheduler, tid, policy, &none));
+}
+
+int change_class(std::int32_t tid, int from, int to) {
+    long now = sysc(SYS_sched_getscheduler, tid);
+    if (now < 0) return static_cast<int>(now);
+    if ((now & ~SCHED_RESET_ON_FORK) != from) return -EINVAL;
+    return set_class(tid, to | static_cast<int>(now & SCHED_RESET_ON_FORK));
+}
+
+}  // namespace
+
+int idle_class_enter(std::int32_t tid) { return change_class(tid, SCHED_OTHER, SCHED_IDLE); }
+int idle_class_leave(std::int32_t tid) { return change_class(tid, SCHED_IDLE, SCHED_OTHER); }
+
+namespace {
+bool permitted = false;  // [const] after boot
+}
+
+void idle_class_probe() { permitted = idle_class_enter(0) == 0 && idle_class_leave(0) == 0; }
+bool idle_class_permitted() { return permitted; }
+
+}  // namespace rt0::kernel

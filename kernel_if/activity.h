@@ -1,0 +1,37 @@
+// What another thread of this process is doing: its processor time, whether the kernel
+// holds it, its scheduling class.  Nothing here disturbs the thread.
+#pragma once
+#include <cstdint>
+
+namespace rt0::kernel {
+
+// Processor time used by thread tid, ns; -errno when it is gone.  Source: clock_getcpuclockid(3)'s
+// encoding, which pthread_getcpuclockid uses for a tid.
+std::int64_t thread_cputime(std::int32_t tid);
+
+enum class activity {
+    running,  // in user code, on a processor or waiting for one
+    blocked,  // asleep in the kernel
+    unknown,  // /proc cannot tell
+};
+
+// A descriptor (close-on-exec) of /proc/self/task/TID/syscall, or -errno.
+int activity_open(std::int32_t tid);
+// 1.3 to 3 us.  A thread that runs user code is "running" there however long it waits for a processor.
+activity activity_read(int fd);
+void activity_close(int fd);
+
+// SCHED_IDLE: a thread that runs only when nobody else wants the processor.
+//
+// Tries, on the calling thread, whether the way into SCHED_IDLE and back is permitted (root or
+// CAP_SYS_NICE in the initial user namespace, or RLIMIT_NICE of 20).  The thread stays in SCHED_IDLE if it
+// is not: called on one that is about to end (thread_init's donor).
+void idle_class_probe();
+// What the probe found; false before it.
+bool idle_class_permitted();
+// Into SCHED_IDLE, from SCHED_OTHER only; or back from it.  0 or -errno; -EINVAL: the thread has
+// another class, which is left alone.
+int idle_class_enter(std::int32_t tid);
+int idle_class_leave(std::int32_t tid);
+
+}  // namespace rt0::kernel

@@ -1,0 +1,60 @@
+// The word that tells a forked child from its parent; FK1 and FK2 in fork.h.
+#include "kernel_if/fork.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+
+#include "kernel_if/cpu.h"
+#include "kernel_if/sys.h"
+#include "kernel_if/syscall.h"
+
+namespace rt0::kernel {
+
+namespace {
+
+constexpr int madv_wipeonfork = 18;  // Linux 4.14; older headers lack the name
+
+std::atomic<std::uint32_t> plain_word{1};  // before fork_watch, and where the kernel wipes nothing
+std::atomic<void (*)()> child_handler{nullptr};
+pthread_once_t once = PTHREAD_ONCE_INIT;
+int rc = 0;
+unsigned long slack = 0;  // ns, timer slack of the thread that booted
+
+void in_child() {
+    detail::fork_word->store(0, std::memory_order_relaxed);  // relaxed: the only thread; FK2
+    // The runtime's threads have none; what exec starts is an ordinary program and inherits it.
+    if (slack != 0) set_timer_slack(slack);
+    child_handler.load(std::memory_order_relaxed)();  // relaxed: all callers of fork_watch stored the same
+}
+
+std::atomic<std::uint32_t>* wiped_word() {
+    std::size_t n = read_auxv(nullptr).page_size;
+    long a = sysc(SYS_mmap, nullptr, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (a < 0 && a > -4096) return &plain_word;
+    if (sysc(SYS_madvise, a, n, madv_wipeonfork) < 0) {
+        sysc(SYS_munmap, a, n);
+        return &plain_word;
+    }
+    auto* word = reinterpret_cast<std::atomic<std::uint32_t>*>(a);
+    word->store(1, std::memory_order_relaxed);  // relaxed: published with the pointer, before there are threads of ours
+    return word;
+}
+
+}  // namespace
+
+constinit std::atomic<std::uint32_t>* detail::fork_word = &plain_word;
+
+int fork_watch(void (*handler)()) {
+    child_handler.store(handler, std::memory_order_relaxed);  // relaxed: read in a child, which has one thread
+    pthread_once(&once, [] {
+        long was = sysc(SYS_prctl, PR_GET_TIMERSLACK);
+        if (was > 0) slack = static_cast<unsigned long>(was);
+        detail::fork_word = wiped_word();
+        rc = -pthread_atfork(nullptr, nullptr, in_child);
+    });
+    return rc;
+}
+
+}  // namespace rt0::kernel

@@ -1,0 +1,25 @@
+// Is this process the one that the runtime was booted in, or a forked copy of it?
+//
+//   FK1  the answer is a word in a page of its own that the kernel gives every child as
+//        zeroes (MADV_WIPEONFORK): also a child that was forked behind libc's back.
+//        vfork and posix_spawn share the memory, their children are no copies.
+//   FK2  where the kernel does not do that, libc's handler of forks clears the word.
+#pragma once
+#include <atomic>
+#include <cstdint>
+
+namespace rt0::kernel {
+
+namespace detail {
+extern std::atomic<std::uint32_t>* fork_word;  // 1; 0 in a forked child
+}
+
+// From here on forked() tells.  in_child runs in each child that libc's fork makes, on
+// its only thread.  Further calls do nothing.  0, or -errno: libc has no memory for the
+// handler.
+int fork_watch(void (*in_child)());
+
+// relaxed: a child has one thread, and in the parent the word never changes.
+inline bool forked() { return detail::fork_word->load(std::memory_order_relaxed) == 0; }
+
+}  // namespace rt0::kernel

@@ -1,0 +1,18 @@
+// membarrier(2); membarrier.h says what for.
+#include "kernel_if/membarrier.h"
+
+#include <linux/membarrier.h>
+
+#include "kernel_if/inject.h"
+#include "kernel_if/syscall.h"
+
+namespace rt0::kernel {
+
+int membarrier_register() {
+    if (int e = injected(inject::membarrier)) return e;
+    return static_cast<int>(sysc(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0));
+}
+
+int membarrier_all() { return static_cast<int>(sysc(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0)); }
+
+}  // namespace rt0::kernel

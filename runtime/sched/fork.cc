@@ -1,0 +1,39 @@
+// fork.  exec is all that a child can do with rt0 (base/forked.h says why).
+//
+//   FO1  fork, exec and posix_spawn need nothing of the runtime and may be called from
+//        any goroutine or thread; the runtime holds no lock then, since user code runs.
+//   FO2  In the child of libc's fork the forking goroutine is marked as the others are
+//        when the process exits: its next crossing leaves the fast path, and ends in
+//        one line.  So the fast path pays nothing.
+//   FO3  A child forked by a bare system call, or by _Fork, has no handler; there the
+//        wiped word (FK1) is looked at by the slow paths of crossings, by system calls
+//        declared to the runtime (blocking, println), by schedule(), by whoever makes a
+//        thread, and before every futex call.  Until it comes there the child may have run
+//        crossings that went well on its copy alone, at most 60 switches among them.
+//   FO4  exit() in a child runs on: what rt0 does on the way out (channels of static
+//        storage are freed) sees that the process is exiting and waits for nobody.
+#include "sched/fork.h"
+
+#include "base/throw.h"
+#include "sched/exit.h"
+#include "sched/retake.h"
+#include "sched/sched.h"
+
+namespace rt0::runtime {
+
+namespace {
+
+void forked_child() {
+    report_forked();
+    disown_exit();
+    sched.exiting.store(true, memory_order_relaxed);  // relaxed, as below: one thread
+    if (g* gp = getg()) gp->mp->retake.fetch_or(rt_exiting, memory_order_relaxed);  // FO2
+}
+
+}  // namespace
+
+void forkinit() {
+    if (kernel::fork_watch(forked_child) != 0) die("out of memory at start (pthread_atfork)");
+}
+
+}  // namespace rt0::runtime

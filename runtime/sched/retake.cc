@@ -1,0 +1,125 @@
+// The requester's side of the retake handshake, and M's waiting; RK1-RK5 in retake.h.
+#include "sched/retake.h"
+
+#include <cerrno>
+
+#include "base/chaos.h"
+#include "base/throw.h"
+#include "kernel_if/activity.h"
+#include "kernel_if/futex.h"
+#include "kernel_if/membarrier.h"
+
+namespace rt0::runtime {
+
+constinit mutex retakelock{lock_rank::retake};
+
+namespace {
+
+bool have_membarrier = false;  // [const] after boot
+
+// Turns the phase of mp's word from `from` to `to`, keeping the other bits.  False: it is not in `from`.
+bool turn(m* mp, std::uint32_t from, std::uint32_t to) {
+    chaos_pause();
+    std::uint32_t r = mp->retake.load(memory_order_relaxed);  // relaxed: the CAS decides
+    do {
+        if ((r & rt_phase) != from) return false;
+        // ORDER(retake): seq_cst; RK1, RK2: pairs with the entry's read and M's CAS; the books are published by
+        // the turn to taken.
+    } while (!mp->retake.compare_exchange_weak(r, (r & ~rt_phase) | to, memory_order_seq_cst, memory_order_relaxed));
+    return true;
+}
+
+// From taking to where M may go on.
+void finish(m* mp, std::uint32_t to) {
+    chaos_pause();
+    std::uint32_t r = mp->retake.load(memory_order_relaxed);  // relaxed: the CAS decides
+    // ORDER(retake): seq_cst; the books are done before M sees `taken`; pairs with the acquire at the entry.
+    while (!mp->retake.compare_exchange_weak(r, (r & ~(rt_phase | rt_waiting)) | to, memory_order_seq_cst,
+                                             memory_order_relaxed)) {}
+    if (r & rt_waiting) kernel::futex_wake(&mp->retake, 1);
+}
+
+}  // namespace
+
+const char* retakeinit() {
+#ifdef RT0_TSAN
+    return "ThreadSanitizer cannot see membarrier: each crossing is fenced";
+#else
+    have_membarrier = kernel::membarrier_register() == 0;
+    return have_membarrier ? nullptr : "membarrier refused: each crossing is fenced";
+#endif
+}
+
+std::uint32_t retake_initial() {
+    std::uint32_t r = have_membarrier ? rt_none : rt_fence;
+    // relaxed: one that is made while the flag is being set gets its bit from mark_exiting, which comes after.
+    return sched.exiting.load(memory_order_relaxed) ? r | rt_exiting : r;
+}
+
+bool retake_want(m* mp, std::uint32_t bits) {
+    // ORDER(retake): seq_cst; the bits stand before inrt is read (RK4), membarrier or not.
+    if (bits) mp->retake.fetch_or(bits, memory_order_seq_cst);
+    return turn(mp, rt_none, rt_wanted);
+}
+
+void retake_fence() {
+    if (have_membarrier && kernel::membarrier_all() < 0) runtime_throw("membarrier failed after it was registered");
+}
+
+p* retake_begin(m* mp) {
+    // ORDER(inrt): seq_cst; RK1; acquire: what M did before it left the runtime is visible.
+    if (mp->inrt.load(memory_order_seq_cst) != 0 || !turn(mp, rt_wanted, rt_taking)) {
+        turn(mp, rt_wanted, rt_none);  // RK2: or M did that itself
+        return nullptr;
+    }
+    chaos_pause();
+    p* pp = mp->pp;
+    g* gp = mp->curg;
+    // relaxed: M stands still (RK3).
+    if (pp && pp->status.load(memory_order_relaxed) == prunning && gp && readgstatus(gp) == grunning) return pp;
+    retake_release(mp);  // RK5
+    return nullptr;
+}
+
+void retake_detach(m* mp, p* pp, pstatus to) {
+    casgstatus(mp->curg, grunning, gdetached);
+    mp->oldp = pp;
+    mp->pp = nullptr;
+    pp->mp = nullptr;
+    // relaxed: tells whoever compares ticks that the P was away.
+    pp->syscalltick.fetch_add(1, memory_order_relaxed);
+    // ORDER(pstatus): release; pairs with the acquire in wirep.
+    pp->status.store(to, memory_order_release);
+    finish(mp, rt_taken);
+}
+
+void retake_release(m* mp) { finish(mp, rt_none); }
+
+void retake_end_hog(m* mp) {
+    guard l(retakelock);
+    mp->hog = false;
+    sched.nhogs--;
+    if (!mp->idle_class) return;
+    mp->idle_class = false;
+    int rc = kernel::idle_class_leave(mp->tid);
+    if (rc < 0 && rc != -EINVAL) warn("a thread cannot leave SCHED_IDLE any more and may starve");  // EINVAL: it has left
+}
+
+void retake_wait(m* mp) {
+    for (int i = 0;; i++) {
+        // ORDER(retake): acquire; pairs with finish().
+        std::uint32_t r = mp->retake.load(memory_order_acquire);
+        if ((r & rt_phase) != rt_taking) return;
+        if (i < cfg::retake_spin) {
+            arch::cpu_relax();
+            continue;
+        }
+        // relaxed: the futex compares the word; its waker sees the bit or the word has changed.
+        if (!(r & rt_waiting) &&
+            !mp->retake.compare_exchange_weak(r, r | rt_waiting, memory_order_relaxed, memory_order_relaxed))
+            continue;
+        kernel::futex_wait(&mp->retake, r | rt_waiting, -1);  // whatever it returns, the word tells
+    }
+}
+
+}  // namespace rt0::runtime

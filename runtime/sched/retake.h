@@ -1,0 +1,83 @@
+// The retake handshake: taking the P from an M that runs user code, without a signal.
+//
+// An M runs either runtime code (m.inrt is 1) or user code (0).  User code may block in the
+// kernel or loop without end; it holds nothing of the scheduler's but its P, so the P can be
+// taken from under it: the G becomes `detached` and goes on as a plain thread would, until it
+// next enters the runtime and needs a P again.
+//
+//     M enters the runtime                     requester (sysmon, stop-the-world), holding retakelock
+//     --------------------                     ------------------------------------------------------
+//     inrt = 1            (plain store)        retake: none -> wanted, and bits      (on each M concerned)
+//     compiler barrier                         membarrier()                          (once for all of them)
+//     read retake                              read inrt
+//       0: go on                                 1: wanted -> none; the bits stay for M
+//       wanted: CAS to none, go on               0: CAS wanted -> taking; M stands in user code or waits:
+//       taking: wait for taken or none              books: G running -> detached, P from M to the requester
+//       taken: find a P, then none                  taken, and wake M if it waits
+//     ...                                           the P goes to another M, or is stopped
+//     inrt = 0            (release store)
+//     compiler barrier
+//     read retake: preempt or stop? yield
+//
+//   RK1  Store buffering: M's store of inrt and its read of retake stand in program order, and
+//        the membarrier puts a full barrier between them or before them or after them on M's
+//        processor.  So not both `M reads retake without wanted` and `the requester reads inrt
+//        0 though M is inside` can be.  Without membarrier (fence bit: refused, or TSan, which cannot
+//        see it) both sides use seq_cst read-modify-writes instead.
+//   RK2  The phase: only a holder of retakelock writes wanted, taking and taken; only M itself
+//        turns taken, or wanted, to none.  So an M meets one requester at a time.
+//   RK3  Between taking and taken M does not leave the entry or user code, and only the
+//        requester touches m.pp, m.oldp, m.curg's status and p.mp.
+//   RK4  The exit's look at retake is for the bits: a requester that saw inrt 1 has set `stop`
+//        before, so M sees it at its exit or the requester saw the exit's inrt 0.
+//   RK5  Where p.mp is read it may be old: what it led to is checked again in `taking`, when
+//        M stands still, and undone (none) when it does not hold the P any more.
+//
+// Costs on M's side: a store, a load and a branch each way.
+#pragma once
+#include "sched/sched.h"
+
+namespace rt0::runtime {
+
+// Bits of m.retake.
+enum mretake : std::uint32_t {
+    rt_none = 0,
+    rt_wanted = 1,
+    rt_taking = 2,
+    rt_taken = 3,
+    rt_phase = 3,      // mask
+    rt_waiting = 4,    // M sleeps on the word until the phase is not `taking` any more
+    rt_preempt = 8,    // the time slice is over: yield at the next exit
+    rt_stop = 16,      // the world is to stop: yield at the next exit
+    rt_outside = 32,   // no P by its own will: inside blocking(), or a foreign thread between calls [own:M]
+    rt_exiting = 64,   // the process is exiting: never leave or enter the runtime again
+    rt_fence = 128,    // no membarrier: RK1's other way
+};
+
+extern mutex retakelock;
+
+// Registers for membarrier; null, or why it cannot be had (boot trace).
+const char* retakeinit();
+// What the retake word of a new M, or of one that starts anew, holds.
+std::uint32_t retake_initial();
+
+// ---- the requester; holds retakelock
+// Step 1.  False: M is in a phase already.
+bool retake_want(m* mp, std::uint32_t bits);
+// Step 2, after the last want.
+void retake_fence();
+// Step 3.  M's P: M stands still, and is the caller's until retake_detach or retake_release.  Null: not
+// this time.
+p* retake_begin(m* mp);
+// Step 4: M's G is detached, pp has no M.  pp's status is the caller's to set: `to`.
+void retake_detach(m* mp, p* pp, pstatus to);
+// Or: it goes on with its P.
+void retake_release(m* mp);
+
+// ---- M
+// At the entry: waits while the phase is taking.
+void retake_wait(m* mp);
+// Phase taken, and it was a hog: it runs on as others do.
+void retake_end_hog(m* mp);
+
+}  // namespace rt0::runtime

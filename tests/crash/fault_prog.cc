@@ -1,0 +1,288 @@
+// A program that uses everything once, for tests/crash/fault_test.cc: fault_prog [storm MS].
+//
+// Boots, runs a mixed workload whose result is known, prints it and how many faults were
+// injected (armed.h).  Whatever the kernel refuses meanwhile, it must end with the right
+// answer or with one clear line.  "storm": all threads get a signal every 100 us
+// meanwhile, with a handler that makes system calls return EINTR.
+#include <rt0/rt0.h>
+
+#include <dirent.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <new>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "kernel_if/thread.h"
+#include "sched/background.h"
+#include "sched/upcross.h"
+#include "tests/support/armed.h"
+
+using namespace std::chrono_literals;
+namespace this_goroutine = rt0::this_goroutine;
+
+namespace {
+
+int extra_threads = 100;
+
+// What a careful program does when memory is short: tries again, a few times.
+template <class F>
+void go(rt0::go_options o, F f) {
+    for (int tries = 0;; tries++) {
+        try {
+            return rt0::go(o, f);
+        } catch (const std::bad_alloc&) {
+            if (tries == 3) throw;
+            this_goroutine::yield();
+        }
+    }
+}
+// A group of goroutines, all of them joined.
+class group {
+public:
+    template <class F>
+    void go(F f, std::size_t stack = 0) {
+        wg_.add(1);
+        ::go({.name = {}, .stack_size = stack}, [this, f]() mutable {
+            f();
+            wg_.done();
+        });
+    }
+    void join() { wg_.wait(); }
+
+private:
+    rt0::wait_group wg_;
+};
+
+void wrong(const char* what, long got, long want) {
+    std::fprintf(stderr, "wrong answer: %s is %ld, not %ld\n", what, got, want);
+    std::_Exit(99);
+}
+void expect(const char* what, long got, long want) {
+    if (got != want) wrong(what, got, want);
+}
+
+void channels() {
+    for (std::size_t cap : {0, 3}) {
+        rt0::chan<int> c(cap);
+        std::atomic<long> sum{0};
+        group in, out;
+        for (int i = 0; i < 6; i++) {
+            out.go([&, c]() mutable {
+                for (int v : c) sum += v;
+            });
+            in.go([c]() mutable {
+                for (int v = 1; v <= 100; v++) c.send(v);
+            });
+        }
+        in.join();
+        c.close();
+        out.join();
+        expect("the sum received", sum, 6 * 5050);
+    }
+}
+
+void selects_and_timers() {
+    std::atomic<long> fired{0};
+    group all;
+    for (int i = 0; i < 10; i++) {
+        all.go([&] {
+            for (int k = 0; k < 5; k++) this_goroutine::sleep_for(100us);
+            fired++;
+        });
+        all.go([&] {
+            rt0::chan<int> never(0);
+            rt0::select(rt0::recv(never, [](std::optional<int>) {}), rt0::after(300us, [&] { fired++; }));
+        });
+    }
+    rt0::timer t(200us);
+    if (t.channel().recv()) fired++;
+    all.join();
+    expect("timers fired", fired, 21);
+}
+
+void locks() {
+    rt0::mutex m;
+    rt0::condition_variable cv;
+    long plain = 0;
+    group all;
+    for (int i = 0; i < 8; i++)
+        all.go([&] {
+            for (int k = 0; k < 50; k++) {
+                std::unique_lock<rt0::mutex> l(m);
+                plain++;
+                cv.notify_all();
+                if (k % 10 == 0) this_goroutine::yield();
+            }
+        });
+    {
+        std::unique_lock<rt0::mutex> l(m);
+        cv.wait(l, [&] { return plain == 400; });
+    }
+    all.join();
+    expect("the count under the lock", plain, 400);
+}
+
+[[gnu::noinline]] long deep(int n) {
+    volatile char frame[1024];
+    frame[0] = static_cast<char>(n);
+    return n == 0 ? 0 : deep(n - 1) + (frame[0] == static_cast<char>(n));
+}
+void stacks() {
+    std::atomic<long> depth{0};
+    group all;
+    for (int i = 0; i < 4; i++) all.go([&] { depth += deep(700); }, 1 << 20);
+    for (int i = 0; i < 40; i++) all.go([&] { depth += deep(25); });
+    all.join();
+    expect("the depth of stacks", depth, 4 * 700 + 40 * 25);
+}
+
+void many_parked() {
+    rt0::chan<int> gate(0);
+    std::atomic<long> ended{0};
+    group all;
+    for (int i = 0; i < 300; i++)
+        all.go([&] {
+            gate.recv();
+            ended++;
+        });
+    gate.close();
+    all.join();
+    expect("the goroutines ended", ended, 300);
+    rt0::runtime::runtime_call rc;
+    rt0::runtime::wake_scavenger();
+}
+
+// Each blocks until all do: as many threads are needed.
+void threads() {
+    std::atomic<int> in{0};
+    std::atomic<bool> out{false};
+    group all;
+    for (int i = 0; i < extra_threads; i++)
+        all.go([&] {
+            rt0::blocking([&] {
+                in++;
+                in.notify_all();
+                while (!out) out.wait(false);
+            });
+        });
+    rt0::blocking([&] {
+        for (int n; (n = in.load()) < extra_threads;) in.wait(n);
+    });
+    out = true;
+    out.notify_all();
+    all.join();
+    expect("the threads at once", in, extra_threads);
+}
+
+void locked_and_foreign() {
+    std::atomic<long> ended{0};
+    group all;
+    for (int i = 0; i < 6; i++)
+        all.go([&] {
+            this_goroutine::lock_os_thread();
+            this_goroutine::yield();
+            ended++;
+        });
+    all.join();
+    rt0::chan<int> c(0);
+    std::thread strange([c]() mutable {
+        for (int i = 0; i < 10; i++) c.send(i);
+    });
+    for (int i = 0; i < 10; i++) ended += *c.recv();
+    rt0::blocking([&] { strange.join(); });
+    expect("locked goroutines and foreign values", ended, 6 + 45);
+}
+
+void exceptions() {
+    std::atomic<long> caught{0};
+    group all;
+    for (int i = 0; i < 10; i++)
+        all.go([&, i] {
+            try {
+                this_goroutine::yield();
+                throw i;
+            } catch (int v) {
+                this_goroutine::sleep_for(50us);
+                caught += v;
+            }
+        });
+    all.join();
+    expect("exceptions", caught, 45);
+}
+
+void everything() {
+    channels();
+    selects_and_timers();
+    locks();
+    stacks();
+    many_parked();
+    threads();
+    locked_and_foreign();
+    exceptions();
+    int before = rt0::gomaxprocs(4);
+    channels();
+    rt0::gomaxprocs(before);
+}
+
+// ---- signals
+
+std::atomic<long> signals{0};
+
+void signal_all_threads() {
+    int self = rt0::kernel::gettid();
+    DIR* d = opendir("/proc/self/task");
+    if (!d) return;
+    while (dirent* e = readdir(d)) {
+        int tid = std::atoi(e->d_name);
+        if (tid > 0 && tid != self) syscall(SYS_tgkill, getpid(), tid, SIGUSR2);
+    }
+    closedir(d);
+}
+
+void storm(int ms) {
+    struct sigaction sa = {};
+    sa.sa_handler = [](int) { signals++; };
+    sigaction(SIGUSR2, &sa, nullptr);
+    std::atomic<bool> stop{false};
+    std::thread sender([&] {
+        sigset_t mine;
+        sigemptyset(&mine);
+        sigaddset(&mine, SIGUSR2);
+        pthread_sigmask(SIG_BLOCK, &mine, nullptr);
+        while (!stop) {
+            signal_all_threads();
+            usleep(100);
+        }
+    });
+    extra_threads = 10;
+    auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(ms);
+    int rounds = 0;
+    do everything();
+    while (rounds++, std::chrono::steady_clock::now() < end);
+    stop = true;
+    rt0::blocking([&] { sender.join(); });
+    std::printf("right after a storm%s\n", signals > 1000 ? "" : " that was none");
+    std::fprintf(stderr, "%d rounds, %ld signals\n", rounds, signals.load());
+}
+
+}  // namespace
+
+void main_main() {
+    auto args = rt0::args();
+    if (args.size() > 2 && std::string(args[1]) == "storm") return storm(std::atoi(args[2]));
+    everything();
+    unsigned hits = 0;
+    for (unsigned i = 0; i < static_cast<unsigned>(rt0::kernel::inject::calls); i++)
+        hits += rt0::kernel::inject_hits(static_cast<rt0::kernel::inject>(i));
+    std::printf("right, %u faults\n", hits);
+}

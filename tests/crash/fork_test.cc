@@ -1,0 +1,107 @@
+// fork: any goroutine may start programs; a child that calls rt0 says so and ends.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "tests/support/child.h"
+
+using namespace testing_support;
+
+namespace {
+
+child_result scene(const std::string& name, const std::string& a = "", const std::string& b = "") {
+    return run_child({built_program("tests/crash/fork_prog"), name, a, b});
+}
+
+const std::string fatal_line = "fatal error: rt0 called in a forked child; only exec and _exit are possible there\n";
+
+// The full count once, at two Ps; at others a part of it.
+TEST(Fork, ExecFromAnyGoroutine) {
+    const char* p = std::getenv("RT0_MAXPROCS");
+    std::string n = !p || std::string(p) == "2" ? "10000" : "500";
+    child_result r = scene("exec", n);
+    EXPECT_EQ(r.status, 0) << r.summary();
+    EXPECT_EQ(r.out, "children " + n + "\n");
+    EXPECT_EQ(r.err, "");
+}
+
+const char* const forbidden[] = {"go", "spawn", "blocking", "println", "gomaxprocs", "num_goroutine", "num_thread",
+                                 "set_max_threads", "stack_dump", "rt0::exit", "id", "yield", "sleep_for", "lock_os_thread",
+                                 "goroutine_exit", "make_chan", "send", "recv", "close", "select", "lock", "join", "timer",
+                                 "wait_group"};
+
+TEST(Fork, EachCallInAChildIsOneClearLine) {
+    for (const char* how : {"fork", "blocking", "thread"})
+        for (const char* call : forbidden) {
+            if (std::string(how) == "thread" && std::string(call) == "goroutine_exit") continue;  // no goroutine
+            child_result r = scene("child", call, how);
+            EXPECT_EQ(r.out, "ended 2\n") << call << " " << how << r.summary();
+            EXPECT_EQ(r.err, fatal_line) << call << " " << how;
+        }
+}
+
+// A thread that rt0 has not seen before forks, and its child calls.
+TEST(Fork, ChildOfAStrangeThread) {
+    for (const char* call : {"go", "yield", "make_chan", "send", "println", "num_thread"}) {
+        child_result r = scene("child", call, "new-thread");
+        EXPECT_EQ(r.out, "ended 2\n") << call << r.summary();
+        EXPECT_EQ(r.err, fatal_line) << call;
+    }
+}
+
+TEST(Fork, ThreadMadeInTheChildIsSeenToo) {
+    child_result r = scene("child", "thread", "fork");
+    EXPECT_EQ(r.out, "ended 2\n") << r.summary();
+    EXPECT_EQ(r.err, fatal_line);
+}
+
+// Forked without libc's handlers: what would wait, make threads or call the kernel is seen.
+TEST(Fork, RawForksAreSeenWhereTheyWouldWait) {
+    for (const char* how : {"raw", "_Fork"})
+        for (const char* call : {"blocking", "println", "sleep_for", "recv", "lock", "gomaxprocs", "wait_group", "make_chan"}) {
+            child_result r = scene("child", call, how);
+            EXPECT_EQ(r.out, "ended 2\n") << call << " " << how << r.summary();
+            EXPECT_EQ(r.err, fatal_line) << call << " " << how;
+        }
+}
+
+TEST(Fork, WhatNeedsNoRuntimeWorks) {
+    for (const char* how : {"fork", "blocking", "thread", "new-thread", "raw", "_Fork"}) {
+        child_result r = scene("child", "_exit", how);
+        EXPECT_EQ(r.out, "ended 5\n") << how << r.summary();
+        EXPECT_EQ(r.err, "");
+        r = scene("child", "exit", how);
+        EXPECT_EQ(r.out, "ended 6\n") << how << r.summary();
+        EXPECT_EQ(r.err, "");
+        r = scene("child", "stdio", how);
+        EXPECT_EQ(r.out, "yyy\nended 7\n") << how << r.summary();
+        EXPECT_EQ(r.err, "");
+        r = scene("child", "abort", how);
+        EXPECT_EQ(r.out, "ended 1006\n") << how << r.summary();
+    }
+}
+
+TEST(Fork, GoroutineThatGoesOnInTheChild) {
+    for (const char* where : {"blocking", "return"}) {
+        child_result r = scene("goes-on", where);
+        EXPECT_EQ(r.out, "ended 2\n") << where << r.summary();
+        EXPECT_EQ(r.err, fatal_line) << where;
+    }
+}
+
+// Locks that others hold at the moment of the fork stay locked in the child.
+TEST(Fork, NoChildHangsOnAnothersLock) {
+    child_result r = scene("traffic", "400");
+    EXPECT_EQ(r.status, 0) << r.summary();
+    EXPECT_EQ(r.out, "children 400\n") << r.summary();
+}
+
+TEST(Fork, WhileTheProcessExits) {
+    child_result r = scene("in-exit");
+    EXPECT_EQ(r.status, 0) << r.summary();
+    EXPECT_EQ(r.out, "ended 3\n");
+    EXPECT_EQ(r.err, "");
+}
+
+}  // namespace

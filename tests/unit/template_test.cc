@@ -1,0 +1,198 @@
+// The template thread: who clones, spare Ms and what stands in their way, Ms that end when
+// a storm is over.
+#include <gtest/gtest.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <memory>
+#include <stdexcept>
+#include <vector>
+
+#include <rt0/go.h>
+
+#include "kernel_if/inject.h"
+#include "kernel_if/thread.h"
+#include "sched/template.h"
+#include "tests/support/gate.h"
+
+using namespace std::chrono_literals;
+using namespace rt0::runtime;
+using rt0::kernel::inject;
+using testing_support::countdown;
+namespace this_goroutine = rt0::this_goroutine;
+
+namespace {
+
+struct counts {
+    int ms, idle, coming;
+};
+counts count_ms() {
+    runtime_call rc;
+    guard l(sched.lock);
+    return {mcount(), sched.nmidle, sched.nmcoming};
+}
+
+// Waits, without a limit of its own, until f() holds.
+template <class F>
+void until(F f) {
+    while (!f()) this_goroutine::sleep_for(1ms);
+}
+
+void want(int n) {
+    runtime_call rc;
+    want_spare_ms(n);
+}
+
+struct Template : testing::Test {
+    int procs = rt0::gomaxprocs();
+    int limit = cfg::max_ms;
+    void SetUp() override { settle(); }
+    void TearDown() override {
+        rt0::kernel::inject_off();
+        rt0::set_max_threads(cfg::max_ms);
+        succeed();  // the next test starts with a try that succeeded
+        rt0::gomaxprocs(procs);
+    }
+    // Enough idle Ms for the test's own needs, and none on the way.
+    static void settle() {
+        want(6);
+        until([] { return count_ms().coming == 0; });
+    }
+    static void succeed() {
+        until([] {
+            if (spare_ms_refused()) want(count_ms().idle + 4);
+            return !spare_ms_refused();
+        });
+    }
+};
+
+TEST_F(Template, SpareMsComeToTheIdleList) {
+    int have = count_ms().idle;
+    want(have + 5);
+    until([&] { return count_ms().idle >= have + 5; });
+    settle();
+    EXPECT_FALSE(spare_ms_refused());
+    counts c = count_ms();
+    want(1);  // there already
+    want(0);
+    this_goroutine::sleep_for(20ms);
+    EXPECT_LE(count_ms().ms, c.ms);
+}
+
+TEST_F(Template, AtTheLimitOfThreadsNothingIsFatal) {
+    testing::internal::CaptureStderr();
+    rt0::set_max_threads(count_ms().ms);
+    want(count_ms().idle + 3);
+    until([] { return spare_ms_refused(); });
+    std::string said = testing::internal::GetCapturedStderr();
+    static bool first = true;  // gtest_repeat
+    EXPECT_EQ(said.find("set_max_threads") != std::string::npos, first) << said;
+    first = false;
+    counts c = count_ms();
+    EXPECT_EQ(c.coming, 0);
+    rt0::set_max_threads(cfg::max_ms);
+    succeed();
+    settle();
+    EXPECT_GT(count_ms().ms, c.ms);
+}
+
+TEST_F(Template, CloneThatFailsIsTriedAgainLater) {
+    static bool first = true;  // gtest_repeat
+    for (int error : {EAGAIN, ENOMEM, EPERM}) {
+        testing::internal::CaptureStderr();
+        rt0::kernel::inject_fail(inject::clone, 1, error);
+        int ms = count_ms().ms;
+        want(ms);  // more than there are idle
+        until([] { return spare_ms_refused(); });
+        settle();
+        EXPECT_EQ(rt0::kernel::inject_hits(inject::clone), 1u);
+        EXPECT_LE(count_ms().ms, ms) << "the M that got no thread is not counted";
+        std::string said = testing::internal::GetCapturedStderr();
+        const char* wanted = !first ? "" : error == EAGAIN ? "ulimit -u" : error == ENOMEM ? "ulimit -v" : "";
+        EXPECT_NE(said.find(wanted), std::string::npos) << said;
+        if (!*wanted) {
+            EXPECT_EQ(said, "") << "of each kind one line, ever";
+        }
+        succeed();
+        settle();
+    }
+    first = false;
+}
+
+// Goroutines that block each in a read of a pipe of their own.
+class blocked_readers {
+public:
+    explicit blocked_readers(int n) : done_(n), fds_(static_cast<std::size_t>(2 * n)) {
+        for (int i = 0; i < n; i++) {
+            int* fd = &fds_[static_cast<std::size_t>(2 * i)];
+            if (pipe(fd) != 0) throw std::runtime_error("pipe");
+            rt0::go([this, fd] {
+                rt0::blocking([&] {
+                    char c;
+                    inside_++;
+                    if (read(fd[0], &c, 1) != 1) std::abort();
+                });
+                done_.one();
+            });
+        }
+        until([&] { return inside_.load() == n; });
+    }
+    ~blocked_readers() {
+        for (std::size_t i = 0; i < fds_.size(); i += 2)
+            if (write(fds_[i + 1], "x", 1) != 1) std::abort();
+        done_.wait();
+        for (int fd : fds_) close(fd);
+    }
+
+private:
+    countdown done_;
+    std::vector<int> fds_;
+    std::atomic<int> inside_{0};
+};
+
+// After a storm the Ms end again, but for those worth keeping, and their stacks are freed.
+TEST_F(Template, SurplusMsEnd) {
+    rt0::gomaxprocs(2);
+    constexpr int n = 100;
+    { blocked_readers storm(n); }
+    EXPECT_GE(count_ms().ms, n);
+    until([] { return count_ms().idle <= 2 + cfg::idle_ms_kept + 2; });  // two wake for our own sleeping here
+    until([] {  // buried: off the list, and the thread gone
+        runtime_call rc;
+        rcu_reader r;
+        return static_cast<int>(allm().n) <= mcount();
+    });
+    EXPECT_LE(rt0::kernel::count_threads(), count_ms().ms);
+    { blocked_readers again(n); }
+}
+
+// Ms that were worth keeping with many Ps are not with few.
+TEST_F(Template, FewerPsKeepFewerMs) {
+    rt0::gomaxprocs(40);
+    { blocked_readers storm(60); }
+    EXPECT_GE(count_ms().idle, 40);
+    rt0::gomaxprocs(1);
+    until([] { return count_ms().idle <= 1 + cfg::idle_ms_kept + 2; });
+}
+
+// A locked goroutine makes work for Ms that do not exist yet: another thread clones them.
+TEST_F(Template, AlteredThreadsDoNotClone) {
+    countdown done(1);
+    rt0::go([&] {
+        EXPECT_TRUE(may_clone());
+        this_goroutine::lock_os_thread();
+        EXPECT_FALSE(may_clone());
+        this_goroutine::lock_os_thread();
+        this_goroutine::unlock_os_thread();
+        EXPECT_FALSE(may_clone());
+        this_goroutine::unlock_os_thread();
+        EXPECT_TRUE(may_clone());
+        done.one();
+    });
+    done.wait();
+}
+
+}  // namespace
