@@ -12,7 +12,6 @@
 // The first violation prints what was expected and what was found, with the seed, and
 // ends with status 2.  RT0_MAXPROCS unset: the number of Ps changes from round to round.
 #include <rt0/rt0.h>
-#include <unistd.h>
 
 #include <array>
 #include <atomic>
@@ -28,47 +27,12 @@
 #include <thread>
 #include <vector>
 
+#include "tests/stress/storm.h"
+#include "tests/stress/storm_stalls.h"
+
 namespace {
 
-using namespace std::chrono_literals;
 using std::chrono::steady_clock;
-using rng = std::mt19937_64;
-
-std::uint64_t seed;
-std::atomic<long> checks;
-
-unsigned long long seed_ull() { return seed; }
-int pick(rng& r, int lo, int hi) { return std::uniform_int_distribution<int>(lo, hi)(r); }
-
-void expect(const char* act, const char* what, long long got, long long want) {
-    checks.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
-    if (got == want) return;
-    std::fflush(stdout);
-    std::fprintf(stderr, "storm: %s: %s is %lld, not %lld (seed %llu)\n", act, what, got, want, seed_ull());
-    rt0::panic("storm: oracle violated");
-}
-
-// What goes through channels: a value and its complement, so that a torn one shows.
-struct parcel {
-    long value = 0, inverse = ~0L;
-    parcel() = default;
-    explicit parcel(long v) : value(v), inverse(~v) {}
-    bool whole() const { return value == ~inverse; }
-};
-
-struct ledger {  // of one act: what went in and what came out
-    std::atomic<long> sent{0}, sent_sum{0}, got{0}, got_sum{0};
-
-    void in(const parcel& p) { sent++, sent_sum += p.value; }
-    void out(const char* act, const parcel& p) {
-        if (!p.whole()) expect(act, "a parcel", p.inverse, ~p.value);
-        got++, got_sum += p.value;
-    }
-    void settle(const char* act) {
-        expect(act, "the number received", got, sent);
-        expect(act, "the sum received", got_sum, sent_sum);
-    }
-};
 
 // ---- channels: producers and consumers, closed when the last producer is done
 void pipeline(rng r) {
@@ -402,81 +366,6 @@ void outside(rng r) {
         rt0::this_goroutine::unlock_os_thread();
     });
     wg.wait();
-}
-
-// ---- user code that blocks in the kernel or loops, and tells nobody
-void stalls(rng r) {
-    int pipe_fd[2];
-    if (pipe(pipe_fd) != 0) rt0::panic("storm: pipe");
-    rt0::wait_group wg;
-    std::atomic<long> readers_sum{0}, loops{0};
-    std::atomic<bool> stop{false};
-    std::mutex m;
-    long under_mutex = 0;
-    const int readers = pick(r, 1, 8), hogs = pick(r, 0, 3), holders = pick(r, 0, 4);
-    for (int i = 0; i < readers; i++)
-        wg.go([&] {
-            unsigned char byte;
-            if (read(pipe_fd[0], &byte, 1) != 1) rt0::panic("storm: read");
-            readers_sum += byte;
-        });
-    for (int i = 0; i < hogs; i++)
-        wg.go([&] {
-            while (!stop.load(std::memory_order_relaxed)) {}
-            loops++;
-        });
-    for (int i = 0; i < holders; i++)
-        wg.go([&] {
-            std::lock_guard l(m);
-            long seen = under_mutex;
-            rt0::this_goroutine::sleep_for(20us);
-            under_mutex = seen + 1;
-        });
-    wg.go([&] {  // needs a P while the others hold them
-        for (int i = 1; i <= readers; i++) {
-            auto byte = static_cast<unsigned char>(i);
-            rt0::this_goroutine::yield();
-            if (write(pipe_fd[1], &byte, 1) != 1) rt0::panic("storm: write");
-        }
-        stop = true;
-    });
-    wg.wait();
-    expect("stalls", "the bytes read", readers_sum, long{readers} * (readers + 1) / 2);
-    expect("stalls", "the loops ended", loops, hogs);
-    expect("stalls", "the holders of the mutex", under_mutex, holders);
-    close(pipe_fd[0]);
-    close(pipe_fd[1]);
-}
-
-// ---- threads that are not the runtime's, short-lived
-void strangers(rng r) {
-    rt0::chan<parcel> there(static_cast<std::size_t>(pick(r, 0, 3))), back(0);
-    const int n = pick(r, 1, 6), each = pick(r, 1, 30);
-    std::vector<std::thread> threads;
-    for (int i = 0; i < n; i++)
-        threads.emplace_back([&, i] {
-            for (int k = 0; k < each; k++) {
-                there.send(parcel(100L * i + k));
-                if (!back.recv()->whole()) expect("strangers", "a parcel", 0, 1);
-            }
-        });
-    long sum = 0;
-    for (int k = 0; k < n * each; k++) {
-        parcel p = *there.recv();
-        sum += p.value;
-        back.send(p);
-    }
-    for (auto& t : threads) rt0::blocking([&] { t.join(); });
-    expect("strangers", "the sum", sum, each * 100L * n * (n - 1) / 2 + n * (each * (each - 1L) / 2));
-}
-
-// ---- Ps that come and go under all the rest
-bool resizing = false;
-void resizes(rng r) {
-    for (int i = pick(r, 1, 10); resizing && i > 0; i--) {
-        rt0::gomaxprocs(pick(r, 1, 16));
-        rt0::this_goroutine::sleep_for(std::chrono::microseconds(pick(r, 0, 300)));
-    }
 }
 
 struct act {
