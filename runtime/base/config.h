@@ -35,8 +35,10 @@ inline constexpr std::uint32_t runq_size = 256;   // slots; Go's, one cache line
 #endif
 inline constexpr int goid_batch = 16;             // ids a P takes at a time from sched.goidgen
 inline constexpr int sched_tick_global = 61;      // rounds between looks at the global queue; prime, as in Go
-inline constexpr std::uint32_t born_oldest = 256; // of so many newborns that a P runs, one is its oldest: skynet keeps 7,000
-                                                  // goroutines alive then, 61 with none and 19,000 with each 61st
+inline constexpr std::uint32_t born_oldest = 256; // of so many newborns that a P runs, one is its oldest ...
+inline constexpr std::uint32_t born_crowd = born_size / 4;  // ... unless more than this wait: in a tree each oldest one brings
+                                                            // a whole subtree, and a deque that overflows walks it in breadth:
+inline constexpr std::uint32_t born_oldest_crowded = 16384; // then one of so many; skynet peaks at 6 MB, with 256 here at 113 MB
 inline constexpr std::uint32_t born_turn = 8;     // rounds between those in which a newborn goes before the ring
 inline constexpr int runnext_inherit_max = 64;    // Gs in a row that may inherit the time slice through runnext
 inline constexpr int steal_rounds = 4;            // passes over all Ps before an M stops spinning; Go's stealTries

@@ -74,7 +74,8 @@ g* born_get(p* pp) {
     born_guard l(pp);
     std::uint32_t head = pp->bornhead.load(memory_order_relaxed);               // relaxed: bornlock
     if (head == tail) return nullptr;
-    if (++pp->bornpicks % cfg::born_oldest == 0) {                              // BN4
+    std::uint32_t every = tail - head > cfg::born_crowd ? cfg::born_oldest_crowded : cfg::born_oldest;
+    if (++pp->bornpicks % every == 0) {                                         // BN4
         pp->bornhead.store(head + 1, memory_order_relaxed);                     // relaxed: we are who would overwrite the slot
         return slot(pp, head);
     }

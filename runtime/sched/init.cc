@@ -79,7 +79,8 @@ void osinit() {
     if (kind == kernel::thread_kind::pthread) boottrace(why ? why : "threads by pthread_create");
 }
 
-void goargs_goenvs() {
+// m0 steals in another order in each run; the other Ms have their seeds from the clock (mcommoninit).
+void alginit() {
     if (aux.random) {
         std::uint64_t seed;
         __builtin_memcpy(&seed, aux.random, sizeof seed);
@@ -102,10 +103,11 @@ void schedinit() {
     sched.mnext = 1;  // m0
     if (!mcommoninit(&m0)) die("out of memory at start (see ulimit -v, vm.overcommit_memory)");
     boottrace("mcommoninit");
+    alginit();
+    boottrace("cpuinit alginit");  // cpuinit: what the processor can do stands in aux
     kernel::sigmask_get(&m0.sigmask);
     boottrace("msigsave");
-    goargs_goenvs();
-    boottrace("goargs goenvs");
+    boottrace("goargs goenvs");  // nothing to convert: C++ takes argv and environ as they are
     parsedebugvars(std::getenv("RT0DEBUG"));
     boottrace("parsedebugvars");
     const char* why = retakeinit();
