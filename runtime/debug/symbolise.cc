@@ -169,7 +169,7 @@ void put_short(sink& out, std::string_view s) {
 
 // "_ZN3foo3barEv" and "_Z3barv" without a demangler: "foo::bar"; false for anything else.
 bool put_nested(sink& out, const char* s) {
-    const char* start = s += 2;
+    s += 2;
     bool nested = *s == 'N';
     if (nested) s++;
     while (nested && *s == 'K') s++;
@@ -177,7 +177,7 @@ bool put_nested(sink& out, const char* s) {
     while (*s >= '1' && *s <= '9') {
         std::size_t n = 0;
         while (*s >= '0' && *s <= '9' && n < max_mangled) n = 10 * n + static_cast<std::size_t>(*s++ - '0');
-        if (n > std::strlen(s)) return false;
+        if (n > std::strlen(s)) break;
         if (!first) out << "::";
         std::string_view part(s, n);
         out << (part.starts_with("_GLOBAL__N") ? "(anonymous namespace)" : part);
@@ -188,7 +188,7 @@ bool put_nested(sink& out, const char* s) {
     if (first) return false;
     if (nested && *s != 'E') out << "...";  // a template's arguments, a constructor, an operator
     out << "(...)";
-    return start != s;
+    return true;
 }
 
 struct piece {  // what the demangler hands over, a few characters at a time

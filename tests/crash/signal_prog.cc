@@ -271,7 +271,9 @@ void quit_wedged() {  // nobody will ever get the scheduler's lock again
     send(SIGQUIT);
     spin_here();
 }
+std::atomic<bool> churning{false};
 NOINLINE void churn() {
+    churning = true;
     std::vector<void*> kept(64);
     for (unsigned i = 0;; i++) {
         void*& p = kept[i % kept.size()];
@@ -282,6 +284,7 @@ NOINLINE void churn() {
 }
 void quit_in_malloc() {
     std::thread t([] {
+        while (!churning) sched_yield();
         usleep(static_cast<unsigned>(getpid()) % 97 * 10);  // another moment each time
         send(SIGQUIT);
     });

@@ -135,6 +135,29 @@ TEST(Symbolise, NamesThatAreNoCxx) {
     EXPECT_EQ(function(huge.c_str()), huge + "()");
 }
 
+// As in a handler that interrupted malloc: no demangler there, or only one that needs none.
+TEST(Symbolise, NamesWithoutMalloc) {
+    const struct {
+        const char *linkage, *plain, *full;
+    } cases[] = {
+        {"_Z3barv", "bar(...)", "bar()"},
+        {"_ZN3foo3barEi", "foo::bar(...)", "foo::bar(int)"},
+        {"_ZNK3foo3bar3bazEv", "foo::bar::baz(...)", "foo::bar::baz() const"},
+        {"_ZN12_GLOBAL__N_13barEv", "(anonymous namespace)::bar(...)", "(anonymous namespace)::bar()"},
+        {"_ZN3foo3barIiEEvT_", "foo::bar...(...)", "void foo::bar<int>(int)"},
+        {"_ZN99fooEv", "_ZN99fooEv()", "_ZN99fooEv()"},
+        {"_ZplRK3fooS1_", "_ZplRK3fooS1_()", "operator+(foo const&, foo const&)"},
+        {"plain_c", "plain_c()", "plain_c()"},
+    };
+    naming.store(naming_mode::plain, memory_order_relaxed);
+    for (auto& c : cases) {
+        std::string s = function(c.linkage);
+        EXPECT_TRUE(s == c.plain || s == c.full) << c.linkage << ": " << s;
+    }
+    naming.store(naming_mode::full, memory_order_relaxed);
+    for (auto& c : cases) EXPECT_EQ(function(c.linkage), c.full);
+}
+
 TEST(Symbolise, Types) {
     auto type = [](const char* name) { return text([&](sink& o) { put_type(o, name); }); };
     EXPECT_EQ(type(typeid(int).name()), "int");
