@@ -121,6 +121,12 @@ $(PROGS) $(BENCHES): $(B)/%: $(B)/%.cc.o $(LIBS)
 run-test: $(B)/$(T)  ## build and run one test: T=tests/unit/foo_test [P=4] [ARGS=--gtest_filter=...]
 	$(Q)$(if $(P),RT0_MAXPROCS=$(P)) $(B)/$(T) $(ARGS)
 
+# The same scenes where everything is linked in: other unwind tables, another demangler, no loader.
+STATIC := $(if $(filter asan tsan,$(MODE)),,$(B)/tests/crash/signal_prog_static)
+$(STATIC): $(B)/tests/crash/signal_prog.cc.o $(LIBS)
+	$(call say,LD,$@)
+	$(call LINK,-static)
+
 bench: benches | need-bench  ## run the workloads of rt0 and Go interleaved, into perf/results: BENCH=pattern REPS=5
 	$(Q)perf/bench/run --bin $(B)/perf/bench --bench '$(BENCH)' --reps $(REPS)
 
@@ -135,7 +141,7 @@ SIZED := sieve:$(if $(SMALL),200,1000) skynet:$(if $(SMALL),100000,1000000) ring
 STORM  = $(B)/tests/stress/storm_prog
 # LeakSanitizer does not know the stacks of parked goroutines: what only they refer to would count as leaked.
 export ASAN_OPTIONS ?= detect_stack_use_after_return=0:detect_leaks=0
-test: all tests programs | need-check  ## build and run everything: programs at P = 1, 2, 3, 4, 8, 64; 60 s of stress
+test: all tests programs $(STATIC) | need-check  ## build and run everything: programs at P = 1, 2, 3, 4, 8, 64; 60 s of stress
 	$(Q){ echo "- 240 $(STORM) $(if $(SMALL),20,60) $(SEED)"; \
 	  for t in $(HOST); do echo "- 240 $$t"; done; \
 	  echo "- 240 bash tests/programs/treesum_test.sh $(B)/tests/programs/treesum"; \

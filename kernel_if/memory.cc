@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/sysinfo.h>
 #include <time.h>
 
 #include <atomic>
@@ -94,6 +95,12 @@ void* sys_reserve(std::size_t n, std::size_t align) {
 }
 
 void sys_free(void* p, std::size_t n) { sysc(SYS_munmap, p, n); }
+
+std::size_t sys_memory() {
+    struct sysinfo i = {};
+    if (sysc(SYS_sysinfo, &i) != 0) return ~std::size_t{0};
+    return (std::size_t{i.totalram} + i.totalswap) * (i.mem_unit ? i.mem_unit : 1);
+}
 
 int sys_unused(void* p, std::size_t n) {
     if (int e = injected(inject::madvise)) return e;

@@ -11,6 +11,8 @@ namespace rt0::kernel {
 // overcommit_memory=2, address space); the caller asks for less.
 void* sys_reserve(std::size_t n, std::size_t align);
 void sys_free(void* p, std::size_t n);
+// Bytes of memory and swap that this machine has; the largest number when the kernel does not say.
+std::size_t sys_memory();
 
 // Gives the pages back; the range stays mapped and reads as zero (MADV_DONTNEED). -errno.
 int sys_unused(void* p, std::size_t n);

@@ -1,6 +1,12 @@
-// Signal masks and alternate stacks.  The masks are set by system call, not through
-// libc, which would quietly leave its two internal signals out.
+// Signal masks, alternate stacks, handlers.  The masks are set by system call, not through
+// libc, which would quietly leave its two internal signals out.  Handlers are set through
+// libc's sigaction: its trampoline is the one that unwinders and debuggers know, and
+// sanitizers watch it.  Everything here may be called inside a handler.
 #include "kernel_if/signal.h"
+
+#include <errno.h>
+#include <sys/time.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <cstring>
@@ -37,6 +43,16 @@ void sigmask_get(sigset_t* mask) {
     sysc(SYS_rt_sigprocmask, SIG_SETMASK, nullptr, mask, kernel_sigset);
 }
 
+void sigmask_block_one(int sig) {
+    std::uint64_t bit = std::uint64_t{1} << (sig - 1);
+    sysc(SYS_rt_sigprocmask, SIG_BLOCK, &bit, nullptr, kernel_sigset);
+}
+
+void sigmask_unblock_one(int sig) {
+    std::uint64_t bit = std::uint64_t{1} << (sig - 1);
+    sysc(SYS_rt_sigprocmask, SIG_UNBLOCK, &bit, nullptr, kernel_sigset);
+}
+
 int sigaltstack_set(void* lo, std::size_t n) {
     if (int e = injected(inject::sigaltstack)) return e;
     stack_t ss = {};
@@ -44,6 +60,54 @@ int sigaltstack_set(void* lo, std::size_t n) {
     ss.ss_size = n;
     ss.ss_flags = n == 0 ? SS_DISABLE : 0;
     return static_cast<int>(sysc(SYS_sigaltstack, &ss, nullptr));
+}
+
+bool sigaltstack_other(const void* lo) {
+    stack_t ss = {};
+    if (sysc(SYS_sigaltstack, nullptr, &ss) != 0) return true;
+    return !(ss.ss_flags & SS_DISABLE) && ss.ss_sp != lo;
+}
+
+namespace {
+
+int set_action(int sig, const struct sigaction* act, struct sigaction* old) {
+    int keep = errno;
+    int r = ::sigaction(sig, act, old) == 0 ? 0 : -errno;
+    errno = keep;
+    return r;
+}
+
+}  // namespace
+
+int sigaction_get(int sig, struct sigaction* out) { return set_action(sig, nullptr, out); }
+
+int sigaction_handle(int sig, sighandler_fn fn, std::uint64_t also) {
+    struct sigaction sa = {};
+    sa.sa_sigaction = fn;
+    sa.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
+    std::memcpy(&sa.sa_mask, &also, sizeof also);
+    return set_action(sig, &sa, nullptr);
+}
+
+int sigaction_default(int sig) {
+    struct sigaction sa = {};
+    sa.sa_handler = SIG_DFL;
+    return set_action(sig, &sa, nullptr);
+}
+
+int tgkill(std::int32_t tid, int sig) { return static_cast<int>(sysc(SYS_tgkill, sysc(SYS_getpid), tid, sig)); }
+
+void resend(const siginfo_t* info) {
+    long pid = sysc(SYS_getpid), tid = sysc(SYS_gettid);
+    // To its own process a thread may send any siginfo.
+    if (sysc(SYS_rt_tgsigqueueinfo, pid, tid, info->si_signo, info) != 0) sysc(SYS_tgkill, pid, tid, info->si_signo);
+}
+
+void alarm_every(unsigned ms) {
+    itimerval t = {};
+    t.it_interval.tv_sec = t.it_value.tv_sec = ms / 1000;
+    t.it_interval.tv_usec = t.it_value.tv_usec = static_cast<long>(ms % 1000) * 1000;
+    sysc(SYS_setitimer, ITIMER_REAL, &t, nullptr);
 }
 
 }  // namespace rt0::kernel

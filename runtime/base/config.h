@@ -10,7 +10,8 @@ namespace rt0::runtime::cfg {
 inline constexpr int max_ms = 10000;                    // threads; Go's sched.maxmcount
 inline constexpr std::size_t g0_stack = 256 << 10;      // bytes, reserved; the scheduler needs 4 KiB, glibc's thread
                                                         // start and exit (TLS destructors, resolver) a good deal more
-inline constexpr std::size_t gsignal_stack = 64 << 10;  // bytes; AT_MINSIGSTKSZ is 3.6 KiB with AVX-512, a dump needs 30
+inline constexpr std::size_t gsignal_stack = 256 << 10;  // bytes, reserved; a frame is 3.6 KiB with AVX-512, symbolising
+                                                         // in a report takes up to 160
 inline constexpr int clone_retries = 20;                // EAGAIN from clone: back off 1, 2, 3 ... ms, then give up
 inline constexpr int extra_ms_kept = 32;                // free Ms for foreign threads to come; without a stack of their
                                                         // own in use, 8 KiB each
@@ -34,8 +35,10 @@ inline constexpr std::uint32_t runq_size = 256;   // slots; Go's, one cache line
 #endif
 inline constexpr int goid_batch = 16;             // ids a P takes at a time from sched.goidgen
 inline constexpr int sched_tick_global = 61;      // rounds between looks at the global queue; prime, as in Go
-inline constexpr std::uint32_t born_oldest = 256; // of so many newborns that a P runs, one is its oldest: skynet keeps 7,000
-                                                  // goroutines alive then, 61 with none and 19,000 with each 61st
+inline constexpr std::uint32_t born_oldest = 256; // of so many newborns that a P runs, one is its oldest ...
+inline constexpr std::uint32_t born_crowd = born_size / 4;  // ... unless more than this wait: in a tree each oldest one brings
+                                                            // a whole subtree, and a deque that overflows walks it in breadth:
+inline constexpr std::uint32_t born_oldest_crowded = 16384; // then one of so many; skynet peaks at 6 MB, with 256 here at 113 MB
 inline constexpr std::uint32_t born_turn = 8;     // rounds between those in which a newborn goes before the ring
 inline constexpr int runnext_inherit_max = 64;    // Gs in a row that may inherit the time slice through runnext
 inline constexpr int steal_rounds = 4;            // passes over all Ps before an M stops spinning; Go's stealTries
@@ -102,6 +105,13 @@ inline constexpr int sysmon_idle_ticks = 100;                // ticks of 10 ms w
 inline constexpr std::int64_t waitclock_step = 1'000'000'000;  // ns; dumps give minutes
 inline constexpr std::int64_t forced_preempt = 8'000'000;    // ns; a G that has run this long is asked to yield
 inline constexpr std::int64_t forced_retake = 10'000'000;    // ns; after this long in user code it loses its P, if work waits
+
+// ---- reports from signal handlers
+inline constexpr unsigned report_tick = 1000;         // ms between the watchdog's looks at a report
+inline constexpr int report_patience = 10;            // looks without a frame printed, then addresses only
+inline constexpr std::int64_t stack_wait = 5'000'000'000;  // ns for another thread to hand over its stack; it may be
+                                                           // one of thousands that run, or sleep where no signal wakes it
+inline constexpr std::int64_t stack_wait_all = 10'000'000'000;  // ns for all that do not
 
 // ---- status words
 inline constexpr std::int64_t scan_spin = 5'000;  // ns of busy waiting for a scan to end, then the processor is yielded

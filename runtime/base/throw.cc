@@ -59,6 +59,11 @@ void report_begin() {
     for (;;) kernel::futex_wait(&report_owner, owner, -1);  // the owner ends the process
 }
 
+bool reporting() {
+    // relaxed: whether it is this thread's own id.
+    return report_owner.load(memory_order_relaxed) == static_cast<std::uint32_t>(kernel::gettid());
+}
+
 void report_end() { kernel::exit_group(fatal_status); }
 
 // relaxed: a forked child has one thread.

@@ -28,6 +28,7 @@ void warn(std::string_view text);
 void report_begin();
 [[noreturn]] void report_end();  // status 2
 void report_forked();            // in a forked child: a report of the parent's is none of ours
+bool reporting();                // the calling thread is between the two
 extern atomic<std::uint32_t> panicking;  // 1 from report_begin on: exit paths let the report finish
 
 // A line built in place, for messages with numbers; truncates at its capacity.

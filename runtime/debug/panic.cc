@@ -5,6 +5,7 @@
 //        std::terminate with the stack still standing.
 //   PN2  On threads that rt0 did not make, std::terminate does what it did before.
 #include <cxxabi.h>
+#include <unwind.h>
 
 #include <cstdlib>
 #include <exception>
@@ -88,6 +89,8 @@ void put_exception(sink& out) {
 
 void upcall_tracebackinit() {
     previous_handler = std::set_terminate(on_terminate);
+    // The unwinder sets itself up once, under a lock: not for the first time in a signal handler.
+    _Unwind_Backtrace([](_Unwind_Context*, void*) { return _URC_END_OF_STACK; }, nullptr);
     const char* value = std::getenv("RT0TRACEBACK");
     if (!value || !*value) return;
     std::string_view v(value);

@@ -4,6 +4,10 @@
 //        middle, what was found is on standard error.
 //   RS2  The world runs on while the report is written; other goroutines are held by
 //        their scan bit one at a time.  The current goroutine comes first.
+//   RS3  A goroutine that runs on another thread is asked for its stack by a signal, which may
+//        give it an EINTR: the process ends anyway.
+//   RS4  How far the report has come stands in `progress`: the watchdog of a report from a
+//        signal handler (debug/sigreport.cc) prints the rest, on any thread.
 #include "debug/report.h"
 
 #include "base/upcall.h"
@@ -21,15 +25,27 @@ namespace {
 // One report per process (RP1): the lists stand here, not on a stack that may be short.
 running_stack running;
 goroutine_info info;
+constexpr int moved_tries = 3;  // for a goroutine that is elsewhere by the time its thread answers
+
+// How far the report has come, for the watchdog (RS4).
+struct {
+    report_kind kind = report_kind::panic;
+    bool current_done = false;
+    std::size_t next = 0;  // index in allgs
+} progress;
+
+bool wants_plumbing() {
+    return progress.kind == report_kind::runtime || traceback == traceback_level::system;
+}
 
 void put_current(bool plumbing) {
     sink& out = report_sink;
-    if (running.on_system && running.system.total) {
+    if (running.on_system && running.system.total && (progress.kind != report_kind::quit || plumbing)) {
         out << "\nruntime stack:\n";
         put_frames(out, running.system, true);
         out.flush();
     }
-    g* gp = user_g();
+    g* gp = running.gp;
     if (!gp) {
         if (running.on_system) return;
         out << "\nthread " << kernel::gettid() << " [running, no goroutine]:\n";
@@ -46,14 +62,42 @@ void put_current(bool plumbing) {
     out.flush();
 }
 
+// RS3
+bool collect_dying(g* gp) {
+    for (int i = 0; i < moved_tries; i++) {
+        if (!collect(gp, &info)) return false;
+        if (info.has_stack) return true;
+        remote answer = remote_stack(gp, &info.stack);
+        info.has_stack = answer == remote::have;
+        if (answer != remote::moved) return true;
+    }
+    return true;
+}
+
 void put_others(bool plumbing) {
-    const g* current = user_g();
-    rcu_reader reading;
-    for (g* gp : allgs()) {
-        if (!gp || gp == current || (gp->is_system && traceback < traceback_level::system)) continue;
-        if (!collect(gp, &info)) continue;
+    auto gs = allgs();
+    for (; progress.next < gs.n; progress.next++) {
+        g* gp = gs.data[progress.next];
+        if (!gp || gp == running.gp || (gp->is_system && traceback < traceback_level::system)) continue;
+        if (!collect_dying(gp)) continue;
         put_goroutine(report_sink, info, plumbing);
         report_sink.flush();
+    }
+}
+
+void put_stacks() {
+    bool plumbing = wants_plumbing();
+    report_kind kind = progress.kind;
+    // A deadlock is found, and SIGQUIT taken, on a system stack that has nothing to do with it.
+    bool bystander = kind == report_kind::fatal || kind == report_kind::quit;
+    if (!progress.current_done && (!bystander || running.gp || !running.on_system || plumbing)) put_current(plumbing);
+    progress.current_done = true;
+    if (kind != report_kind::fatal && kind != report_kind::quit && traceback < traceback_level::all) return;
+    if (getg()) {
+        rcu_reader reading;
+        put_others(plumbing);
+    } else {
+        put_others(plumbing);  // no reader, but reclaim_retired keeps all while a report runs
     }
 }
 
@@ -74,15 +118,19 @@ static void stay_inside() {
 void report_stacks(report_kind kind) {
     stay_inside();
     if (traceback == traceback_level::none) return;
-    bool plumbing = kind == report_kind::runtime || traceback == traceback_level::system;
-    bool others = kind == report_kind::fatal || traceback >= traceback_level::all;
+    progress.kind = kind;
     collect_running(&running);
-    on_large_stack([&] {
-        // A deadlock is found on a system stack that has nothing to do with it.
-        bool current = kind != report_kind::fatal || user_g() || !running.on_system || plumbing;
-        if (current) put_current(plumbing);
-        if (others) put_others(plumbing);
-    });
+    on_large_stack([] { put_stacks(); });
+}
+
+const running_stack& interrupted_stack(report_kind kind, const signal_context& c) {
+    progress.kind = kind;
+    collect_interrupted(c, &running);
+    return running;
+}
+
+void report_interrupted() {
+    if (traceback != traceback_level::none) put_stacks();
 }
 
 void upcall_traceback(bool all) { report_stacks(all ? report_kind::fatal : report_kind::runtime); }

@@ -20,7 +20,13 @@
 
 #include "base/atomic.h"
 
+// libstdc++'s demangler without malloc; its shared library does not export it.
+extern "C" __attribute__((weak)) int __gcclibcxx_demangle_callback(const char*, void (*)(const char*, std::size_t, void*),
+                                                                   void*);
+
 namespace rt0::runtime {
+
+constinit atomic<naming_mode> naming{naming_mode::full};
 
 namespace {
 
@@ -137,9 +143,10 @@ bool is_cxx_runtime(const char* module) {
 constexpr std::size_t max_mangled = 1500;  // bytes; the demangler takes about 80 bytes of stack for each (SY2)
 
 // Names nobody wants to read in full.
-constexpr struct {
+struct short_name {
     std::string_view longname, shortname;
-} short_names[] = {
+};
+constexpr short_name short_names[] = {
     {"std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >", "std::string"},
     {"std::basic_string_view<char, std::char_traits<char> >", "std::string_view"},
     {"[abi:cxx11]", ""},
@@ -160,9 +167,57 @@ void put_short(sink& out, std::string_view s) {
     }
 }
 
+// "_ZN3foo3barEv" and "_Z3barv" without a demangler: "foo::bar"; false for anything else.
+bool put_nested(sink& out, const char* s) {
+    const char* start = s += 2;
+    bool nested = *s == 'N';
+    if (nested) s++;
+    while (nested && *s == 'K') s++;
+    bool first = true;
+    while (*s >= '1' && *s <= '9') {
+        std::size_t n = 0;
+        while (*s >= '0' && *s <= '9' && n < max_mangled) n = 10 * n + static_cast<std::size_t>(*s++ - '0');
+        if (n > std::strlen(s)) return false;
+        if (!first) out << "::";
+        std::string_view part(s, n);
+        out << (part.starts_with("_GLOBAL__N") ? "(anonymous namespace)" : part);
+        s += n;
+        first = false;
+        if (!nested) break;
+    }
+    if (first) return false;
+    if (nested && *s != 'E') out << "...";  // a template's arguments, a constructor, an operator
+    out << "(...)";
+    return start != s;
+}
+
+struct piece {  // what the demangler hands over, a few characters at a time
+    sink* out;
+    char text[2 * max_mangled];
+    std::size_t n = 0;
+};
+void take_piece(const char* s, std::size_t n, void* arg) {
+    auto* p = static_cast<piece*>(arg);
+    if (n > sizeof p->text - p->n) {
+        put_short(*p->out, {p->text, p->n});
+        p->n = 0;
+    }
+    if (n > sizeof p->text) return put_short(*p->out, {s, n});
+    std::memcpy(p->text + p->n, s, n);
+    p->n += n;
+}
+
 // True when the name was a C++ one and has been written.
 bool put_demangled(sink& out, const char* mangled) {
     if (std::strlen(mangled) > max_mangled) return false;
+    if (__gcclibcxx_demangle_callback) {
+        piece p{&out, {}, 0};
+        if (__gcclibcxx_demangle_callback(mangled, take_piece, &p) != 0) return false;
+        put_short(out, {p.text, p.n});
+        return true;
+    }
+    // relaxed: set before by this thread, or by the watchdog, late for one name at most.
+    if (naming.load(memory_order_relaxed) != naming_mode::full) return starts_with(mangled, "_Z") && put_nested(out, mangled);
     int status = 0;
     char* text = abi::__cxa_demangle(mangled, nullptr, nullptr, &status);
     if (!text) return false;
@@ -176,7 +231,9 @@ bool put_demangled(sink& out, const char* mangled) {
 int symbolise(std::uintptr_t return_address, source_frame* out) {
     std::uintptr_t pc = return_address - 1;  // inside the call instruction
     lookup l{out};
-    if (backtrace_state* s = state()) {
+    // relaxed: as in put_demangled.
+    backtrace_state* s = naming.load(memory_order_relaxed) == naming_mode::none ? nullptr : state();
+    if (s) {
         backtrace_pcinfo(s, pc, on_frame, ignore_error, &l);
         backtrace_syminfo(s, pc, on_symbol, ignore_error, &l);
     }

@@ -1,13 +1,16 @@
 // From program counters to functions, files and lines.
 //
 //   SY1  symbolise() and put_function() may be called on any thread, in any state in
-//        which malloc may be: libbacktrace maps its own memory, the demangler mallocs.
+//        which malloc may be: libbacktrace maps its own memory, the demangler mallocs (not
+//        in static programs, whose C++ runtime shows a form of it that does not; nor while
+//        `naming` is below full).
 //        Neither is called with a runtime lock or a scan bit held.
 //   SY2  Both need up to 160 KiB of stack: call them on a system stack or a thread's.
 //   SY3  The strings of a source_frame live as long as the process.
 #pragma once
 #include <cstdint>
 
+#include "base/atomic.h"
 #include "debug/sink.h"
 
 namespace rt0::runtime {
@@ -20,6 +23,14 @@ struct source_frame {
                                    // in the module's mapping where the function is not known
     const char* module = nullptr;  // path of the program or shared library, where the file is not known; or null
 };
+
+// How names are found; a report in a signal handler turns it down.
+enum class naming_mode : std::uint8_t {
+    full,   // demangled
+    plain,  // nothing mallocs: nested names are taken apart by hand, others stay mangled
+    none,   // modules and offsets alone: no lock, no system call
+};
+extern atomic<naming_mode> naming;
 
 inline constexpr int max_inlined = 24;  // frames kept for one pc
 

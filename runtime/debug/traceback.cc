@@ -6,17 +6,20 @@
 // Frame pointers would be quicker and wrong: user code is compiled without them.
 #include "debug/traceback.h"
 
+#include <dlfcn.h>
 #include <unwind.h>
 
 #include <cstring>
 
 #include "arch/arch.h"
+#include "arch/ucontext.h"
 #include "debug/symbolise.h"
 #include "kernel_if/clock.h"
 
 namespace rt0::runtime {
 
 traceback_level traceback = traceback_level::single;
+constinit atomic<std::uint32_t> frames_done{0};
 
 namespace {
 
@@ -29,18 +32,21 @@ struct walk {
     pc_list* now;           // null: not kept
     std::uintptr_t border;  // start of the function that ends `now`
     pc_list* behind;        // what follows
+    bool skip = false;      // a handler's own frames: nothing is kept before the interrupted one
     std::size_t frames = 0;
 };
 
 _Unwind_Reason_Code on_frame(_Unwind_Context* context, void* arg) {
     auto* w = static_cast<walk*>(arg);
+    int before_insn = 0;
+    std::uintptr_t ip = _Unwind_GetIPInfo(context, &before_insn);
+    if (w->skip && !before_insn) return _URC_NO_REASON;
+    w->skip = false;
     if (w->border && _Unwind_GetRegionStart(context) == w->border) {
         w->now = w->behind;
         w->border = 0;
         return _URC_NO_REASON;
     }
-    int before_insn = 0;
-    std::uintptr_t ip = _Unwind_GetIPInfo(context, &before_insn);
     if (ip == 0 || w->frames++ >= max_frames) return _URC_END_OF_STACK;
     // A goroutine that has not run yet: the address is where it will start, no call's return.
     if (ip == reinterpret_cast<std::uintptr_t>(&rt0_goentry)) return _URC_END_OF_STACK;
@@ -74,7 +80,7 @@ const char* status_text(const goroutine_info& i) {
         case gdead:
             return "dead";
         case gdetached:
-            return "detached";
+            return "running, detached";
         case gwaiting: {
             const char* reason = waitreason_text(i.reason);
             return *reason ? reason : "waiting";
@@ -97,6 +103,7 @@ void put_frame(sink& out, const source_frame& f) {
 }
 
 bool put_pc(sink& out, std::uintptr_t pc, bool plumbing) {
+    frames_done.fetch_add(1, memory_order_relaxed);  // relaxed: the watchdog looks for change
     source_frame frames[max_inlined];
     int n = symbolise(pc, frames);
     bool any = false;
@@ -134,10 +141,62 @@ g* user_g() {
 void collect_running(running_stack* out) {
     g* gp = getg();
     *out = {};
+    out->gp = user_g();
     out->on_system = gp && gp->mp && gp == gp->mp->g0;
     walk w{&out->user, 0, nullptr};
     if (out->on_system) w = {&out->system, reinterpret_cast<std::uintptr_t>(&rt0_oncall), &out->user};
     _Unwind_Backtrace(on_frame, &w);
+}
+
+namespace {
+
+bool on_stack(std::uintptr_t sp, const stack& s) { return sp >= (s.slot ? s.slot : s.lo) && sp < s.hi; }
+
+// Between the books and the switch itself g is ahead of the stack: the stack decides.
+g* running_at(const signal_context& c) {
+    g* const candidates[] = {c.gp, c.mp ? c.mp->curg : nullptr, c.mp ? c.mp->leaving : nullptr};
+    for (g* gp : candidates)
+        if (gp && !gp->is_system && on_stack(c.sp, gp->stk)) return gp;
+    return c.gp && !c.gp->is_system ? c.gp : nullptr;
+}
+
+void walk_here(void* arg) {
+    _Unwind_Backtrace(on_frame, arg);
+    asm volatile("");  // no tail call
+}
+
+}  // namespace
+
+void collect_interrupted(const signal_context& c, running_stack* out) {
+    *out = {};
+    g* gp = running_at(c);
+    // m0's ran over its bounds, perhaps, which are not ours.
+    bool on_g0 = c.mp && (on_stack(c.sp, c.mp->g0stack) || (!gp && c.gp == c.mp->g0));
+    out->on_system = on_g0 && !(c.gp && c.gp->foreign);
+    out->gp = out->on_system ? c.mp->curg : gp;
+    walk w{&out->user, 0, nullptr, true};
+    if (out->on_system) w = {&out->system, reinterpret_cast<std::uintptr_t>(&rt0_oncall), &out->user, true};
+    auto* mc = &static_cast<ucontext_t*>(c.uc)->uc_mcontext;
+    mcontext_t keep = *mc;
+    struct job {
+        const signal_context* c;
+        walk* w;
+    } j{&c, &w};
+    out->whole = walk_safely(
+        [](void* arg) {
+            auto* jp = static_cast<job*>(arg);
+            dl_find_object found;
+            bool jumped = jp->c->sig == SIGSEGV && reinterpret_cast<std::uintptr_t>(jp->c->info->si_addr) == jp->c->pc;
+            if (jumped && _dl_find_object(reinterpret_cast<void*>(jp->c->pc), &found) != 0) {
+                jp->w->now->add(jp->c->pc + 1);
+                arch::context_undo_call(jp->c->uc);  // no code there: go on with whoever called it
+            }
+            walk_here(jp->w);
+        },
+        &j);
+    *mc = keep;
+    // A system stack that serves nobody: its M is on its way from one goroutine to the next.
+    if (out->on_system && out->user.total == 0) out->gp = nullptr;
 }
 
 void collect_identity(const g* gp, goroutine_info* out) {

@@ -10,6 +10,7 @@
 
 #include "debug/sink.h"
 #include "sched/sched.h"
+#include "sched/signal.h"
 
 namespace rt0::runtime {
 
@@ -50,10 +51,16 @@ struct goroutine_info {
 // The caller's own stack.  Where it is a system stack that serves a goroutine
 // (systemstack), `system` gets the part on it and `user` the goroutine's.
 struct running_stack {
+    g* gp = nullptr;       // the goroutine it belongs to, a foreign thread's too; null if none
     bool on_system = false;
+    bool whole = true;     // false: the walk ended in a fault
     pc_list system, user;
 };
 void collect_running(running_stack* out);
+// The same for the context that a signal interrupted, from inside its handler.
+void collect_interrupted(const signal_context& c, running_stack* out);
+// Frames printed so far: whether a report gets on.
+extern atomic<std::uint32_t> frames_done;
 
 // Fills `out` for gp, which is not the caller's goroutine; false when there is nothing to show.
 bool collect(g* gp, goroutine_info* out);
@@ -69,7 +76,8 @@ void put_frames(sink& out, const pc_list& pcs, bool plumbing);
 // on foreign threads and on a system stack without one.
 g* user_g();
 
-// Calls f on a stack that is large enough for symbolising.
+// Calls f on a stack that is large enough for symbolising (a handler's stays: systemstack
+// does nothing there).
 template <class F>
 void on_large_stack(F&& f) {
     g* gp = getg();

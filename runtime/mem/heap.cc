@@ -129,8 +129,12 @@ mspan* heap_alloc_large(std::size_t n) {
 }
 
 void heap_free(mspan* s) {
-    asan_unpoison(reinterpret_cast<void*>(s->start), heap.objects.bytes(s));  // the next use has other bounds
+    std::size_t n = heap.objects.bytes(s);
+    asan_unpoison(reinterpret_cast<void*>(s->start), n);  // the next use has other bounds
+    // What is as large as an arena goes back at once: clearing it for its next use would take longer.
+    bool returned = n >= cfg::arena_size && kernel::sys_unused(reinterpret_cast<void*>(s->start), n) == 0;
     guard g(heap.lock);
+    if (returned) heap.objects.set_released(s, 0, s->npages);
     heap.object_pages -= s->npages;
     if (s->allocBits) {
         std::uint64_t* bits = s->allocBits < s->markBits ? s->allocBits : s->markBits;  // a sweep swaps the two

@@ -3,6 +3,8 @@
 //   ML1  mallocinit may come from a static constructor, from several threads at once, and
 //        again: everything it fills in is constant-initialised, and one thread does it.
 //   ML2  what mallocrt returns is zero: fresh pages are, and anything used before is cleared.
+//        Memory comes untouched from the kernel, which reserves any amount: an object larger
+//        than the machine's memory is refused here, before books are kept for its pages.
 //   ML3  with an mcache neither mallocrt nor freert locks until a list of it is empty or full.
 // Under AddressSanitizer a free object is poisoned but for its link, so use after free and a
 // second free are found.
@@ -42,7 +44,7 @@ void* cleared(void* p, std::size_t n, unsigned cls) {
 }
 
 [[gnu::noinline]] void* malloc_large(std::size_t n) {
-    if (n > ~std::size_t{0} / 2) return nullptr;
+    if (n > heap.memory_max || n > ~std::size_t{0} / 2) return nullptr;
     mspan* s = heap_alloc_large(n);
     if (!s) return nullptr;
     void* p = reinterpret_cast<void*>(s->start);
@@ -85,11 +87,12 @@ void mallocinit() {
     // Outside the lock what asks the kernel; two threads that both do find the same.
     if (kernel::read_auxv(nullptr).page_size > cfg::stack_guard)
         die("pages of the processor larger than 16 KiB are not supported");
-    std::size_t huge = kernel::getHugePageSize(), guards = guard_limit();
+    std::size_t huge = kernel::getHugePageSize(), guards = guard_limit(), memory = kernel::sys_memory();
     guard g(heap.lock);
     if (initialised.load(memory_order_relaxed)) return;  // relaxed: the lock orders it
     heap.physHugePageSize = huge;
     heap.guards_max = guards;
+    heap.memory_max = memory;
     for (unsigned cls = 1; cls < num_size_classes; cls++) mcentrals[cls].init(cls, false);
     // ORDER(mallocinit): release; pairs with the acquire above.
     initialised.store(true, memory_order_release);

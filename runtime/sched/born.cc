@@ -1,6 +1,7 @@
 // Newborns; invariants BN1-BN6 in born.h.
 #include "sched/born.h"
 
+#include "base/forked.h"
 #include "kernel_if/clock.h"
 #include "sched/runq.h"
 
@@ -15,8 +16,12 @@ public:
     explicit born_guard(p* pp) : lock_(pp->bornlock) {
         // ORDER(born-lock): acquire; pairs with the release below.
         for (int i = 0; lock_.exchange(1, memory_order_acquire) != 0; i++)
-            if (i % 64 == 63) kernel::osyield();  // its holder has lost the processor
-            else arch::cpu_relax();
+            if (i % 64 == 63) {  // its holder has lost the processor
+                forked_child_check();
+                kernel::osyield();
+            } else {
+                arch::cpu_relax();
+            }
     }
     // ORDER(born-lock): release; what was done under the lock is seen by the next holder.
     ~born_guard() { lock_.store(0, memory_order_release); }
@@ -69,7 +74,8 @@ g* born_get(p* pp) {
     born_guard l(pp);
     std::uint32_t head = pp->bornhead.load(memory_order_relaxed);               // relaxed: bornlock
     if (head == tail) return nullptr;
-    if (++pp->bornpicks % cfg::born_oldest == 0) {                              // BN4
+    std::uint32_t every = tail - head > cfg::born_crowd ? cfg::born_oldest_crowded : cfg::born_oldest;
+    if (++pp->bornpicks % every == 0) {                                         // BN4
         pp->bornhead.store(head + 1, memory_order_relaxed);                     // relaxed: we are who would overwrite the slot
         return slot(pp, head);
     }

@@ -1,9 +1,9 @@
 // The newborns of a P: goroutines that have not run yet.
 //
 // Their owner takes the newest, thieves take the oldest half.  So a tree of goroutines
-// is walked in depth, and what is alive at a time is a path of it and not a level: a
-// million leaves of skynet need 30 MB of stacks and not 330, and a new goroutine mostly
-// gets the stack that was left last.  Goroutines that were made ready or yielded stand in
+// is walked in depth, and what is alive at a time is a path of it and not a level: skynet
+// with a million leaves peaks at 6 MB resident, and a new goroutine mostly gets the stack that
+// was left last.  Goroutines that were made ready or yielded stand in
 // the ring, first come first served; they go before newborns, since to finish what has
 // begun frees memory.
 //
@@ -12,9 +12,9 @@
 //   BN2  bornhead moves only under bornlock; so whoever holds that may copy the slots
 //        from head to a tail read once, even while the owner adds more behind them.
 //   BN3  0 <= tail - head <= size, modulo 2^32.
-//   BN4  Nobody starves: one in born_oldest that the owner takes is its oldest, one round in
-//        born_turn looks here before the ring, and what does not fit goes to the global
-//        queue, oldest first, which has its own turn.
+//   BN4  Nobody starves: one in born_oldest that the owner takes is its oldest (in a crowd,
+//        one in born_oldest_crowded), one round in born_turn looks here before the ring, and
+//        what does not fit goes to the global queue, oldest first, which has its own turn.
 //   BN5  Turns are counted in rounds, and beside goroutines that use up their time slice a
 //        round takes 10 ms: so every other pick after a slice that was used up is the
 //        oldest newborn.  The picks between are the ring's, or endless newborns would

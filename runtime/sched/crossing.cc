@@ -31,6 +31,7 @@
 #include "sched/pidle.h"
 #include "sched/retake.h"
 #include "sched/schedule.h"
+#include "sched/signal.h"
 #include "sched/switch.h"
 #include "sched/upcross.h"
 
@@ -150,6 +151,7 @@ void dropm(g* gp) {
     mp->curg = nullptr;
     mp->lockedext = 0;
     drop_oldp(mp);
+    unminit_signal_stack(mp);
     setg(nullptr);
     put_extra(mp);
     rcu_thread_leave();

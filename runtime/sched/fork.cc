@@ -8,13 +8,15 @@
 //   FO3  A child forked by a bare system call, or by _Fork, has no handler; there the
 //        wiped word (FK1) is looked at by the slow paths of crossings, by system calls
 //        declared to the runtime (blocking, println), by schedule(), by whoever makes a
-//        thread, and before every futex call.  Until it comes there the child may have run
-//        crossings that went well on its copy alone, at most 60 switches among them.
+//        thread, before every futex call and in loops that spin.  Until it comes there the
+//        child may have run crossings that went well on its copy alone, at most 60
+//        switches among them.
 //   FO4  exit() in a child runs on: what rt0 does on the way out (channels of static
 //        storage are freed) sees that the process is exiting and waits for nobody.
 #include "sched/fork.h"
 
 #include "base/throw.h"
+#include "kernel_if/activity.h"
 #include "sched/exit.h"
 #include "sched/retake.h"
 #include "sched/sched.h"
@@ -27,7 +29,12 @@ void forked_child() {
     report_forked();
     disown_exit();
     sched.exiting.store(true, memory_order_relaxed);  // relaxed, as below: one thread
-    if (g* gp = getg()) gp->mp->retake.fetch_or(rt_exiting, memory_order_relaxed);  // FO2
+    g* gp = getg();
+    if (!gp) return;  // a thread that is new to the runtime meets foreign_enter
+    gp->mp->retake.store(rt_exiting, memory_order_relaxed);  // FO2; a phase that the parent's is in ends with it
+    gp->mp->inrt.store(0, memory_order_relaxed);  // 1 in the goroutine that ends the parent (EX2)
+    // The child of a goroutine that had run for long without a P: it is not for the idle, nor is what it execs.
+    if (gp->mp->idle_class) kernel::idle_class_leave(0);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // A status that is not what it should be, scans, and the texts of the wait reasons; GS1-GS3 in gstatus.h.
 #include "base/config.h"
+#include "base/forked.h"
 #include "base/throw.h"
 #include "kernel_if/clock.h"
 #include "sched/sched.h"
@@ -34,6 +35,7 @@ namespace {
             for (int x = 0; x < 10 && gp->atomicstatus.load(memory_order_relaxed) != oldval; x++)  // relaxed: the CAS decides
                 arch::cpu_relax();
         } else {
+            forked_child_check();
             kernel::osyield();
             next_yield = kernel::nanotime() + cfg::scan_spin / 2;
         }

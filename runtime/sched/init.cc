@@ -38,6 +38,7 @@
 #include "sched/procresize.h"
 #include "sched/retake.h"
 #include "sched/schedule.h"
+#include "sched/signal.h"
 #include "sched/sysmon.h"
 #include "sched/template.h"
 #include "sched/upcross.h"
@@ -78,7 +79,8 @@ void osinit() {
     if (kind == kernel::thread_kind::pthread) boottrace(why ? why : "threads by pthread_create");
 }
 
-void goargs_goenvs() {
+// m0 steals in another order in each run; the other Ms have their seeds from the clock (mcommoninit).
+void alginit() {
     if (aux.random) {
         std::uint64_t seed;
         __builtin_memcpy(&seed, aux.random, sizeof seed);
@@ -101,10 +103,11 @@ void schedinit() {
     sched.mnext = 1;  // m0
     if (!mcommoninit(&m0)) die("out of memory at start (see ulimit -v, vm.overcommit_memory)");
     boottrace("mcommoninit");
+    alginit();
+    boottrace("cpuinit alginit");  // cpuinit: what the processor can do stands in aux
     kernel::sigmask_get(&m0.sigmask);
     boottrace("msigsave");
-    goargs_goenvs();
-    boottrace("goargs goenvs");
+    boottrace("goargs goenvs");  // nothing to convert: C++ takes argv and environ as they are
     parsedebugvars(std::getenv("RT0DEBUG"));
     boottrace("parsedebugvars");
     const char* why = retakeinit();
@@ -135,6 +138,7 @@ void bootstrap(int argc, char** argv) {
     m0.eh = reinterpret_cast<eh_globals*>(abi::__cxa_get_globals());
     schedinit();
     minit(&m0);
+    initsig();
     newproc_args a{.closure_size = 0, .closure_align = 1, .stack_size = cfg::main_stack, .name = {}, .callerpc = 0};
     g* gp = newproc_begin(a);
     if (!gp) die("out of memory for the main goroutine's stack (8 MiB of address space)");
@@ -153,6 +157,7 @@ void runtime_main() {
     systemstack([] {
         newm_sysmon();
         start_template_thread();
+        start_dumper();
     });
     boottrace("sysmon");
     gcenable();

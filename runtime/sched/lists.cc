@@ -148,6 +148,7 @@ void allg_add(g* gp) {
 
 void reclaim_retired() {
     if (!any_retired.load(memory_order_relaxed)) return;  // relaxed: seen at the next tick
+    if (panicking.load(memory_order_relaxed)) return;  // relaxed: a report may read lists on a thread that is no reader
     block* b;
     {
         guard l(retired_lock);

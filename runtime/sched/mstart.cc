@@ -22,6 +22,7 @@
 #include "sched/pidle.h"
 #include "sched/retake.h"
 #include "sched/schedule.h"
+#include "sched/signal.h"
 #include "sched/switch.h"
 #include "sched/sysmon.h"
 #include "sched/template.h"
@@ -176,9 +177,8 @@ void minit(m* mp) {
     mp->tid = kernel::gettid();
     mp->eh = reinterpret_cast<eh_globals*>(abi::__cxa_get_globals());
     rcu_thread_enter();
-    if (mp->is_extra) return;  // a foreign thread keeps its own signal stack and timer slack
-    int rc = kernel::sigaltstack_set(reinterpret_cast<void*>(mp->gsigstack.lo), mp->gsigstack.hi - mp->gsigstack.lo);
-    if (rc < 0) runtime_throw("minit: sigaltstack failed");
+    minit_signal_stack(mp);
+    if (mp->is_extra) return;  // a foreign thread keeps its timer slack
     kernel::set_timer_slack(1);  // timed futex waits would overshoot by 50 us
 }
 

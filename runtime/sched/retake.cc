@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "base/chaos.h"
+#include "base/forked.h"
 #include "base/throw.h"
 #include "kernel_if/activity.h"
 #include "kernel_if/futex.h"
@@ -118,6 +119,7 @@ void retake_wait(m* mp) {
         if (!(r & rt_waiting) &&
             !mp->retake.compare_exchange_weak(r, r | rt_waiting, memory_order_relaxed, memory_order_relaxed))
             continue;
+        forked_child_check();
         kernel::futex_wait(&mp->retake, r | rt_waiting, -1);  // whatever it returns, the word tells
     }
 }

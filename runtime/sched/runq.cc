@@ -1,4 +1,4 @@
-// Run queues; invariants RQ1-RQ5 in runq.h.
+// Run queues; invariants RQ1-RQ6 in runq.h.
 #include "sched/runq.h"
 
 #include "base/throw.h"

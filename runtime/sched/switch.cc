@@ -95,7 +95,8 @@ void switch_to_final(g* gp, g* next, void (*leave)(g*)) {
 void systemstack_call(void (*fn)(void*), void* arg) {
     g* gp = getg();
     m* mp = gp ? gp->mp : nullptr;
-    if (!gp || gp == mp->g0) return fn(arg);  // no g: a foreign thread on its way in, on its own stack
+    // No g: a foreign thread on its way in, on its own stack.  gsignal: a handler stays where it is (SG2).
+    if (!gp || gp == mp->g0 || gp == mp->gsignal) return fn(arg);
     setg(mp->g0);
 #ifdef RT0_ASAN
     struct call {

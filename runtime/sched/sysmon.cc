@@ -291,6 +291,7 @@ void sysmon() {
         kernel::usleep(static_cast<std::uint32_t>(nap / 1000));
         if (nothing_to_watch()) {
             delay = cfg::sysmon_tick_idle;
+            // relaxed: a hint.
             if (++idle < cfg::sysmon_idle_ticks || sched.exiting.load(memory_order_relaxed)) continue;
             consider_scavenging(true, kernel::nanotime());
             sleep_deeply(trace_if_due());

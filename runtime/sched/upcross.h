@@ -34,7 +34,7 @@ void runtime_call_give_back(g* gp);
 
 // RK1's order between a store of inrt and the read of retake: the compiler's part.
 inline void crossing_barrier() {
-    atomic_signal_fence(memory_order_seq_cst);
+    atomic_signal_fence(memory_order_seq_cst);  // ORDER(inrt): no instruction; retake_fence() is its other half
 #ifdef RT0_DEBUG
     chaos_pause();
 #endif

@@ -93,7 +93,8 @@ const std::string no_guard_regions = rule(inject::guard_probe, 1, EINVAL, -1);
 // clone_for_ever takes 0.2 s of back-off each.
 INSTANTIATE_TEST_SUITE_P(
     Kinds, Faults,
-    testing::Values(fault{"clone_once", inject::clone, EAGAIN, 1, false}, fault{"clone_for_ever", inject::clone, EAGAIN, -1, true, "", "", 9},
+    testing::Values(fault{"clone_once", inject::clone, EAGAIN, 1, false},
+                    fault{"clone_for_ever", inject::clone, EAGAIN, -1, true, "", "", 9},
                     fault{"clone_no_memory", inject::clone, ENOMEM, 1, true},
                     fault{"tls_block", inject::tls_alloc, ENOMEM, 1, true}, fault{"mmap_once", inject::mmap, ENOMEM, 1, true},
                     fault{"mmap_for_ever", inject::mmap, ENOMEM, -1, true},

@@ -22,6 +22,8 @@
 #include <string>
 #include <thread>
 
+#include "kernel_if/activity.h"
+
 extern char** environ;
 
 using namespace std::chrono_literals;
@@ -251,6 +253,25 @@ void child_goes_on(const std::string& where) {
     rt0::println("ended", end_of(*parent.recv()));
 }
 
+// Of more goroutines that hog their processor than there are processors, some run as
+// SCHED_IDLE; their children do not.
+void child_of_a_hog() {
+    if (!rt0::kernel::idle_class_permitted()) return rt0::println("ended 0");
+    rt0::chan<pid_t> parent(0);
+    std::atomic<bool> one{false};
+    rt0::wait_group all;
+    for (int i = 0; i < rt0::num_cpu() + 2; i++)
+        all.go([&] {
+            while (!one && sched_getscheduler(0) != SCHED_IDLE) {}
+            if (one.exchange(true)) return;
+            pid_t pid = must(fork(), "fork");
+            if (pid == 0) _exit(sched_getscheduler(0) == SCHED_OTHER ? 0 : 1);
+            parent.send(pid);
+        });
+    rt0::println("ended", end_of(*parent.recv()));
+    all.wait();
+}
+
 // Many children one after the other, each forked while the locks are busy.
 void under_traffic(int n) {
     traffic();
@@ -280,6 +301,7 @@ void main_main() {
     if (scene == "exec") many_execs(std::atoi(a.c_str()));
     if (scene == "child") one_child(a, b);
     if (scene == "goes-on") child_goes_on(a);
+    if (scene == "hog") child_of_a_hog();
     if (scene == "traffic") under_traffic(std::atoi(a.c_str()));
     if (scene == "in-exit") {
         std::atexit([] {

@@ -97,6 +97,13 @@ TEST(Fork, NoChildHangsOnAnothersLock) {
     EXPECT_EQ(r.out, "children 400\n") << r.summary();
 }
 
+TEST(Fork, ChildOfAHogHasItsOrdinaryClassAgain) {
+    child_options o;
+    o.env = {{"RT0_MAXPROCS", "1"}};  // or work need not wait, and nobody is taken for a hog
+    child_result r = run_child({built_program("tests/crash/fork_prog"), "hog"}, o);
+    EXPECT_EQ(r.out, "ended 0\n") << r.summary();
+}
+
 TEST(Fork, WhileTheProcessExits) {
     child_result r = scene("in-exit");
     EXPECT_EQ(r.status, 0) << r.summary();

@@ -57,9 +57,9 @@ TEST(Boot, EveryAssumptionIsChecked) {
 TEST(Boot, StationsComeInOrder) {
     child_result r = with("up", "RT0DEBUG", "boottrace=1");
     EXPECT_EQ(r.status, 0) << r.summary();
-    const char* order[] = {"rt0_go", "check", "args", "osinit", "tracebackinit", "mallocinit", "mcommoninit", "msigsave",
-                           "goargs goenvs", "parsedebugvars", "gcinit", "procresize", "newproc", "mstart", "runtime_main",
-                           "sysmon", "gcenable", "main_main"};
+    const char* order[] = {"rt0_go", "check", "args", "osinit", "tracebackinit", "mallocinit", "mcommoninit",
+                           "alginit", "msigsave", "goargs goenvs", "parsedebugvars", "gcinit", "procresize",
+                           "initsig", "newproc", "mstart", "runtime_main", "sysmon", "gcenable", "main_main"};
     std::size_t at = 0;
     for (const char* station : order) {
         std::size_t next = r.err.find(station, at);

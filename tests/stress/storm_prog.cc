@@ -27,47 +27,12 @@
 #include <thread>
 #include <vector>
 
+#include "tests/stress/storm.h"
+#include "tests/stress/storm_stalls.h"
+
 namespace {
 
-using namespace std::chrono_literals;
 using std::chrono::steady_clock;
-using rng = std::mt19937_64;
-
-std::uint64_t seed;
-std::atomic<long> checks;
-
-unsigned long long seed_ull() { return seed; }
-int pick(rng& r, int lo, int hi) { return std::uniform_int_distribution<int>(lo, hi)(r); }
-
-void expect(const char* act, const char* what, long long got, long long want) {
-    checks.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
-    if (got == want) return;
-    std::fflush(stdout);
-    std::fprintf(stderr, "storm: %s: %s is %lld, not %lld (seed %llu)\n", act, what, got, want, seed_ull());
-    rt0::panic("storm: oracle violated");
-}
-
-// What goes through channels: a value and its complement, so that a torn one shows.
-struct parcel {
-    long value = 0, inverse = ~0L;
-    parcel() = default;
-    explicit parcel(long v) : value(v), inverse(~v) {}
-    bool whole() const { return value == ~inverse; }
-};
-
-struct ledger {  // of one act: what went in and what came out
-    std::atomic<long> sent{0}, sent_sum{0}, got{0}, got_sum{0};
-
-    void in(const parcel& p) { sent++, sent_sum += p.value; }
-    void out(const char* act, const parcel& p) {
-        if (!p.whole()) expect(act, "a parcel", p.inverse, ~p.value);
-        got++, got_sum += p.value;
-    }
-    void settle(const char* act) {
-        expect(act, "the number received", got, sent);
-        expect(act, "the sum received", got_sum, sent_sum);
-    }
-};
 
 // ---- channels: producers and consumers, closed when the last producer is done
 void pipeline(rng r) {
@@ -410,7 +375,7 @@ struct act {
 constexpr act acts[] = {
     {"pipeline", pipeline}, {"exchange", exchange},   {"impatience", impatience}, {"locks", locks},
     {"conditions", conditions}, {"timers", timers},   {"sleepers", sleepers},     {"spawns", spawns},
-    {"nurseries", nurseries},   {"outside", outside},
+    {"nurseries", nurseries},   {"outside", outside}, {"stalls", stalls}, {"strangers", strangers}, {"resizes", resizes},
 };
 
 }  // namespace
@@ -424,11 +389,11 @@ void main_main() {
     std::fflush(stdout);
 
     rng dice(seed);
-    const bool resize = !std::getenv("RT0_MAXPROCS") && std::getenv("STORM_RESIZE");
+    resizing = !std::getenv("RT0_MAXPROCS");
     const auto end = steady_clock::now() + std::chrono::duration<double>(secs);
     long rounds = 0, played = 0, per_act[std::size(acts)] = {};
     for (; steady_clock::now() < end; rounds++) {
-        if (resize) rt0::gomaxprocs(pick(dice, 1, 8));
+        if (resizing) rt0::gomaxprocs(pick(dice, 1, 8));
         rt0::wait_group wg;
         for (int i = pick(dice, 1, 12); i > 0; i--) {
             std::size_t which = static_cast<std::size_t>(pick(dice, 0, static_cast<int>(std::size(acts)) - 1));

@@ -16,6 +16,7 @@
 #include <rt0/chan.h>
 #include <rt0/go.h>
 
+#include "mem/heap.h"
 #include "tests/support/chan_support.h"
 
 using namespace std::chrono_literals;
@@ -96,6 +97,11 @@ TEST(Chan, AbsurdCapacities) {
     EXPECT_THROW(chan<char>((std::size_t{1} << 40) + 1), std::length_error);
     using wide_elem = std::array<int, 500>;
     EXPECT_THROW(chan<wide_elem>(std::size_t{1} << 40), std::length_error);
+    // More than the machine has, though not absurd everywhere.
+    if (const std::size_t more = rt0::runtime::heap.memory_max; more < std::size_t{1} << 40) {
+        EXPECT_THROW(chan<char>(more + 1), std::bad_alloc);
+        EXPECT_THROW(chan<std::string>(more / sizeof(std::string)), std::bad_alloc);
+    }
     // A large one that may or may not be had: either it works or it says bad_alloc.
     try {
         chan<int> c(std::size_t{1} << 30);

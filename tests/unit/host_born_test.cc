@@ -56,11 +56,23 @@ TEST_F(Born, NewestFirstAtEveryLength) {
             EXPECT_EQ(runqlen(&pp), n);
             EXPECT_EQ(runqempty(&pp), n == 0);
             std::uint32_t oldest = 0, newest = n;
-            for (std::uint32_t k = 1; k <= n; k++)
-                EXPECT_EQ(born_get(&pp), k % cfg::born_oldest == 0 ? gs[oldest++] : gs[--newest]) << n << " " << k;
+            for (std::uint32_t k = 1; k <= n; k++) {
+                bool turn = n - k + 1 <= cfg::born_crowd && k % cfg::born_oldest == 0;  // BN4
+                EXPECT_EQ(born_get(&pp), turn ? gs[oldest++] : gs[--newest]) << n << " " << k;
+            }
             EXPECT_EQ(born_get(&pp), nullptr);
         }
     }
+}
+
+TEST_F(Born, TheOldestHasItsTurnInACrowdToo) {  // BN4
+    p pp;
+    fill(&pp, cfg::born_crowd + 2);
+    for (std::uint32_t k = 1; k < cfg::born_oldest_crowded; k++) {  // somebody keeps starting others
+        ASSERT_EQ(born_get(&pp), gs[cfg::born_crowd + 1]) << k;
+        born_put(&pp, gs[cfg::born_crowd + 1]);
+    }
+    EXPECT_EQ(born_get(&pp), gs[0]);
 }
 
 TEST_F(Born, OverflowTakesTheOldestHalfToTheGlobalQueue) {

@@ -313,6 +313,34 @@ TEST_F(Cache, NoMemoryGivesNullAndLosesNothing) {
     EXPECT_TRUE(heap.objects.is_valid());
 }
 
+TEST_F(Cache, ObjectsAsLargeAsAnArenaGoBackAtOnce) {
+    const std::size_t n = cfg::arena_size + cfg::heap_page;
+    auto* p = static_cast<char*>(mallocrt(c, n));
+    ASSERT_NE(p, nullptr);
+    p[0] = p[n - 1] = 1;
+    auto dirty = [] { return heap.objects.dirty_hint(); };
+    std::size_t before = dirty();
+    freert(c, p);
+    EXPECT_EQ(dirty(), before);
+    auto* q = static_cast<char*>(mallocrt(c, n));
+    EXPECT_EQ(q, p);
+    EXPECT_EQ(q[0] + q[n - 1], 0);
+    kernel::inject_fail(kernel::inject::madvise, 1, 22);
+    q[0] = 1;
+    freert(c, q);
+    EXPECT_GT(dirty(), before) << "the kernel refused: the pages are ours still";
+    q = static_cast<char*>(mallocrt(c, n));
+    EXPECT_EQ(q[0], 0);
+    freert(c, q);
+    kernel::inject_off();
+}
+
+TEST_F(Cache, NothingLargerThanTheMachineIsGivenOut) {
+    std::size_t reserved = heap.objects.reserved();
+    EXPECT_EQ(mallocrt(c, heap.memory_max + 1), nullptr);
+    EXPECT_EQ(heap.objects.reserved(), reserved);
+}
+
 // Threads with an mcache each hand their objects on to the next, who frees them.
 TEST(CacheStress, EachFreesTheOthersObjects) {
     mallocinit();

@@ -1,0 +1,313 @@
+// Signals of the runtime: SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGQUIT, and what dumps need.
+//
+//   SG1  A handler runs on the alternate stack of its thread: an M's is its gsignal stack, a
+//        foreign thread's is its own, else (from its first call of rt0 until it ends) the
+//        gsignal stack of its extra M.  A thread that never called rt0 and has no alternate
+//        stack takes signals on its ordinary stack: an overflow of that is the kernel's.
+//   SG2  While a handler runs, getg() is the M's gsignal, so that systemstack() stays where it
+//        is; null stays null.  What the handler was told of the interrupted code it has from
+//        signal_context.  No lock of the runtime is taken, nothing parks.
+//   SG3  Handlers that were there at boot keep their say: for faults ours looks for guards
+//        only, and calls theirs as the kernel would have, with g as it was, since it may leave
+//        by siglongjmp.  A SIGQUIT or dump signal that has a handler, or is ignored, is left alone.
+//        A handler installed after boot simply replaces ours.
+//   SG4  A guard hit is an overflow only if the stack pointer is there too; the running M's
+//        stacks are looked at first, then all goroutines': a foreign frame may have hit any.
+//   SG5  After a report the signal is queued once more, as it came, with its default action:
+//        it is delivered when the handler returns, on the interrupted context: the core and
+//        the wait status show that one.
+//   SG6  A walk over a stack of unknown state may fault: it is marked by its thread's id, and
+//        the fault jumps out of it.  Any other fault of the reporting thread ends the process.
+//   SG7  Dumps that do not end the process run on a thread made for them, the only M
+//        that has their signal unblocked: no other thread of the runtime sees an EINTR.
+//
+// Sanitizers report faults themselves: with one in the build only SIGQUIT and dumps are ours.
+#include "sched/signal.h"
+
+#include <setjmp.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "arch/ucontext.h"
+#include "base/config.h"
+#include "base/throw.h"
+#include "base/upcall.h"
+#include "kernel_if/futex.h"
+#include "kernel_if/signal.h"
+#include "kernel_if/sys.h"
+#include "sched/debugvars.h"
+#include "sched/init.h"
+#include "sched/mstart.h"
+#include "sched/sched.h"
+
+namespace rt0::runtime {
+
+namespace {
+
+#if defined(RT0_ASAN) || defined(RT0_TSAN)
+constexpr bool sanitized = true;
+#else
+constexpr bool sanitized = false;
+#endif
+
+constexpr int fault_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+constexpr int stack_signal = SIGURG;  // ignored by default, so one that comes late does nothing
+constexpr std::uintptr_t probe_reach = 4096;  // bytes below sp that code touches: pushes, red zone, stack probes
+constexpr std::uintptr_t frame_reach = 1 << 20;  // bytes: the largest frame that is taken for one
+
+constexpr std::uint64_t bit_of(int sig) { return std::uint64_t{1} << (sig - 1); }
+
+struct sigaction previous[NSIG];           // SG3: what faults had at boot
+int dumpsig = 0;
+constinit atomic<std::uint32_t> dump_requests{0};  // futex word
+std::uint32_t dumps_done = 0;                      // the dumper's own
+
+// SG6
+constinit atomic<std::int32_t> walker{0};  // thread in a walk, 0: none
+sigjmp_buf walker_out;
+
+void sighandler(int sig, siginfo_t* info, void* uc);
+
+// ---- guards
+
+bool in_guard(const stack& s, std::uintptr_t addr) { return s.slot != 0 && addr >= s.slot && addr < s.lo; }
+
+// m0's g0 is the initial thread's own stack, which ends where the kernel lets it grow no more.
+bool below_initial(const stack& s, std::uintptr_t addr) {
+    return s.slot == 0 && s.lo != 0 && addr < s.lo + cfg::stack_guard && s.lo - addr < (std::uintptr_t{1} << 20);
+}
+
+bool hit(const stack& s, std::uintptr_t addr, guard_hit::kind_t kind, g* owner, guard_hit* out) {
+    if (!in_guard(s, addr) && !(kind == guard_hit::system && below_initial(s, addr))) return false;
+    out->kind = kind;
+    out->owner = owner;
+    return true;
+}
+
+bool hit_goroutine(g* gp, std::uintptr_t addr, guard_hit* out) {
+    return gp && !gp->is_system && hit(gp->stk, addr, guard_hit::goroutine, gp, out);
+}
+
+bool hit_own(const signal_context& c, std::uintptr_t addr, guard_hit* out) {
+    if (hit_goroutine(c.gp, addr, out)) return true;
+    m* mp = c.mp;
+    if (!mp) return false;
+    if (hit_goroutine(mp->curg, addr, out) || hit_goroutine(mp->leaving, addr, out)) return true;
+    if (mp->is_extra && !(c.gp == mp->g0)) return false;
+    return hit(mp->g0stack, addr, guard_hit::system, mp->g0, out) ||
+           hit(mp->gsigstack, addr, guard_hit::signal, mp->gsignal, out);
+}
+
+// SG4.  Of the thread's own stacks a frame may have jumped the guard and touched it from below.
+bool ran_out(const signal_context& c, std::uintptr_t addr, const guard_hit& h, bool own) {
+    const stack& s = h.owner->stk;
+    if (!own) return c.sp >= s.slot && c.sp < s.lo + probe_reach;
+    bool elsewhere = h.kind != guard_hit::system && c.sp >= c.mp->g0stack.lo && c.sp < c.mp->g0stack.hi;
+    return !elsewhere && c.sp <= addr + probe_reach && c.sp + frame_reach >= addr;
+}
+
+guard_hit find_guard(const signal_context& c) {
+    guard_hit h;
+    auto addr = reinterpret_cast<std::uintptr_t>(c.info->si_addr);
+    bool mapped = c.info->si_code == SEGV_MAPERR || c.info->si_code == SEGV_ACCERR;
+    if (c.sig != SIGSEGV || !mapped || addr == 0) return h;
+    bool own = hit_own(c, addr, &h);
+    if (!own && c.gp) {
+        rcu_reader reading;
+        for (g* gp : allgs())
+            if (hit_goroutine(gp, addr, &h)) break;
+    }
+    h.overflow = h.kind != guard_hit::none && ran_out(c, addr, h, own);
+    return h;
+}
+
+// ---- handlers of the program
+
+bool has_handler(const struct sigaction& sa) {
+    return (sa.sa_flags & SA_SIGINFO) || (sa.sa_handler != SIG_DFL && sa.sa_handler != SIG_IGN);
+}
+
+// SG3: as the kernel would have called it, on this stack.  It may not come back.
+void call_previous(int sig, siginfo_t* info, void* uc) {
+    struct sigaction sa = previous[sig];
+    if (sa.sa_flags & SA_RESETHAND) previous[sig] = {};
+    sigset_t before, during;
+    kernel::sigmask_get(&before);
+    during = before;
+    for (int s = 1; s < NSIG; s++)
+        if (sigismember(&sa.sa_mask, s) == 1) sigaddset(&during, s);
+    if (sa.sa_flags & SA_NODEFER) sigdelset(&during, sig);
+    kernel::sigmask_set(&during);
+    if (sa.sa_flags & SA_SIGINFO) sa.sa_sigaction(sig, info, uc);
+    else sa.sa_handler(sig);
+    kernel::sigmask_set(&before);
+}
+
+// ---- the handler
+
+void on_fault(const signal_context& c) {
+    // relaxed: written by this very thread, or not for it.
+    if (walker.load(memory_order_relaxed) == kernel::gettid()) siglongjmp(walker_out, 1);
+    guard_hit h = find_guard(c);
+    if (!h.overflow && has_handler(previous[c.sig])) {
+        setg(c.gp);
+        call_previous(c.sig, c.info, c.uc);
+        return;
+    }
+    upcall_signal_fault(c, h);
+}
+
+void request_dump() {
+    dump_requests.fetch_add(1, memory_order_relaxed);  // relaxed: the futex orders what matters
+    kernel::futex_wake(&dump_requests, 1);
+}
+
+void sighandler(int sig, siginfo_t* info, void* uc) {
+    int keep = errno;
+    signal_context c{sig, info, uc, arch::context_pc(uc), arch::context_sp(uc), getg(), nullptr};
+    c.mp = c.gp ? c.gp->mp : nullptr;
+    if (c.mp && c.mp->gsignal) setg(c.mp->gsignal);  // SG2
+    if (dumpsig != 0 && sig == dumpsig) request_dump();
+    else if (sig == stack_signal) upcall_signal_stack(c);
+    else if (sig == SIGQUIT) upcall_signal_quit(c);
+    else on_fault(c);
+    setg(c.gp);
+    errno = keep;
+}
+
+constexpr std::uint64_t others_wait = bit_of(SIGQUIT);
+
+void install(int sig) {
+    if (kernel::sigaction_handle(sig, sighandler, others_wait) < 0) runtime_throw("initsig: sigaction failed");
+}
+
+bool free_for_us(int sig) {
+    struct sigaction now;
+    if (kernel::sigaction_get(sig, &now) < 0) return false;
+    return !(now.sa_flags & SA_SIGINFO) && now.sa_handler == SIG_DFL;
+}
+
+void init_dump_signal() {
+    if (debug.dumpsignal == 0) return;
+    int sig = debug.dumpsignal == 1 ? SIGUSR1 : debug.dumpsignal;
+    if (sig >= NSIG || !free_for_us(sig) || sig == SIGKILL || sig == SIGSTOP || sig == SIGQUIT) {
+        warn(textbuf() << "RT0DEBUG: dumpsignal: signal " << sig << " has a handler already or cannot have one; ignored");
+        return;
+    }
+    dumpsig = sig;
+    install(sig);
+    kernel::sigmask_block_one(sig);  // SG7: all Ms and their children inherit this
+    sigaddset(&m0.sigmask, sig);
+}
+
+}  // namespace
+
+void initsig() {
+    for (int sig : fault_signals) {
+        if (sanitized) break;
+        if (kernel::sigaction_get(sig, &previous[sig]) < 0) runtime_throw("initsig: sigaction failed");
+        install(sig);
+    }
+    if (free_for_us(SIGQUIT)) install(SIGQUIT);
+    init_dump_signal();
+    boottrace("initsig");
+}
+
+// ---- signal stacks
+
+void minit_signal_stack(m* mp) {
+    void* lo = reinterpret_cast<void*>(mp->gsigstack.lo);
+    if (mp->is_extra && kernel::sigaltstack_other(lo)) return;
+    int rc = kernel::sigaltstack_set(lo, mp->gsigstack.hi - mp->gsigstack.lo);
+    if (rc < 0 && !mp->is_extra) runtime_throw("minit: sigaltstack failed");
+}
+
+void unminit_signal_stack(m* mp) {
+    if (mp->is_extra && kernel::sigaltstack_other(reinterpret_cast<void*>(mp->gsigstack.lo))) return;
+    kernel::sigaltstack_set(nullptr, 0);
+}
+
+// ---- dumps on demand
+
+int dump_signal() { return dumpsig; }
+
+void wait_for_dump_request() {
+    std::uint32_t n;
+    // relaxed: a count of requests; several at once make one dump.
+    while ((n = dump_requests.load(memory_order_relaxed)) == dumps_done) kernel::futex_wait(&dump_requests, n, -1);
+    dumps_done = n;
+}
+
+namespace {
+
+void dumper() {
+    kernel::set_thread_name("rt0-dumper");
+    kernel::sigmask_unblock_one(dumpsig);
+    upcall_dumper();
+}
+
+}  // namespace
+
+void start_dumper() {
+    if (dumpsig == 0) return;
+    {
+        guard l(sched.lock);
+        sched.nmsys++;
+    }
+    newm(dumper, nullptr);
+}
+
+// ---- what reports ask for
+
+bool walk_safely(void (*walk)(void*), void* arg) {
+    sigset_t before;
+    kernel::sigmask_get(&before);
+    std::int32_t none = 0;
+    // relaxed: only this thread's faults look for its own id.
+    if (!walker.compare_exchange_strong(none, kernel::gettid(), memory_order_relaxed)) {
+        walk(arg);
+        return true;
+    }
+    bool whole = true;
+    if (sigsetjmp(walker_out, 0) == 0) {
+        for (int sig : fault_signals) kernel::sigmask_unblock_one(sig);
+        walk(arg);
+    } else {
+        whole = false;
+    }
+    walker.store(0, memory_order_relaxed);  // relaxed: as above
+    kernel::sigmask_set(&before);
+    return whole;
+}
+
+void die_by_default(const signal_context& c) {
+    kernel::sigaction_default(c.sig);
+    kernel::sigmask_block_one(c.sig);  // it waits for the handler's end
+    kernel::resend(c.info);
+}
+
+// From /proc: it would never answer.  False also where that cannot be read.
+static bool blocks(std::int32_t tid, int sig) {
+    char text[2048];
+    textbuf path;
+    path << "/proc/self/task/" << tid << "/status";
+    if (kernel::read_small_file(path.c_str(), text, sizeof text) < 0) return false;
+    const char* at = std::strstr(text, "\nSigBlk:\t");
+    if (!at) return false;
+    std::uint64_t mask = 0;
+    for (at += 9; (*at >= '0' && *at <= '9') || (*at >= 'a' && *at <= 'f'); at++)
+        mask = mask << 4 | static_cast<std::uint64_t>(*at <= '9' ? *at - '0' : *at - 'a' + 10);
+    return mask & bit_of(sig);
+}
+
+bool request_stack(m* mp) {
+    static constinit atomic<bool> taken{false};
+    // relaxed: one thread reports.
+    if (!taken.exchange(true, memory_order_relaxed) &&
+        kernel::sigaction_handle(stack_signal, sighandler, 0) < 0)
+        return false;
+    return mp->tid != 0 && !blocks(mp->tid, stack_signal) && kernel::tgkill(mp->tid, stack_signal) == 0;
+}
+
+}  // namespace rt0::runtime

@@ -1,0 +1,455 @@
+// Scenes for tests/crash/signal_test.cc: signal_prog NAME.  The test names these functions
+// and this file in what it expects of the traces.
+#include <link.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <rt0/rt0.h>
+
+#include "sched/sched.h"
+
+#define NOINLINE [[gnu::noinline]]
+
+namespace {
+
+volatile bool sure = true;
+volatile int zero = 0;
+int* volatile nowhere = nullptr;
+void keep_frame() { asm volatile("" ::: "memory"); }
+
+void send(int sig) { kill(getpid(), sig); }
+[[noreturn]] void for_ever() {
+    for (;;) asm volatile("");
+}
+
+// ---- overflows
+NOINLINE int recurse(int n) {
+    volatile char frame[64];
+    frame[0] = static_cast<char>(n);
+    int r = sure ? recurse(n + 1) : 0;
+    return r + frame[0];
+}
+NOINLINE int recurse_big(int n) {
+    volatile char frame[100'000];
+    frame[0] = static_cast<char>(n);
+    frame[sizeof frame - 1] = 1;
+    int r = sure ? recurse_big(n + 1) : 0;
+    return r + frame[0];
+}
+int compare_deeper(const void*, const void*) {
+    int two[2] = {1, 2};
+    std::qsort(two, 2, sizeof two[0], compare_deeper);
+    return two[0];
+}
+NOINLINE void recurse_in_libc() {
+    compare_deeper(nullptr, nullptr);
+    keep_frame();
+}
+template <class F>
+void on_goroutine(rt0::go_options o, F f) {
+    rt0::chan<int> never(0);
+    rt0::go(o, f);
+    never.recv();
+}
+void overflow() {
+    on_goroutine({.name = "deep", .stack_size = 0}, [] { recurse(0); });
+}
+void overflow_large() {
+    on_goroutine({.name = {}, .stack_size = 1 << 20}, [] { recurse(0); });
+}
+void overflow_big_frame() {
+    on_goroutine({}, [] { recurse_big(0); });
+}
+void overflow_libc() {
+    on_goroutine({}, [] { recurse_in_libc(); });
+}
+void overflow_main() { recurse(0); }
+void overflow_g0() {
+    on_goroutine({}, [] { rt0::runtime::systemstack([] { recurse(0); }); });
+}
+void overflow_many() {  // every goroutine at once: one report
+    rt0::chan<int> never(0);
+    for (int i = 0; i < 16; i++) rt0::go([] { recurse(0); });
+    never.recv();
+}
+// Below the stack pointer by far: a pointer that went astray, no overflow.
+NOINLINE void write_into_guard(const rt0::runtime::g* gp) {
+    *reinterpret_cast<volatile char*>(gp->stk.slot + 100) = 1;
+    keep_frame();
+}
+void stray_own_guard() {
+    on_goroutine({}, [] { write_into_guard(rt0::runtime::getg()); });
+}
+void stray_other_guard() {
+    const rt0::runtime::g* gp = rt0::runtime::getg();
+    on_goroutine({}, [gp] { write_into_guard(gp); });
+}
+
+// ---- faults
+NOINLINE void read_null() {
+    if (*nowhere == 1) std::puts("not reached");
+    keep_frame();
+}
+NOINLINE void write_wild() {
+    *reinterpret_cast<volatile int*>(0x123456789000) = 1;
+    keep_frame();
+}
+NOINLINE void call_null() {
+    reinterpret_cast<void (*)()>(nowhere)();
+    keep_frame();
+}
+NOINLINE void divide() {
+    std::printf("%d\n", 100 / zero);
+    keep_frame();
+}
+NOINLINE void illegal() {
+    __builtin_trap();
+}
+NOINLINE void read_past_end() {
+    char name[] = "/tmp/rt0-signal-XXXXXX";
+    int fd = mkstemp(name);
+    unlink(name);
+    auto* p = static_cast<volatile char*>(mmap(nullptr, 4096, PROT_READ, MAP_SHARED, fd, 0));
+    if (*p == 1) std::puts("not reached");
+    keep_frame();
+}
+NOINLINE void raise_segv() {
+    raise(SIGSEGV);
+    std::puts("not reached");
+}
+NOINLINE void broken_stack() {  // no unwinder gets far from here
+#if defined(__x86_64__)
+    asm volatile("movq $8, %rsp\n\tmovq $8, %rbp\n\tmovl $0, 0");
+#else
+    asm volatile("mov x29, #16\n\tmov sp, x29\n\tstr xzr, [sp]");
+#endif
+}
+void fault_on_g0() {
+    rt0::runtime::systemstack([] { read_null(); });
+}
+void fault_on_goroutine() {
+    on_goroutine({.name = "faulty", .stack_size = 0}, [] { read_null(); });
+}
+void fault_on_thread() {  // one that called rt0 before
+    std::thread t([] {
+        rt0::this_goroutine::yield();
+        read_null();
+    });
+    rt0::blocking([&] { t.join(); });
+}
+void fault_on_unknown_thread() {
+    std::thread t([] { read_null(); });
+    rt0::blocking([&] { t.join(); });
+}
+void fault_on_small_altstack() {
+    std::thread t([] {
+        static char small[8192];
+        stack_t ss = {};
+        ss.ss_sp = small;
+        ss.ss_size = sizeof small;
+        sigaltstack(&ss, nullptr);
+        rt0::this_goroutine::yield();
+        read_null();
+    });
+    rt0::blocking([&] { t.join(); });
+}
+void overflow_thread() {
+    std::thread t([] {
+        rt0::this_goroutine::yield();
+        recurse(0);
+    });
+    rt0::blocking([&] { t.join(); });
+}
+struct what_faults : std::exception {
+    const char* what() const noexcept override {
+        read_null();
+        return "";
+    }
+};
+void fault_while_reporting() { throw what_faults(); }
+void two_faults() {
+    rt0::chan<int> never(0);
+    for (int i = 0; i < 16; i++) rt0::go([] { read_null(); });
+    never.recv();
+}
+void abort_here() { std::abort(); }
+
+// ---- SIGQUIT
+NOINLINE void spin_here() { for_ever(); }
+NOINLINE void wait_here(rt0::chan<int> c) {
+    c.recv();
+    keep_frame();
+}
+NOINLINE void sleep_in_kernel() {
+    for (;;) pause();
+}
+// Until n goroutines stand in the dump so.
+void await(const char* header_end, int n) {
+    for (int seen = 0; seen < n;) {
+        std::string text = rt0::stack_dump();
+        seen = 0;
+        for (std::size_t at = 0; (at = text.find(header_end, at)) != text.npos; at++) seen++;
+        rt0::this_goroutine::yield();
+    }
+}
+void start_all_kinds() {
+    rt0::chan<int> never(0);
+    rt0::go({.name = "waiter", .stack_size = 0}, [never] { wait_here(never); });
+    rt0::go({.name = "locked", .stack_size = 0}, [never] {
+        rt0::this_goroutine::lock_os_thread();
+        wait_here(never);
+    });
+    static std::atomic<int> started{0};
+    rt0::go({.name = "blocked", .stack_size = 0}, [] {
+        rt0::blocking([] {
+            started++;
+            sleep_in_kernel();
+        });
+    });
+    while (started == 0) rt0::this_goroutine::yield();
+    await("[chan receive, \"waiter\"]:", 1);
+    await("[chan receive, locked to thread, \"locked\"]:", 1);
+}
+void quit_all_kinds() {
+    start_all_kinds();
+    send(SIGQUIT);
+    spin_here();
+}
+void quit_others_run() {  // taken by the spinning main thread, the others are asked
+    static std::atomic<int> spinning{0};
+    int n = rt0::gomaxprocs() - 1;
+    for (int i = 0; i < n; i++)
+        rt0::go({.name = "spinner", .stack_size = 0}, [] {
+            spinning++;
+            spin_here();
+        });
+    while (spinning < n) rt0::this_goroutine::yield();
+    send(SIGQUIT);
+    spin_here();
+}
+void quit_blocked_mask() {  // one that takes no signal at all
+    static std::atomic<bool> ready{false};
+    rt0::go({.name = "deaf", .stack_size = 0}, [] {
+        rt0::blocking([] {
+            sigset_t all;
+            sigfillset(&all);
+            pthread_sigmask(SIG_SETMASK, &all, nullptr);
+            ready = true;
+            spin_here();
+        });
+    });
+    while (!ready) rt0::this_goroutine::yield();
+    send(SIGQUIT);
+    spin_here();
+}
+void quit_idle() {
+    std::thread t([] {
+        while (rt0::stack_dump().find("goroutine 1 [chan receive]:") == std::string::npos) sched_yield();
+        send(SIGQUIT);
+    });
+    t.detach();
+    rt0::chan<int> never(0);
+    wait_here(never);
+}
+void quit_wedged() {  // nobody will ever get the scheduler's lock again
+    rt0::chan<int> never(0);
+    for (int i = 0; i < 4; i++) rt0::go({.name = "waiter", .stack_size = 0}, [never] { wait_here(never); });
+    await("[chan receive, \"waiter\"]:", 4);
+    rt0::runtime::sched.lock.lock();
+    send(SIGQUIT);
+    spin_here();
+}
+NOINLINE void churn() {
+    std::vector<void*> kept(64);
+    for (unsigned i = 0;; i++) {
+        void*& p = kept[i % kept.size()];
+        std::free(p);
+        p = std::malloc(i * 37 % 5000 + 1);
+        static_cast<char*>(p)[0] = 1;
+    }
+}
+void quit_in_malloc() {
+    std::thread t([] {
+        usleep(static_cast<unsigned>(getpid()) % 97 * 10);  // another moment each time
+        send(SIGQUIT);
+    });
+    t.detach();
+    churn();
+}
+void quit_loader_locked() {
+    static std::atomic<bool> held{false};
+    rt0::chan<int> never(0);
+    rt0::go({.name = "waiter", .stack_size = 0}, [never] { wait_here(never); });
+    for (int i = 0; i < 10; i++) rt0::this_goroutine::yield();
+    std::thread t([] {
+        sigset_t all;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, nullptr);
+        dl_iterate_phdr(
+            [](dl_phdr_info*, std::size_t, void*) -> int {
+                held = true;
+                for (;;) pause();
+            },
+            nullptr);
+    });
+    t.detach();
+    while (!held) sched_yield();
+    send(SIGQUIT);
+    spin_here();
+}
+void quit_while_panicking() {
+    send(SIGQUIT);
+    rt0::panic("one of the two");
+}
+
+// ---- dumps that do not end the process
+int dumps[2];  // a pipe in the place of standard error
+void catch_dumps(int* real) {
+    *real = dup(2);
+    if (pipe(dumps) != 0) _exit(9);
+    dup2(dumps[1], 2);
+}
+// What was written up to the end of the next dump.
+std::string next_dump() {
+    std::string text;
+    char c;
+    while (text.find("rt0: end of dump") == text.npos || text.back() != '\n')
+        if (read(dumps[0], &c, 1) == 1) text += c;
+    return text;
+}
+void put(int fd, const std::string& s) {
+    if (write(fd, s.data(), s.size()) != static_cast<ssize_t>(s.size())) _exit(9);
+}
+void dump(int sig) {
+    static std::atomic<bool> done{false};
+    int real, interrupted = 0;
+    start_all_kinds();
+    catch_dumps(&real);
+    std::thread t([sig, real] {
+        for (int i = 0; i < 20; i++) {
+            send(sig);
+            std::string text = next_dump();
+            if (i == 0) put(real, text);
+        }
+        done = true;
+    });
+    while (!done) {
+        timespec left = {0, 1'000'000};
+        if (nanosleep(&left, nullptr) != 0) interrupted++;  // no restart after a handler
+    }
+    rt0::blocking([&] { t.join(); });
+    std::printf("alive, interrupted %d times\n", interrupted);
+}
+void dump_usr1() { dump(SIGUSR1); }
+void dump_usr2() { dump(SIGUSR2); }
+void dump_wedged() {
+    int real;
+    start_all_kinds();
+    catch_dumps(&real);
+    std::thread t([real] {
+        send(SIGUSR1);
+        put(real, next_dump());
+        _exit(0);
+    });
+    t.detach();
+    rt0::runtime::sched.lock.lock();
+    for_ever();
+}
+
+// ---- handlers of the program
+sigjmp_buf way_out;
+void jump_out(int) { siglongjmp(way_out, 1); }
+void say_and_exit(int sig, siginfo_t* info, void*) {
+    char text[64];
+    int n = std::snprintf(text, sizeof text, "own handler: %d at %p\n", sig, info->si_addr);
+    if (write(1, text, static_cast<std::size_t>(n)) != n) _exit(9);
+    _exit(7);
+}
+void say_quit(int) {
+    if (write(1, "own handler: quit\n", 18) != 18) _exit(9);
+    _exit(6);
+}
+void handle(int sig, void (*fn)(int, siginfo_t*, void*), int flags) {
+    struct sigaction sa = {};
+    sa.sa_sigaction = fn;
+    sa.sa_flags = SA_SIGINFO | flags;
+    sigaction(sig, &sa, nullptr);
+}
+// Before the runtime boots.
+struct early {
+    early() {
+        const char* s = std::getenv("RT0_TEST_HANDLERS");
+        std::string which = s ? s : "";
+        if (which == "exit") handle(SIGSEGV, say_and_exit, 0);
+        if (which == "jump") std::signal(SIGSEGV, jump_out);
+        if (which == "quit") std::signal(SIGQUIT, say_quit);
+        if (which == "ignore_quit") std::signal(SIGQUIT, SIG_IGN);
+        if (which == "usr1") std::signal(SIGUSR1, say_quit);
+    }
+} before_boot;
+
+void survive() {  // faults a thousand times and jumps out of its handler
+    static int i;  // the jump may lose a local
+    for (i = 0; i < 1000; i++)
+        if (sigsetjmp(way_out, 1) == 0) read_null();
+    rt0::chan<int> c(0);
+    rt0::go([c]() mutable { c.send(1); });
+    c.recv();
+    std::puts("survived");
+}
+void late_handler() {
+    handle(SIGSEGV, say_and_exit, 0);
+    read_null();
+}
+void quit_self() {
+    send(SIGQUIT);
+    for (int i = 0; i < 1000; i++) rt0::this_goroutine::yield();
+    std::puts("alive");
+}
+void usr1_self() {
+    raise(SIGUSR1);
+    std::puts("alive");
+}
+void up() { std::puts("up"); }
+
+#define SCENE(name) {#name, name}
+const struct {
+    const char* name;
+    void (*fn)();
+} scenes[] = {
+    SCENE(overflow), SCENE(overflow_large), SCENE(overflow_big_frame), SCENE(overflow_libc), SCENE(overflow_main),
+    SCENE(overflow_g0), SCENE(overflow_many), SCENE(overflow_thread), SCENE(stray_own_guard), SCENE(stray_other_guard),
+    SCENE(read_null), SCENE(write_wild), SCENE(call_null), SCENE(divide), SCENE(illegal), SCENE(read_past_end),
+    SCENE(raise_segv), SCENE(broken_stack), SCENE(fault_on_g0), SCENE(fault_on_goroutine), SCENE(fault_on_thread),
+    SCENE(fault_on_unknown_thread), SCENE(fault_on_small_altstack), SCENE(fault_while_reporting), SCENE(two_faults),
+    SCENE(abort_here), SCENE(quit_all_kinds), SCENE(quit_others_run), SCENE(quit_blocked_mask), SCENE(quit_idle),
+    SCENE(quit_wedged), SCENE(quit_in_malloc), SCENE(quit_loader_locked), SCENE(quit_while_panicking),
+    SCENE(dump_usr1), SCENE(dump_usr2), SCENE(dump_wedged), SCENE(survive), SCENE(late_handler), SCENE(quit_self),
+    SCENE(usr1_self), SCENE(up),
+};
+
+}  // namespace
+
+void main_main() {
+    auto args = rt0::args();
+    for (auto& s : scenes)
+        if (args.size() == 2 && !std::strcmp(s.name, args[1])) {
+            s.fn();
+            keep_frame();
+            return;
+        }
+    std::fprintf(stderr, "no such scene\n");
+    rt0::exit(99);
+}

@@ -1,0 +1,448 @@
+// Stack overflows, faults, SIGQUIT, dumps on demand: exact texts and ends, in a dynamic and
+// in a static program, at the number of Ps that `make test` gives.
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include "tests/support/child.h"
+#include "tests/support/report.h"
+
+using testing_support::child_result;
+using testing_support::report;
+using testing_support::report_block;
+
+namespace {
+
+#if defined(RT0_ASAN) || defined(RT0_TSAN)
+constexpr bool sanitized = true;
+#else
+constexpr bool sanitized = false;
+#endif
+
+const std::string prog_file = "tests/crash/signal_prog.cc";
+
+bool contains(const std::string& s, const std::string& part) { return s.find(part) != s.npos; }
+
+std::vector<std::string> lines_of(const std::string& s) {
+    std::vector<std::string> v(1);
+    for (char c : s) {
+        if (c == '\n') v.emplace_back();
+        else v.back() += c;
+    }
+    return v;
+}
+// `text` with each number 0x… replaced by "0x*".
+std::string no_addresses(const std::string& text) {
+    std::string r;
+    for (std::size_t i = 0; i < text.size(); i++) {
+        r += text[i];
+        if (!r.ends_with("0x") || i + 1 == text.size() || !std::isxdigit(text[i + 1])) continue;
+        while (i + 1 < text.size() && std::isxdigit(text[i + 1])) i++;
+        r += '*';
+    }
+    return r;
+}
+std::string goid_of(const report_block& b) {
+    std::string_view s(b.header);
+    s.remove_prefix(std::string_view("goroutine ").size());
+    return std::string(s.substr(0, s.find(' ')));
+}
+
+struct scene_options {
+    std::string traceback, debug, handlers;
+};
+struct death {
+    child_result r;
+    report rep;
+};
+death run(const std::string& program, const std::string& name, const scene_options& o = {}) {
+    death d;
+    d.r = testing_support::run_child({testing_support::built_program("tests/crash/" + program), name},
+                                     {.limit_s = 120,
+                                      .env = {{"RT0TRACEBACK", o.traceback},
+                                              {"RT0DEBUG", o.debug},
+                                              {"RT0_TEST_HANDLERS", o.handlers}}});
+    d.rep = testing_support::parse_report(d.r.err);
+    return d;
+}
+death run(const std::string& name, const scene_options& o = {}) { return run("signal_prog", name, o); }
+
+// Every scene of this kind in the program with everything shared and with everything linked in.
+class Program : public testing::TestWithParam<const char*> {
+protected:
+    death scene(const std::string& name, const scene_options& o = {}) { return run(GetParam(), name, o); }
+};
+const auto both = sanitized ? testing::Values("signal_prog", "signal_prog") : testing::Values("signal_prog", "signal_prog_static");
+std::string program_name(const testing::TestParamInfo<const char*>& p) { return p.index == 0 ? "Dynamic" : "Static"; }
+
+// ---- overflows
+class Overflow : public Program {
+protected:
+    void SetUp() override {
+        if (sanitized) GTEST_SKIP() << "the sanitizer reports it";
+    }
+};
+INSTANTIATE_TEST_SUITE_P(Programs, Overflow, both, program_name);
+
+void expect_overflow(const death& d, const std::string& size, const std::string& limit, const std::string& larger) {
+    EXPECT_EQ(d.r.status, 2) << d.r.summary();
+    EXPECT_EQ(d.rep.error, "") << d.r.summary();
+    ASSERT_EQ(d.rep.blocks.size(), 1u) << d.r.summary();
+    std::string id = goid_of(d.rep.blocks[0]);
+    std::string advice = id == "1" ? "the main goroutine's cannot be larger: run the deep part with" : "start it with";
+    EXPECT_EQ(no_addresses(d.rep.head),
+              "runtime: goroutine stack exceeds " + limit + "-byte limit\n"
+              "runtime: sp=0x* stack=[0x*, 0x*]\n"
+              "runtime: goroutine " + id + " stack overflow: its stack is " + size + " bytes, 16384 of them guard; " +
+                  advice + " rt0::go({.stack_size = " + larger + "}, ...)\n"
+              "fatal error: stack overflow");
+}
+void expect_deep(const report_block& b) {
+    EXPECT_TRUE(b.elided);
+    EXPECT_GE(b.frames.size(), 90u);
+    EXPECT_LE(b.frames.size(), 110u);
+    ASSERT_FALSE(b.frames.empty());
+    EXPECT_TRUE(contains(b.frames[0].function, "recurse(int)")) << b.frames[0].function;
+}
+
+TEST_P(Overflow, OfAGoroutine) {
+    death d = scene("overflow");
+    expect_overflow(d, "65536", "49152", "131072");
+    ASSERT_EQ(d.rep.blocks.size(), 1u);
+    expect_deep(d.rep.blocks[0]);
+    EXPECT_TRUE(d.rep.blocks[0].header.ends_with(" [running, \"deep\"]:")) << d.rep.blocks[0].header;
+    EXPECT_TRUE(contains(d.rep.blocks[0].created_by, "overflow")) << d.r.summary();
+    EXPECT_EQ(d.rep.blocks[0].created_in, "1");
+}
+TEST_P(Overflow, OfALargerStack) {
+    death d = scene("overflow_large");
+    expect_overflow(d, "1048576", "1032192", "2097152");
+    ASSERT_EQ(d.rep.blocks.size(), 1u);
+    expect_deep(d.rep.blocks[0]);
+}
+TEST_P(Overflow, OfTheMainGoroutine) {
+    death d = scene("overflow_main");
+    expect_overflow(d, "8388608", "8372224", "16777216");
+    ASSERT_EQ(d.rep.blocks.size(), 1u);
+    EXPECT_EQ(d.rep.blocks[0].header, "goroutine 1 [running]:");
+    expect_deep(d.rep.blocks[0]);
+    EXPECT_EQ(d.rep.blocks[0].frames.back().function, "main_main()") << d.r.summary();
+}
+TEST_P(Overflow, ByOneLargeFrame) {
+    death d = scene("overflow_big_frame");
+    expect_overflow(d, "65536", "49152", "131072");
+    ASSERT_EQ(d.rep.blocks.size(), 1u);
+    EXPECT_TRUE(d.rep.blocks[0].has("recurse_big", prog_file)) << d.r.summary();
+}
+TEST_P(Overflow, InForeignFrames) {
+    death d = scene("overflow_libc");
+    expect_overflow(d, "65536", "49152", "131072");
+    ASSERT_EQ(d.rep.blocks.size(), 1u);
+    EXPECT_TRUE(d.rep.blocks[0].has("compare_deeper", prog_file)) << d.r.summary();
+    EXPECT_TRUE(d.rep.blocks[0].has("recurse_in_libc", prog_file)) << d.r.summary();
+}
+TEST_P(Overflow, OfManyIsReportedOnce) {
+    for (int i = 0; i < 5; i++) expect_overflow(scene("overflow_many"), "65536", "49152", "131072");
+}
+TEST_P(Overflow, ComesBeforeTheProgramsHandler) {
+    expect_overflow(scene("overflow", {.traceback = {}, .debug = {}, .handlers = "exit"}), "65536", "49152", "131072");
+}
+TEST_P(Overflow, OfTheSystemStack) {
+    death d = scene("overflow_g0");
+    EXPECT_EQ(d.r.status, 2) << d.r.summary();
+    EXPECT_EQ(d.rep.error, "") << d.r.summary();
+    ASSERT_EQ(d.rep.blocks.size(), 2u) << d.r.summary();
+    EXPECT_EQ(d.rep.blocks[0].header, "runtime stack:");
+    EXPECT_TRUE(d.rep.blocks[1].has("operator()", prog_file)) << d.r.summary();  // the goroutine it served
+    expect_deep(d.rep.blocks[0]);
+    std::vector<std::string> head = lines_of(no_addresses(d.rep.head));
+    ASSERT_EQ(head.size(), 3u) << d.r.summary();
+    EXPECT_TRUE(head[0].starts_with("runtime: system stack exceeds ")) << head[0];
+    EXPECT_EQ(head[2], "fatal error: stack overflow on the system stack");
+}
+TEST_P(Overflow, LevelNone) {
+    death d = scene("overflow", {.traceback = "none", .debug = {}, .handlers = {}});
+    EXPECT_EQ(d.r.status, 2);
+    EXPECT_TRUE(d.rep.head.ends_with("\nfatal error: stack overflow")) << d.r.summary();
+    EXPECT_EQ(d.rep.blocks.size(), 0u);
+}
+
+// ---- faults
+class Fault : public Program {
+protected:
+    void SetUp() override {
+        if (sanitized) GTEST_SKIP() << "the sanitizer reports it";
+    }
+    death expect(const std::string& name, int sig, const std::string& head, const scene_options& o = {}) {
+        death d = scene(name, o);
+        EXPECT_EQ(d.r.signal, sig) << d.r.summary();
+        EXPECT_EQ(no_addresses(d.rep.head), head) << d.r.summary();
+        EXPECT_EQ(d.rep.error, "") << d.r.summary();
+        EXPECT_GE(d.rep.blocks.size(), 1u) << d.r.summary();
+        if (d.rep.blocks.empty()) d.rep.blocks.emplace_back();
+        return d;
+    }
+    // On the main goroutine, in that function.
+    void expect_main(const std::string& name, int sig, const std::string& head) {
+        death d = expect(name, sig, head);
+        EXPECT_EQ(d.rep.blocks.size(), 1u) << d.r.summary();
+        EXPECT_EQ(d.rep.blocks[0].header, "goroutine 1 [running]:");
+        EXPECT_TRUE(d.rep.blocks[0].has(name, prog_file)) << d.r.summary();
+        EXPECT_TRUE(d.rep.blocks[0].has("main_main", prog_file)) << d.r.summary();
+        EXPECT_EQ(d.r.out, "");
+    }
+};
+INSTANTIATE_TEST_SUITE_P(Programs, Fault, both, program_name);
+
+const std::string fault_head = "unexpected fault address 0x*\nfatal error: fault\n";
+const std::string segv_head =
+    fault_head + "[signal SIGSEGV: segmentation violation code=0x* addr=0x* pc=0x*]";
+
+TEST_P(Fault, Shapes) {
+    expect_main("read_null", SIGSEGV, segv_head);
+    expect_main("write_wild", SIGSEGV, segv_head);
+    expect_main("call_null", SIGSEGV, segv_head);
+    expect_main("read_past_end", SIGBUS, fault_head + "[signal SIGBUS: bus error code=0x* addr=0x* pc=0x*]");
+    expect_main("divide", SIGFPE,
+                "fatal error: unexpected signal\n[signal SIGFPE: floating-point exception code=0x* addr=0x* pc=0x*]");
+    expect_main("illegal", SIGILL,
+                "fatal error: unexpected signal\n[signal SIGILL: illegal instruction code=0x* addr=0x* pc=0x*]");
+    expect_main("raise_segv", SIGSEGV,
+                "fatal error: unexpected signal\n[signal SIGSEGV: segmentation violation code=0x* addr=0x* pc=0x*]");
+}
+TEST_P(Fault, AddressesAreThoseOfTheFault) {
+    death d = scene("write_wild");
+    EXPECT_TRUE(d.rep.head.starts_with("unexpected fault address 0x123456789000\n")) << d.r.summary();
+    EXPECT_TRUE(contains(d.rep.head, " code=0x1 addr=0x123456789000 pc=0x")) << d.r.summary();
+    d = scene("call_null");
+    EXPECT_TRUE(contains(d.rep.head, " addr=0x0 pc=0x0]")) << d.r.summary();
+}
+TEST_P(Fault, OnAGoroutine) {
+    death d = expect("fault_on_goroutine", SIGSEGV, segv_head);
+    ASSERT_EQ(d.rep.blocks.size(), 1u) << d.r.summary();
+    EXPECT_TRUE(d.rep.blocks[0].header.ends_with(" [running, \"faulty\"]:")) << d.r.summary();
+    EXPECT_TRUE(contains(d.rep.blocks[0].created_by, "fault_on_goroutine")) << d.r.summary();
+}
+TEST_P(Fault, LevelAll) {
+    death d = expect("fault_on_goroutine", SIGSEGV, segv_head, {.traceback = "all", .debug = {}, .handlers = {}});
+    ASSERT_EQ(d.rep.blocks.size(), 2u) << d.r.summary();
+    EXPECT_TRUE(d.rep.blocks[0].has("read_null", prog_file)) << d.r.summary();
+    EXPECT_EQ(d.rep.blocks[1].header, "goroutine 1 [chan receive]:");
+}
+TEST_P(Fault, OnTheSystemStack) {
+    death d = expect("fault_on_g0", SIGSEGV,
+                     "fatal error: unexpected signal during runtime execution\n"
+                     "[signal SIGSEGV: segmentation violation code=0x* addr=0x* pc=0x*]");
+    ASSERT_EQ(d.rep.blocks.size(), 2u) << d.r.summary();
+    EXPECT_EQ(d.rep.blocks[0].header, "runtime stack:");
+    EXPECT_TRUE(d.rep.blocks[0].has("read_null", prog_file)) << d.r.summary();
+    EXPECT_TRUE(d.rep.blocks[1].has("fault_on_g0", prog_file)) << d.r.summary();
+}
+TEST_P(Fault, OnThreads) {
+    death d = expect("fault_on_thread", SIGSEGV, segv_head);
+    EXPECT_TRUE(d.rep.blocks[0].header.ends_with(" [running, locked to thread]:")) << d.r.summary();
+    EXPECT_TRUE(d.rep.blocks[0].has("read_null", prog_file)) << d.r.summary();
+    d = expect("fault_on_unknown_thread", SIGSEGV, segv_head);
+    EXPECT_TRUE(d.rep.blocks[0].header.ends_with(" [running, no goroutine]:")) << d.r.summary();
+    EXPECT_TRUE(d.rep.blocks[0].has("read_null", prog_file)) << d.r.summary();
+    d = expect("fault_on_small_altstack", SIGSEGV, segv_head);
+    EXPECT_TRUE(d.rep.blocks[0].has("read_null", prog_file)) << d.r.summary();
+    d = expect("overflow_thread", SIGSEGV, segv_head);
+    EXPECT_TRUE(d.rep.blocks[0].has("recurse", prog_file)) << d.r.summary();
+}
+TEST_P(Fault, InAGuardByAStrayPointer) {
+    for (const char* name : {"stray_own_guard", "stray_other_guard"}) {
+        death d = scene(name);
+        EXPECT_EQ(d.r.signal, SIGSEGV) << d.r.summary();
+        std::vector<std::string> head = lines_of(d.rep.head);
+        ASSERT_EQ(head.size(), 4u) << d.r.summary();
+        EXPECT_TRUE(head[3].starts_with("runtime: the address lies in the guard below the stack of goroutine ")) << head[3];
+        ASSERT_EQ(d.rep.blocks.size(), 1u) << d.r.summary();
+        EXPECT_TRUE(d.rep.blocks[0].has("write_into_guard", prog_file)) << d.r.summary();
+    }
+}
+TEST_P(Fault, StackThatCannotBeUnwound) {
+    death d = expect("broken_stack", SIGSEGV, segv_head);
+    EXPECT_TRUE(d.rep.blocks[0].has("broken_stack", prog_file)) << d.r.summary();
+}
+TEST_P(Fault, OfManyIsReportedOnce) {
+    for (int i = 0; i < 5; i++) expect("two_faults", SIGSEGV, segv_head);
+}
+TEST_P(Fault, InsideAReportEndsIt) {
+    child_result r = scene("fault_while_reporting").r;
+    EXPECT_EQ(r.signal, SIGSEGV) << r.summary();
+    EXPECT_EQ(r.err, "panic: (anonymous namespace)::what_faults: \nrt0: fault while reporting; giving up\n");
+}
+TEST_P(Fault, AbortIsLeftAlone) {
+    child_result r = scene("abort_here").r;
+    EXPECT_EQ(r.signal, SIGABRT) << r.summary();
+    EXPECT_EQ(r.err, "");
+}
+
+// ---- the program's own handlers
+class Handlers : public Program {
+protected:
+    child_result with(const std::string& handlers, const std::string& name, const std::string& debug = "") {
+        return scene(name, {.traceback = {}, .debug = debug, .handlers = handlers}).r;
+    }
+};
+INSTANTIATE_TEST_SUITE_P(Programs, Handlers, both, program_name);
+
+TEST_P(Handlers, FaultsAreHandedOn) {
+    for (const char* name : {"read_null", "fault_on_goroutine", "fault_on_thread", "fault_on_unknown_thread"}) {
+        child_result r = with("exit", name);
+        EXPECT_EQ(r.status, 7) << r.summary();
+        EXPECT_EQ(r.out, "own handler: 11 at (nil)\n") << r.summary();
+        EXPECT_EQ(r.err, "");
+    }
+}
+TEST_P(Handlers, MayJumpOut) {
+    child_result r = with("jump", "survive");
+    EXPECT_EQ(r.out, "survived\n") << r.summary();
+    EXPECT_EQ(r.status, 0);
+}
+TEST_P(Handlers, LaterOnesReplaceOurs) { EXPECT_EQ(with("", "late_handler").status, 7); }
+TEST_P(Handlers, OfSigquitStays) {
+    child_result r = with("quit", "quit_self");
+    EXPECT_EQ(r.status, 6) << r.summary();
+    EXPECT_EQ(r.out, "own handler: quit\n");
+    EXPECT_EQ(with("ignore_quit", "quit_self").out, "alive\n");
+}
+TEST_P(Handlers, OfTheDumpSignalStays) {
+    child_result r = with("usr1", "usr1_self", "dumpsignal=1");
+    EXPECT_EQ(r.status, 6) << r.summary();
+    EXPECT_EQ(r.err, "rt0: RT0DEBUG: dumpsignal: signal 10 has a handler already or cannot have one; ignored\n");
+    EXPECT_EQ(with("", "usr1_self").signal, SIGUSR1) << "not ours unless asked for";
+}
+
+// ---- SIGQUIT
+class Quit : public Program {
+protected:
+    death expect(const std::string& name, const scene_options& o = {}) {
+        death d = scene(name, o);
+        EXPECT_EQ(d.r.status, 2) << d.r.summary();
+        EXPECT_EQ(d.rep.error, "") << d.r.summary();
+        std::vector<std::string> head = lines_of(no_addresses(d.rep.head));
+        EXPECT_EQ(head[0], "SIGQUIT: quit") << d.r.summary();
+        EXPECT_TRUE(head.size() == 2 && head[1].starts_with("PC=0x* m=") && head[1].ends_with(" sigcode=0")) << d.r.summary();
+        return d;
+    }
+};
+INSTANTIATE_TEST_SUITE_P(Programs, Quit, both, program_name);
+
+TEST_P(Quit, AllKindsOfGoroutines) {
+    death d = expect("quit_all_kinds");
+    EXPECT_EQ(d.rep.blocks.size(), 4u) << d.r.summary();
+    const report_block* main = d.rep.find("goroutine 1 [running]:");
+    const report_block* waiter = d.rep.find("[chan receive, \"waiter\"]:");
+    const report_block* locked = d.rep.find("[chan receive, locked to thread, \"locked\"]:");
+    ASSERT_TRUE(main && waiter && locked) << d.r.summary();
+    EXPECT_TRUE(main->has("quit_all_kinds", prog_file)) << d.r.summary();
+    EXPECT_TRUE(waiter->has("wait_here", prog_file)) << d.r.summary();
+    EXPECT_TRUE(locked->has("wait_here", prog_file)) << d.r.summary();
+    int blocked = 0;
+    for (auto& b : d.rep.blocks) blocked += contains(b.header, "\"blocked\"") && b.has("sleep_in_kernel", prog_file);
+    EXPECT_EQ(blocked, 1) << d.r.summary();
+}
+TEST_P(Quit, ThoseThatRunShowTheirStacks) {
+    death d = expect("quit_others_run");
+    for (auto& b : d.rep.blocks) {
+        EXPECT_FALSE(b.unavailable) << d.r.summary();
+        bool main = b.header == "goroutine 1 [running]:";  // perhaps still in kill()
+        EXPECT_TRUE(b.has(main ? "quit_others_run" : "spin_here", prog_file)) << d.r.summary();
+    }
+    const char* p = std::getenv("RT0_MAXPROCS");
+    if (p) {
+        EXPECT_EQ(static_cast<int>(d.rep.blocks.size()), std::atoi(p)) << d.r.summary();
+    }
+}
+TEST_P(Quit, OneThatTakesNoSignals) {
+    death d = expect("quit_blocked_mask");
+    const report_block* deaf = d.rep.find("\"deaf\"]:");
+    ASSERT_TRUE(deaf) << d.r.summary();
+    EXPECT_TRUE(deaf->unavailable) << d.r.summary();
+}
+TEST_P(Quit, WhileNothingRuns) {
+    death d = expect("quit_idle");
+    EXPECT_EQ(d.rep.count("goroutine 1 [chan receive]:"), 1) << d.r.summary();
+}
+TEST_P(Quit, WhileTheSchedulerIsWedged) {
+    death d = expect("quit_wedged");
+    EXPECT_EQ(d.rep.count("[chan receive, \"waiter\"]:"), 4) << d.r.summary();
+}
+TEST_P(Quit, InsideMalloc) {
+    for (int i = 0; i < 20; i++) {
+        death d = expect("quit_in_malloc");
+        ASSERT_EQ(d.rep.blocks.size(), 1u) << d.r.summary();
+        EXPECT_TRUE(d.rep.blocks[0].has("churn", prog_file)) << d.r.summary();
+    }
+}
+TEST_P(Quit, OnePanicOrTheOther) {
+    for (int i = 0; i < 20; i++) {
+        death d = scene("quit_while_panicking");
+        EXPECT_EQ(d.r.status, 2) << d.r.summary();
+        EXPECT_EQ(d.rep.error, "") << d.r.summary();
+        EXPECT_TRUE(d.rep.head.starts_with("SIGQUIT: quit\n") || d.rep.head == "panic: one of the two") << d.r.summary();
+    }
+}
+TEST_P(Quit, LevelNone) {
+    death d = expect("quit_all_kinds", {.traceback = "none", .debug = {}, .handlers = {}});
+    EXPECT_EQ(d.rep.blocks.size(), 0u);
+}
+
+// Takes cfg::report_patience seconds, so not at every number of Ps.
+TEST(Watchdog, PrintsAddressesWhenNamesCannotBeHad) {
+    const char* p = std::getenv("RT0_MAXPROCS");
+    if (p && std::string_view(p) != "2") GTEST_SKIP() << "at P = 2 only";
+    child_result r = run("quit_loader_locked").r;
+    EXPECT_EQ(r.status, 2) << r.summary();
+    const std::string says = "rt0: names cannot be had (another thread holds the loader's lock?); addresses follow\n";
+    std::size_t at = r.err.find(says);  // perhaps after the beginning of a block
+    ASSERT_TRUE(r.err.starts_with("SIGQUIT: quit\nPC=0x") && at != r.err.npos) << r.summary();
+    report rep = testing_support::parse_report(r.err.substr(at));
+    EXPECT_EQ(rep.error, "") << r.summary();
+    EXPECT_EQ(rep.blocks.size(), 2u) << r.summary();
+    for (auto& b : rep.blocks) EXPECT_GE(b.frames.size(), 2u) << r.summary();
+}
+
+// ---- dumps that do not end the process
+class Dump : public Program {
+protected:
+    void expect(const std::string& name, const std::string& debug, const std::string& out) {
+        death d = scene(name, {.traceback = {}, .debug = debug, .handlers = {}});
+        EXPECT_EQ(d.r.status, 0) << d.r.summary();
+        EXPECT_EQ(d.r.out, out) << d.r.summary();
+        const std::string tail = "\nrt0: end of dump, 4 goroutines\n";
+        ASSERT_TRUE(d.r.err.ends_with(tail)) << d.r.summary();
+        report rep = testing_support::parse_report(d.r.err.substr(0, d.r.err.size() - tail.size()));
+        EXPECT_EQ(rep.head, "rt0: dump of all goroutines");
+        EXPECT_EQ(rep.error, "") << d.r.summary();
+        ASSERT_EQ(rep.blocks.size(), 4u) << d.r.summary();
+        EXPECT_TRUE(rep.find("goroutine 1 [running]:")) << d.r.summary();
+        EXPECT_TRUE(rep.find("[chan receive, locked to thread, \"locked\"]:")) << d.r.summary();
+        const report_block* waiter = rep.find("[chan receive, \"waiter\"]:");
+        ASSERT_TRUE(waiter) << d.r.summary();
+        EXPECT_TRUE(waiter->has("wait_here", prog_file)) << d.r.summary();
+    }
+};
+INSTANTIATE_TEST_SUITE_P(Programs, Dump, both, program_name);
+
+TEST_P(Dump, NobodyIsInterrupted) {
+    expect("dump_usr1", "dumpsignal=1", "alive, interrupted 0 times\n");
+    expect("dump_usr1", "dumpsignal=10", "alive, interrupted 0 times\n");
+    expect("dump_usr2", "dumpsignal=12", "alive, interrupted 0 times\n");
+}
+TEST_P(Dump, OfAWedgedScheduler) { expect("dump_wedged", "dumpsignal=1", ""); }
+TEST_P(Dump, SignalsThatCannotBe) {
+    for (const char* v : {"9", "19", "3", "11", "1000"}) {
+        child_result r = scene("up", {.traceback = {}, .debug = std::string("dumpsignal=") + v, .handlers = {}}).r;
+        EXPECT_EQ(r.out, "up\n") << r.summary();
+        EXPECT_EQ(r.err, std::string("rt0: RT0DEBUG: dumpsignal: signal ") + v +
+                             " has a handler already or cannot have one; ignored\n");
+    }
+}
+
+}  // namespace
