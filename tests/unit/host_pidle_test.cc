@@ -54,6 +54,7 @@ struct Pidle : testing::Test {
         guard l(sched.lock);
         while (sched.runq.pop()) {}
         sched.runqsize.store(0);
+        sched.mnext = 0;
     }
     void idle(p* which) {
         guard l(sched.lock);
@@ -111,6 +112,7 @@ TEST_F(Pidle, ReleaseAndAcquire) {
 // ---- the list of Ms
 
 TEST_F(Pidle, MsComeBackLastInFirstOut) {
+    sched.mnext = 100;  // enough that some count as running
     m a, b;
     b.spare = true;
     sched.nmcoming = 1;
@@ -134,6 +136,7 @@ TEST_F(Pidle, MsComeBackLastInFirstOut) {
 }
 
 TEST_F(Pidle, SurplusMsAreTheOnesOnTop) {
+    sched.mnext = 100;
     constexpr int kept = 3 + cfg::idle_ms_kept;  // three Ps
     std::vector<std::unique_ptr<m>> ms;
     guard l(sched.lock);
