@@ -84,6 +84,36 @@ void locked() {
     rt0::this_goroutine::lock_os_thread();
     wait_for(rt0::chan<int>(0));
 }
+// A thread that rt0 did not make was here, and is gone.
+void thread_came_and_went() {
+    std::thread t([] { rt0::this_goroutine::yield(); });
+    t.join();
+    wait_for(rt0::chan<int>(0));
+}
+// It ends after sysmon went to its deep sleep, and sends nothing.
+void thread_ends_last() {
+    std::thread([] {
+        rt0::this_goroutine::yield();
+        usleep(2'000'000);
+    }).detach();
+    wait_for(rt0::chan<int>(0));
+}
+// Some locked, one whose thread ended with it.
+void locked_among_others() {
+    rt0::chan<int> c(0);
+    for (int i = 0; i < 3; i++)
+        rt0::go([c] {
+            rt0::this_goroutine::lock_os_thread();
+            send_to(c);
+            wait_for(rt0::chan<int>(0));
+        });
+    rt0::go([c] {
+        rt0::this_goroutine::lock_os_thread();
+        send_to(c);
+    });
+    for (int i = 0; i < 4; i++) c.recv();
+    wait_for(c);
+}
 void main_exits() { rt0::this_goroutine::exit(); }
 void main_exits_others_wait() {
     rt0::go([] { wait_for(rt0::chan<int>(0)); });
@@ -135,6 +165,15 @@ void with_main_in_blocking() {
     rt0::blocking([] { usleep(150'000); });
     c.recv();
 }
+void with_locked(void (*wait)()) {
+    rt0::chan<int> c(0);
+    rt0::go([=] {
+        rt0::this_goroutine::lock_os_thread();
+        wait();
+        send_to(c);
+    });
+    c.recv();
+}
 void with_main_gone_and_sleeper() {
     rt0::go([] {
         rt0::this_goroutine::sleep_for(150ms);
@@ -164,6 +203,12 @@ struct {
     {"in_catch_block", in_catch_block},
     {"many", many},
     {"locked", locked},
+    {"thread_came_and_went", thread_came_and_went},
+    {"thread_ends_last", thread_ends_last},
+    {"locked_among_others", locked_among_others},
+    {"with_locked_sleeper", [] { with_locked([] { rt0::this_goroutine::sleep_for(150ms); }); }},
+    {"with_locked_in_blocking", [] { with_locked([] { rt0::blocking([] { usleep(150'000); }); }); }},
+    {"with_locked_in_the_kernel", [] { with_locked([] { usleep(150'000); }); }},
     {"main_exits", main_exits},
     {"main_exits_others_wait", main_exits_others_wait},
     {"with_sleeper", with_sleeper},

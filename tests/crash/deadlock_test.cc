@@ -53,7 +53,8 @@ INSTANTIATE_TEST_SUITE_P(
                     shape{"mutex", "sync.Mutex.Lock"}, shape{"rwmutex_lock", "sync.RWMutex.Lock"},
                     shape{"rwmutex_rlock", "sync.RWMutex.RLock"}, shape{"condition", "sync.Cond.Wait"},
                     shape{"wait_group", "sync.WaitGroup.Wait"}, shape{"semaphore", "semacquire"},
-                    shape{"in_catch_block", "chan receive"}, shape{"locked", "chan receive, locked to thread"}),
+                    shape{"in_catch_block", "chan receive"}, shape{"locked", "chan receive, locked to thread"},
+                    shape{"thread_came_and_went", "chan receive"}, shape{"thread_ends_last", "chan receive"}),
     [](const auto& p) { return std::string(p.param.how); });
 
 TEST(DeadlockOfMany, AllAreShownOnce) {
@@ -72,6 +73,12 @@ TEST(DeadlockOfMany, TwoThousand) {
     child_result r = run("many");
     report rep = expect_death(r, asleep);
     EXPECT_EQ(rep.count("[chan receive]:"), 2001) << rep.blocks.size();
+}
+
+TEST(DeadlockOfMany, SomeLocked) {
+    child_result r = run("locked_among_others");
+    report rep = expect_death(r, asleep);
+    EXPECT_EQ(rep.count("[chan receive, locked to thread]:"), 3) << r.summary();
 }
 
 TEST(DeadlockOfMany, LevelNone) { EXPECT_EQ(run("several", "none").err, asleep + "\n"); }
@@ -96,7 +103,8 @@ TEST_P(Alive, IsNotReported) {
 
 INSTANTIATE_TEST_SUITE_P(Controls, Alive,
                          testing::Values("with_sleeper", "with_timed_receive", "with_thread", "with_blocking",
-                                         "with_main_in_blocking", "with_main_gone_and_sleeper"),
+                                         "with_main_in_blocking", "with_main_gone_and_sleeper",
+                                         "with_locked_sleeper", "with_locked_in_blocking", "with_locked_in_the_kernel"),
                          [](const auto& p) { return std::string(p.param); });
 
 TEST(Misuse, TextsAreGos) {

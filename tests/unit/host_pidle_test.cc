@@ -54,6 +54,7 @@ struct Pidle : testing::Test {
         guard l(sched.lock);
         while (sched.runq.pop()) {}
         sched.runqsize.store(0);
+        sched.mnext = 0;
     }
     void idle(p* which) {
         guard l(sched.lock);
@@ -106,6 +107,53 @@ TEST_F(Pidle, ReleaseAndAcquire) {
     releasep();
     freemcache(own);
     me.mp.pp = &me.pp;
+}
+
+// ---- the list of Ms
+
+TEST_F(Pidle, MsComeBackLastInFirstOut) {
+    sched.mnext = 100;  // enough that some count as running
+    m a, b;
+    b.spare = true;
+    sched.nmcoming = 1;
+    guard l(sched.lock);
+    EXPECT_EQ(mget(), &sleeper);
+    EXPECT_EQ(mget(), nullptr);
+    mput(&a);
+    mput(&b);
+    EXPECT_EQ(sched.nmcoming, 0) << "a spare M has arrived";
+    EXPECT_FALSE(b.spare);
+    mput(&sleeper);
+    EXPECT_EQ(sched.nmidle, 3);
+    for (m* mp : {&sleeper, &b, &a}) {
+        EXPECT_TRUE(mp->idle);
+        EXPECT_EQ(mget(), mp);
+        EXPECT_FALSE(mp->idle);
+        EXPECT_EQ(mp->schedlink, nullptr);
+        EXPECT_EQ(mp->schedprev, nullptr);
+    }
+    EXPECT_EQ(sched.nmidle, 0);
+}
+
+TEST_F(Pidle, SurplusMsAreTheOnesOnTop) {
+    sched.mnext = 100;
+    constexpr int kept = 3 + cfg::idle_ms_kept;  // three Ps
+    std::vector<std::unique_ptr<m>> ms;
+    guard l(sched.lock);
+    while (sched.nmidle < kept) {  // `sleeper` is the first
+        ms.push_back(std::make_unique<m>());
+        mput(ms.back().get());
+    }
+    EXPECT_EQ(mget_surplus(), nullptr);
+    m one, two;
+    mput(&one);
+    mput(&two);
+    m* chain = mget_surplus();
+    EXPECT_EQ(chain, &one);
+    EXPECT_EQ(chain->schedlink, &two);
+    EXPECT_EQ(two.schedlink, nullptr);
+    EXPECT_EQ(sched.nmidle, kept);
+    while (mget()) {}
 }
 
 // ---- startm

@@ -1,0 +1,196 @@
+// A program with a plain main, whose threads use the runtime in turn, together, at odd
+// moments: threads_prog HOW.  HOW "static" boots in static constructors.
+#include <pthread.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#include <rt0/chan.h>
+#include <rt0/context.h>
+#include <rt0/go.h>
+#include <rt0/select.h>
+#include <rt0/sync.h>
+#include <rt0/time.h>
+
+using namespace std::chrono_literals;
+namespace this_goroutine = rt0::this_goroutine;
+
+namespace {
+
+void must(bool ok, const char* what) {
+    if (ok) return;
+    std::fprintf(stderr, "not so: %s\n", what);
+    _exit(99);
+}
+
+// Something of everything.
+void use_everything() {
+    std::uint64_t id = this_goroutine::id();
+    rt0::chan<int> a(0), b(2);
+    rt0::go([=]() mutable {
+        a.send(1);
+        b.send(2);
+    });
+    must(a.recv().value() == 1, "recv");
+    int got = 0;
+    rt0::select(rt0::recv(b, [&](std::optional<int> v) { got = v.value_or(0); }), rt0::recv(a, [&](std::optional<int>) {}));
+    must(got == 2, "select");
+    rt0::mutex m;
+    int n = 0;
+    rt0::wait_group wg;
+    wg.add(10);
+    for (int i = 0; i < 10; i++)
+        rt0::go([&] {
+            std::lock_guard l(m);
+            n++;
+            wg.done();
+        });
+    wg.wait();
+    must(n == 10, "wait_group and mutex");
+    must(rt0::spawn([] { return 5; }).join() == 5, "join");
+    int v;
+    must(a.recv_for(v, 1ms) == rt0::op_status::timeout, "recv_for");
+    this_goroutine::lock_os_thread();
+    this_goroutine::sleep_for(10us);
+    this_goroutine::unlock_os_thread();
+    must(rt0::blocking([] { return rt0::num_goroutine(); }) >= 1, "blocking");
+    bool caught = false;
+    try {
+        rt0::blocking([] { throw 1; });
+    } catch (int) {
+        caught = true;
+    }
+    must(caught, "exceptions out of blocking");
+    must(this_goroutine::id() == id, "one id for the thread");
+}
+
+std::atomic<int> booted_from{0};
+struct early {
+    std::vector<std::thread> ts;
+    std::atomic<bool> go{false};
+    explicit early(int n) {
+        if (!std::getenv("RT0_TEST_STATIC")) return;
+        for (int i = 0; i < n; i++)
+            ts.emplace_back([this] {
+                while (!go.load()) {}
+                use_everything();
+                booted_from++;
+            });
+        go = true;  // all at the same time, while the other constructors run
+        if (n == 1) ts[0].join(), ts.clear();
+    }
+    ~early() {
+        for (auto& t : ts) t.join();
+    }
+};
+early two_threads(2), one_thread(1);
+
+// They exist before the runtime does.
+void before_boot() {
+    std::atomic<bool> go{false};
+    std::vector<std::thread> ts;
+    for (int i = 0; i < 8; i++)
+        ts.emplace_back([&] {
+            while (!go.load()) usleep(100);
+            use_everything();
+        });
+    use_everything();
+    go = true;
+    for (auto& t : ts) t.join();
+}
+
+// The only user comes and goes; main does not use the runtime, or only afterwards.
+void in_turn() {
+    for (int i = 0; i < 20; i++) std::thread(use_everything).join();
+    use_everything();
+}
+
+// No thread-specific key is left for the runtime's hook.
+void no_keys() {
+    pthread_key_t k;
+    int keys = 0;
+    while (pthread_key_create(&k, nullptr) == 0) keys++;
+    must(keys > 100, "there were keys");
+    int before = 0;
+    for (int i = 0; i < 60; i++) {
+        std::thread([] {
+            rt0::chan<int> c(0);
+            rt0::go([=]() mutable { c.send(1); });
+            must(c.recv().value() == 1, "recv");
+            this_goroutine::yield();
+        }).join();
+        int now = rt0::num_thread();
+        if (i == 10) before = now;
+        must(i <= 10 || now <= before + 8, "threads leave their Ms");
+    }
+}
+
+// The thread ends while the process does: its hook must not wait for anything.
+struct joined_at_the_end {
+    std::atomic<bool> end{false};
+    std::thread t;
+    ~joined_at_the_end() {
+        end = true;
+        if (t.joinable()) t.join();
+    }
+} joiner;
+void exit_and_join(bool by_rt0) {
+    std::atomic<bool> used{false};
+    joiner.t = std::thread([&used] {
+        use_everything();
+        used = true;
+        while (!joiner.end.load()) {}
+    });
+    while (!used.load()) this_goroutine::sleep_for(100us);
+    std::puts("done");
+    std::fflush(stdout);
+    if (by_rt0) rt0::exit(0);
+    std::exit(0);
+}
+
+void main_leaves() {
+    static std::atomic<bool> gone{false};
+    std::thread([] {
+        while (!gone.load()) usleep(100);
+        use_everything();
+        std::puts("done");
+        rt0::exit(0);
+    }).detach();
+    use_everything();
+    struct at_exit {
+        ~at_exit() { gone = true; }
+    } a;
+    pthread_exit(nullptr);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    auto how = [&](const char* s) { return argc > 1 && !std::strcmp(argv[1], s); };
+    if (how("static")) {
+        use_everything();
+        while (booted_from.load() < 3) this_goroutine::sleep_for(100us);
+    } else if (how("before_boot")) {
+        before_boot();
+    } else if (how("in_turn")) {
+        in_turn();
+    } else if (how("no_keys")) {
+        no_keys();
+    } else if (how("rt0_exit_and_join")) {
+        exit_and_join(true);
+    } else if (how("exit_and_join")) {
+        exit_and_join(false);
+    } else if (how("main_leaves")) {
+        main_leaves();
+    } else {
+        return 98;
+    }
+    std::puts("done");
+    return 0;
+}

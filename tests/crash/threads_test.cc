@@ -1,0 +1,30 @@
+// Foreign threads in programs with a plain main (threads_prog).
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "tests/support/child.h"
+
+using testing_support::child_result;
+
+namespace {
+
+class PlainMain : public testing::TestWithParam<const char*> {};
+
+TEST_P(PlainMain, ThreadsUseEverything) {
+    std::string how = GetParam();
+    for (int i = 0; i < 5; i++) {
+        child_result r = testing_support::run_child({testing_support::built_program("tests/crash/threads_prog"), how},
+                                                    {.limit_s = 60, .env = {{"RT0_TEST_STATIC", how == "static" ? "1" : ""}}});
+        ASSERT_EQ(r.err, "") << r.summary();
+        ASSERT_EQ(r.out, "done\n") << r.summary();
+        ASSERT_EQ(r.status, 0) << r.summary();
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ways, PlainMain,
+                         testing::Values("static", "before_boot", "in_turn", "no_keys", "rt0_exit_and_join", "exit_and_join",
+                                         "main_leaves"),
+                         [](const auto& p) { return std::string(p.param); });
+
+}  // namespace

@@ -1,0 +1,257 @@
+// Goroutines locked to their thread: what they do to it stays with it, whoever needs new
+// threads meanwhile; nesting, ends, hand-overs.
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <rt0/chan.h>
+#include <rt0/go.h>
+#include <rt0/sync.h>
+
+#include "sched/sched.h"
+#include "sched/upcross.h"
+
+using namespace std::chrono_literals;
+using namespace rt0::runtime;
+namespace this_goroutine = rt0::this_goroutine;
+
+namespace {
+
+int tid() { return static_cast<int>(syscall(SYS_gettid)); }
+
+// What a thread inherits from the one that makes it.
+struct thread_state {
+    cpu_set_t cpus;
+    sigset_t blocked;
+    std::string directory, name;
+    mode_t mask = 0;
+    int nice = 0, policy = 0, keep_caps = 0;
+
+    static thread_state mine() {
+        thread_state s;
+        sched_getaffinity(0, sizeof s.cpus, &s.cpus);
+        pthread_sigmask(SIG_BLOCK, nullptr, &s.blocked);
+        char buf[4096];
+        s.directory = getcwd(buf, sizeof buf);
+        prctl(PR_GET_NAME, buf);
+        s.name = buf;
+        s.nice = getpriority(PRIO_PROCESS, static_cast<id_t>(tid()));
+        s.policy = sched_getscheduler(0);
+        s.keep_caps = prctl(PR_GET_KEEPCAPS);
+        return s;
+    }
+    // Not the name: each has its own.
+    bool same(const thread_state& o) const {
+        for (int sig = 1; sig <= 31; sig++)
+            if (sigismember(&blocked, sig) != sigismember(&o.blocked, sig)) return false;
+        return CPU_EQUAL(&cpus, &o.cpus) && directory == o.directory && nice == o.nice && policy == o.policy &&
+               keep_caps == o.keep_caps;
+    }
+};
+
+// Changes all of that on this thread, as far as it is allowed; at least affinity, mask, name and nice value.
+void alter_thread() {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    sched_setaffinity(0, sizeof one, &one);
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, nullptr);
+    prctl(PR_SET_NAME, "altered");
+    if (setpriority(PRIO_PROCESS, static_cast<id_t>(tid()), 7) != 0) std::abort();
+    if (unshare(CLONE_FS) == 0 && chdir("/") != 0) std::abort();
+    sched_param none{};
+    sched_setscheduler(0, SCHED_BATCH, &none);
+    prctl(PR_SET_KEEPCAPS, 1);
+}
+
+int idle_ms() {
+    runtime_call rc;
+    guard l(sched.lock);
+    return sched.nmidle;
+}
+
+// More goroutines in the kernel than there are Ms that could run them: new ones are made.
+// Each tells the state of its thread.
+std::vector<thread_state> states_of_new_ms() {
+    int n = idle_ms() + 12;
+    rt0::chan<thread_state> states(n);
+    std::vector<int> fds(static_cast<std::size_t>(2 * n));
+    rt0::wait_group wg;
+    wg.add(n);
+    for (int i = 0; i < n; i++) {
+        int* fd = &fds[static_cast<std::size_t>(2 * i)];
+        if (pipe(fd) != 0) std::abort();
+        rt0::go([=, &wg]() mutable {
+            rt0::blocking([&] {
+                states.send(thread_state::mine());
+                char c;
+                if (read(fd[0], &c, 1) != 1) std::abort();
+            });
+            wg.done();
+        });
+    }
+    std::vector<thread_state> v;
+    for (int i = 0; i < n; i++) v.push_back(states.recv().value());  // all are blocked at once
+    for (std::size_t i = 0; i < fds.size(); i += 2)
+        if (write(fds[i + 1], "x", 1) != 1) std::abort();
+    wg.wait();
+    for (int fd : fds) close(fd);
+    return v;
+}
+
+struct Locked : testing::Test {
+    int procs = rt0::gomaxprocs();
+    void TearDown() override { rt0::gomaxprocs(procs); }
+};
+
+void expect_original(const std::vector<thread_state>& v, const thread_state& before) {
+    for (const auto& s : v) {
+        EXPECT_TRUE(s.same(before)) << s.name << " " << s.directory << " nice " << s.nice << " policy " << s.policy;
+        EXPECT_NE(s.name, "altered");
+    }
+}
+
+TEST_F(Locked, NewThreadsDoNotInheritWhatItAltered) {
+    for (int p : {1, 2, 5}) {
+        rt0::gomaxprocs(p);
+        thread_state before = thread_state::mine();
+        rt0::chan<std::vector<thread_state>> out(0);
+        int altered = 0;
+        rt0::go([&] {
+            this_goroutine::lock_os_thread();
+            if (tid() == getpid()) return out.send({});  // the initial thread is not ours to spoil
+            altered = tid();
+            alter_thread();
+            EXPECT_FALSE(thread_state::mine().same(before));
+            auto v = states_of_new_ms();
+            EXPECT_FALSE(thread_state::mine().same(before)) << "still its own";
+            EXPECT_EQ(tid(), altered);
+            out.send(std::move(v));  // it ends locked, and its thread with it
+        });
+        expect_original(out.recv().value(), before);
+        if (altered) {
+            while (syscall(SYS_tgkill, getpid(), altered, 0) == 0) this_goroutine::sleep_for(1ms);
+        }
+        expect_original(states_of_new_ms(), before);
+    }
+}
+
+TEST_F(Locked, NewThreadsDoNotInheritFromAForeignThread) {
+    for (int p : {1, 3}) {
+        rt0::gomaxprocs(p);
+        thread_state before = thread_state::mine();
+        std::vector<thread_state> v;
+        std::thread t([&] {
+            alter_thread();
+            v = states_of_new_ms();
+        });
+        rt0::blocking([&] { t.join(); });
+        EXPECT_FALSE(v.empty());
+        expect_original(v, before);
+    }
+}
+
+TEST_F(Locked, NestsAndEndsWithTheLastUnlock) {
+    for (int p : {1, 4}) {
+        rt0::gomaxprocs(p);
+        rt0::wait_group wg;
+        constexpr int n = 20;
+        std::atomic<int> moved{0};
+        wg.add(n);
+        for (int i = 0; i < n; i++)
+            rt0::go([&] {
+                this_goroutine::lock_os_thread();
+                this_goroutine::lock_os_thread();
+                int t = tid();
+                for (int k = 0; k < 10; k++) {
+                    this_goroutine::yield();
+                    this_goroutine::sleep_for(1us);
+                    if (k == 5) this_goroutine::unlock_os_thread();
+                    rt0::blocking([] { this_goroutine::yield(); });
+                    if (k % 3 == 0) usleep(1);
+                    if (tid() != t) moved++;
+                }
+                this_goroutine::unlock_os_thread();
+                this_goroutine::unlock_os_thread();  // one too many: nothing
+                this_goroutine::yield();
+                wg.done();
+            });
+        wg.wait();
+        EXPECT_EQ(moved.load(), 0);
+    }
+}
+
+// By return, by this_goroutine::exit, out of a nest of locks and out of a catch block.
+TEST_F(Locked, ItsThreadEndsWithIt) {
+    enum way { by_return, by_exit, nested, in_catch, ways };
+    for (int p : {1, 2})
+        for (int w = 0; w < ways; w++) {
+            rt0::gomaxprocs(p);
+            rt0::chan<int> c(0);
+            std::atomic<int> destroyed{0};
+            rt0::go([&] {
+                struct at_end {
+                    std::atomic<int>* n;
+                    ~at_end() { (*n)++; }
+                } a{&destroyed};
+                this_goroutine::lock_os_thread();
+                if (w == nested) this_goroutine::lock_os_thread();
+                c.send(tid());
+                if (w == by_exit) this_goroutine::exit();
+                if (w == in_catch) {
+                    try {
+                        throw 1;
+                    } catch (int) {
+                        this_goroutine::exit();
+                    }
+                }
+            });
+            int t = c.recv().value();
+            while (destroyed.load() != 1) this_goroutine::sleep_for(1ms);
+            if (t == getpid()) continue;
+            while (syscall(SYS_tgkill, getpid(), t, 0) == 0) this_goroutine::sleep_for(1ms);
+        }
+}
+
+// Locked goroutines that wait for each other only, with one P and with many.
+TEST_F(Locked, HandTheirPsToEachOther) {
+    for (int p : {1, 2, 7}) {
+        rt0::gomaxprocs(p);
+        constexpr int n = 6, laps = 200;
+        std::vector<rt0::chan<int>> ring;
+        for (int i = 0; i < n; i++) ring.emplace_back(0);
+        std::atomic<int> wrong{0};
+        rt0::wait_group wg;
+        wg.add(n);
+        for (int i = 0; i < n; i++)
+            rt0::go([&, i] {
+                this_goroutine::lock_os_thread();
+                int t = tid();
+                for (int k = 0; k < laps; k++) {
+                    int v = ring[static_cast<std::size_t>(i)].recv().value();
+                    if (tid() != t) wrong++;
+                    if (i == n - 1 && k == laps - 1) break;
+                    ring[static_cast<std::size_t>((i + 1) % n)].send(v + 1);
+                }
+                wg.done();
+            });
+        ring[0].send(0);
+        wg.wait();
+        EXPECT_EQ(wrong.load(), 0);
+    }
+}
+
+}  // namespace
