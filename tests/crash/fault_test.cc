@@ -108,6 +108,7 @@ INSTANTIATE_TEST_SUITE_P(
                     fault{"futex_eagain", inject::futex_wait, EAGAIN, 1, false},
                     fault{"futex_spurious", inject::futex_spurious, 1, 1, false},
                     fault{"futex_spurious_often", inject::futex_spurious, 1, 500, false},
+                    fault{"membarrier", inject::membarrier, ENOSYS, 1, false},
                     fault{"sigaltstack", inject::sigaltstack, ENOMEM, 1, true},
                     fault{"thread_layout", inject::calibrate, EINVAL, 1, false}),
     [](auto& i) { return i.param.name; });
