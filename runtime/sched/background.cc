@@ -34,7 +34,10 @@ bool collection_enabled = false;
 
 void bgsweep(void*) {
     announce();
-    for (;;) gopark(nullptr, nullptr, wait_reason::bgsweep_wait);
+    for (;;) {
+        while (sweepone()) gosched();  // nothing, before the first collection
+        gopark(nullptr, nullptr, wait_reason::bgsweep_wait);
+    }
 }
 
 struct {

@@ -114,8 +114,6 @@ struct g {
     std::uint64_t parentgoid = 0;               // [const]
     void (*entry)(void*) = nullptr;             // [own:G]
     void* closure = nullptr;                    // [own:G]
-    std::size_t allglink = 0;                   // its index in allgs [const]
-    timer* sleeptimer = nullptr;                // of the sleep in progress [own:G]
     struct alignas(16) {
         unsigned char bytes[32];
     } unwind_exception = {};                        // of this_goroutine::exit: must outlive the frames it unwinds [own:G]

@@ -21,7 +21,6 @@ struct schedt {
     // Read at every switch, written when the world stops or the process ends.
     alignas(64) atomic<bool> gcwaiting{false};  // stop-the-world wanted [atomic]
     atomic<bool> exiting{false};                // the process is on its way out [atomic]
-    std::int32_t profilehz = 0;                 // [const]
     atomic<std::int64_t> waitclock{0};          // ns, right to a second while anything runs; by sysmon [atomic]
     atomic<std::uint32_t> wake_backoff{0};      // wakes for a lone runnext to skip (WK7) [atomic]
 
