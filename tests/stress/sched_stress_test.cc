@@ -314,7 +314,6 @@ TEST(SchedStress, ForeignThreads) {
     while (ran.load() < batches * 50) this_goroutine::yield();
     while (rt0::num_goroutine() > resting) this_goroutine::yield();
     EXPECT_EQ(ran.load(), batches * 50);
-    EXPECT_LE(rt0::num_goroutine(), resting);
 }
 
 TEST(SchedStress, HundredThousandSleepers) {

@@ -190,8 +190,8 @@ TEST(Timer, ManyAtOnceInOrder) {
 }
 
 TEST(Ticker, TicksAndDropsWhatIsNotReceived) {
-    rt0::ticker t(2ms);
     auto t0 = clock_type::now();
+    rt0::ticker t(2ms);
     rt0::receiver<rt0::time_point> c = t.channel();
     for (int i = 1; i <= 3; i++) {
         auto at = c.recv();
