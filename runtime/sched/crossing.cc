@@ -30,6 +30,7 @@
 #include "sched/newproc.h"
 #include "sched/pidle.h"
 #include "sched/retake.h"
+#include "sched/runq.h"
 #include "sched/schedule.h"
 #include "sched/signal.h"
 #include "sched/switch.h"
@@ -266,6 +267,9 @@ void runtime_call_give_back(g* gp) {
     if (sched.exiting.load(memory_order_relaxed) && !may_still_run(gp)) sleep_for_good();
     entersyscall();
     m* mp = gp->mp;
+    // Nobody knows when a foreign thread calls again: with work waiting its P does not wait for sysmon.
+    // relaxed: a hint; sysmon mends what it misses.
+    if (gp->foreign && (!runqempty(mp->oldp) || sched.runqsize.load(memory_order_relaxed) != 0)) drop_oldp(mp);
     mp->retake.fetch_or(rt_outside, memory_order_relaxed);  // relaxed: its own bit
     // ORDER(inrt): release; as in leave_runtime.
     mp->inrt.store(0, memory_order_release);

@@ -28,7 +28,7 @@ constinit const key keys[] = {
     {"boottrace", &debug.boottrace, nullptr}, {"schedtrace", &debug.schedtrace, nullptr},
     {"scheddetail", &debug.scheddetail, nullptr}, {"gctrace", &debug.gctrace, nullptr},
     {"chaos", nullptr, &debug.chaos}, {"schedseed", nullptr, &debug.schedseed},
-    {"dumpsignal", &debug.dumpsignal, nullptr},
+    {"dumpsignal", &debug.dumpsignal, nullptr}, {"hogidle", &debug.hogidle, nullptr},
 };
 
 template <class T>

@@ -161,7 +161,7 @@ struct round {
 };
 
 void set_idle_class(m* mp, bool on) {
-    if (mp->idle_class == on || !kernel::idle_class_permitted()) return;
+    if (mp->idle_class == on || !debug.hogidle || !kernel::idle_class_permitted()) return;
     // An error: the program gave the thread another class, which stays.
     if ((on ? kernel::idle_class_enter : kernel::idle_class_leave)(mp->tid) == 0) mp->idle_class = on;
 }
