@@ -11,14 +11,14 @@ struct guard_hit;
 struct mcore;
 struct signal_context;
 
-// base/lock (debug builds) -> sched/m.cc: the M of this thread, or null.  Any lock.
+// base/lock (debug builds) -> sched/crossing.cc: the M of this thread, or null.  Any lock.
 mcore* upcall_mcore();
 
-// base/throw -> debug/panic.cc: print the trace of the running goroutine (all=false) or
+// base/throw -> debug/report.cc: print the trace of the running goroutine (all=false) or
 // of all goroutines, async-signal-safe and without any lock.
 void upcall_traceback(bool all);
 
-// base/throw -> debug/panic.cc: a report failed half-way; write out what it had buffered.
+// base/throw -> debug/report.cc: a report failed half-way; write out what it had buffered.
 void upcall_report_failed();
 
 // sched/signal -> debug/sigreport.cc, in a handler, any lock held: a fault that no handler of the

@@ -23,6 +23,7 @@
 #include "chan/select.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "base/config.h"
 #include "sched/upcross.h"
@@ -297,6 +298,10 @@ void wait_with_stops(selection& s, stop_cb* at) {
 // ---- all of it, outside the runtime.  stops: room for the callbacks, null: few.
 detail::select_outcome choose(selection& s, stop_cb* stops) {
     bool chosen;
+    std::optional<foreign_hold> hold;
+    // Stop callbacks know our G before and after the call in which it parks.
+    if (const g* gp = getg(); !gp || gp->foreign) [[unlikely]]
+        hold.emplace();
     {
         runtime_call rc;
         chosen = look(s, rc.gp);

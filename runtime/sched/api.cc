@@ -53,6 +53,8 @@ syscall_scope::syscall_scope() : entered_(false) {
     rt::forked_child_check();
     rt::g* gp = rt::getg();
     if (!gp || (gp->mp->retake.load(rt::memory_order_relaxed) & rt::rt_outside)) return;  // relaxed: its own bit
+    // relaxed: set by this very goroutine.  It keeps its P to the end (EX2).
+    if (rt::sched.exiting.load(rt::memory_order_relaxed) && rt::may_still_run(gp)) return;
     rt::runtime_call rc;
     rc.give_back_p();
     entered_ = true;

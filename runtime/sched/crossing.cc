@@ -159,6 +159,7 @@ void dropm(g* gp) {
 }
 
 // FT4: this thread has no hook, or had it.
+__thread int held __attribute__((tls_model("initial-exec"), visibility("hidden"))) = 0;  // foreign_holds alive
 __thread bool per_call __attribute__((tls_model("initial-exec"), visibility("hidden"))) = false;
 
 pthread_key_t exit_key;
@@ -262,18 +263,44 @@ void runtime_call_leave_slow(g* gp) {
     }
 }
 
+namespace {
+// Nobody knows when a foreign thread calls again: with work waiting its P does not wait for sysmon.
+void pass_oldp_on(m* mp) {
+    p* pp = mp->oldp;
+    // relaxed: hints; sysmon mends what they miss.  Who ends the process keeps its P (EX2).
+    if (sched.exiting.load(memory_order_relaxed)) return;
+    if (runqempty(pp) && sched.runqsize.load(memory_order_relaxed) == 0) return;
+    m* heir = reserve_m();
+    if (!heir) return;
+    std::uint32_t s = psyscall;
+    // ORDER(pstatus): acq_rel; SY1: the winner has the P.
+    if (!pp->status.compare_exchange_strong(s, pidle, memory_order_acq_rel, memory_order_relaxed)) return unreserve_m(heir);
+    mp->oldp = nullptr;
+    pp->syscalltick.fetch_add(1, memory_order_relaxed);  // relaxed: tells whoever compares ticks that the P was away
+    startm_reserved(heir, pp);
+}
+}  // namespace
+
 void runtime_call_give_back(g* gp) {
     // relaxed: acted upon now or at the next crossing.
     if (sched.exiting.load(memory_order_relaxed) && !may_still_run(gp)) sleep_for_good();
     entersyscall();
     m* mp = gp->mp;
-    // Nobody knows when a foreign thread calls again: with work waiting its P does not wait for sysmon.
-    // relaxed: a hint; sysmon mends what it misses.
-    if (gp->foreign && (!runqempty(mp->oldp) || sched.runqsize.load(memory_order_relaxed) != 0)) drop_oldp(mp);
+    if (gp->foreign) pass_oldp_on(mp);
     mp->retake.fetch_or(rt_outside, memory_order_relaxed);  // relaxed: its own bit
     // ORDER(inrt): release; as in leave_runtime.
     mp->inrt.store(0, memory_order_release);
-    if (per_call) dropm(gp);
+    if (per_call && held == 0) dropm(gp);
+}
+
+foreign_hold::foreign_hold() {
+    g* gp = getg();
+    on_ = !gp || gp->foreign;
+    if (on_) held++;
+}
+foreign_hold::~foreign_hold() {
+    if (!on_ || --held != 0 || !per_call) return;
+    if (g* gp = getg()) dropm(gp);
 }
 
 void* rtalloc(std::size_t n) { return mallocrt(current_mcache(), n); }

@@ -27,7 +27,7 @@ struct key {
 constinit const key keys[] = {
     {"boottrace", &debug.boottrace, nullptr}, {"schedtrace", &debug.schedtrace, nullptr},
     {"scheddetail", &debug.scheddetail, nullptr}, {"gctrace", &debug.gctrace, nullptr},
-    {"chaos", nullptr, &debug.chaos}, {"schedseed", nullptr, &debug.schedseed},
+    {"chaos", nullptr, &debug.chaos},
     {"dumpsignal", &debug.dumpsignal, nullptr}, {"hogidle", &debug.hogidle, nullptr},
 };
 

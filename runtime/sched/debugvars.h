@@ -12,7 +12,6 @@ struct debugvars {
     std::int32_t hogidle = 1;      // endless loops without a P may be SCHED_IDLE (SM3 in sysmon.cc)
     std::int32_t dumpsignal = 0;   // the signal that makes a dump and does not end the process; 1: SIGUSR1
     std::int64_t chaos = 0;        // seed
-    std::int64_t schedseed = 0;
 };
 extern debugvars debug;
 

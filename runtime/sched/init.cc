@@ -176,7 +176,10 @@ void run_main(void*) {
     boottrace("main_main");
     main_main();
     // ORDER(panicking): acquire; pairs with the release in report_begin: a report is not cut short.
-    if (panicking.load(memory_order_acquire)) gopark(nullptr, nullptr, wait_reason::panic_wait);
+    if (panicking.load(memory_order_acquire)) {
+        runtime_call rc;
+        gopark(nullptr, nullptr, wait_reason::panic_wait);
+    }
     process_exit(0);
 }
 

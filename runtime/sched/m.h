@@ -26,6 +26,7 @@ struct m : mcore {
     // Crossings and the retake handshake (sched/retake.h).
     atomic<std::uint32_t> inrt{1};          // 1: runtime code, 0: user code [own:M], read by requesters
     atomic<std::uint32_t> retake{0};        // mretake: phase and bits; a futex word [atomic]
+    bool inround = false;                   // linked through retakelink [lock:retakelock]
     m* retakelink = nullptr;                // next of the requester's round [lock:retakelock]
     m* retakeheir = nullptr;                // M that will have its P [lock:retakelock]
     bool hog = false;                       // it lost its P, or is about to, while it runs [lock:retakelock, own:M to read]

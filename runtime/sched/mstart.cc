@@ -148,6 +148,7 @@ bool bury_freem() {
         return true;
     }
     if (gone) reclaim_retired();
+    { guard l(retakelock); }  // RK6
     while (m* mp = gone) {
         gone = mp->freelink;
         if (!mp->is_extra) kernel::thread_reap(&mp->thread);
@@ -170,7 +171,10 @@ bool mcommoninit(m* mp) {
     if (mp->rand == 0) mp->rand = seed ? seed : 1;
     mp->retake.store(retake_initial(), memory_order_relaxed);  // relaxed: nobody knows it yet
     mp->gsigstack = stackalloc(current_mcache(), cfg::gsignal_stack);
-    return system_g(&mp->gsignal, mp, mp->gsigstack) && allm_add(mp);
+    if (!system_g(&mp->gsignal, mp, mp->gsigstack) || !allm_add(mp)) return false;
+    // ORDER(exit): seq_cst; process_exit sets the flag and then walks allm: one of us sees the other.
+    if (sched.exiting.load(memory_order_seq_cst)) mp->retake.fetch_or(rt_exiting, memory_order_seq_cst);
+    return true;
 }
 
 void minit(m* mp) {

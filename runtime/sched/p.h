@@ -51,7 +51,7 @@ struct alignas(64) p {
     std::uint32_t sysmonstill = 0;              // looks at the same sysmontick [own:sysmon]
     std::int64_t sysmoncpu = 0;                 // processor time of its M's thread at the last of them, ns [own:sysmon]
     std::int32_t activitytid = 0;               // thread that activityfd tells of, 0: none [own:sysmon]
-    int activityfd = -1;                        // kernel/activity.h [own:sysmon]
+    int activityfd = -1;                        // kernel_if/activity.h [own:sysmon]
     std::int64_t syscallwhen = 0;
     std::uint32_t sysmonsystick = 0;
 

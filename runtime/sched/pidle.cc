@@ -17,6 +17,9 @@
 //
 //        At most gomaxprocs + idle_ms_kept Ms sleep without a time limit, those at the
 //        bottom; m0 always does, since the initial thread cannot end.
+//   ID4  At the limit of threads a P without an M to run it stays idle, if that loses nothing: an
+//        M that comes back from user code or a system call takes it (exitsyscall).  Only an M
+//        that must exist, for a P with work of its own or for a locked G, dies for want of a thread.
 #include "sched/pidle.h"
 
 #include "base/throw.h"
@@ -25,6 +28,7 @@
 #include "sched/find.h"
 #include "sched/mstart.h"
 #include "sched/runq.h"
+#include "sched/template.h"
 
 namespace rt0::runtime {
 
@@ -185,17 +189,65 @@ namespace {
 void mspinning() { getg()->mp->spinning = true; }
 }  // namespace
 
-void startm(p* pp, bool spinning) {
-    m* mp;
+m* reserve_m() {
+    guard l(sched.lock);
+    m* mp = mget();
+    sched.nreserved += mp != nullptr;
+    return mp;
+}
+
+void unreserve_m(m* heir) {
+    guard l(sched.lock);
+    sched.nreserved--;
+    mput(heir);
+}
+
+void startm_reserved(m* heir, p* pp) {
+    if (heir->nextp) runtime_throw("startm_reserved: idle M has a P");
     {
         guard l(sched.lock);
-        if (!pp && !(pp = pidleget())) {
-            // ORDER(wake): seq_cst; the caller's count is taken back.
-            if (spinning && static_cast<std::int32_t>(sched.nmspinning.fetch_sub(1, memory_order_seq_cst)) <= 0)
-                runtime_throw("startm: negative nmspinning");
-            return;
+        sched.nreserved--;
+    }
+    heir->nextp = pp;
+    notewakeup(&heir->park);
+}
+
+namespace {
+
+// ID4.  sched.lock is held; true: pp stays idle.
+bool leave_idle(p* pp, bool optional) {
+    if (mcount() < sched.maxmcount || !(optional || runqempty(pp))) return false;
+    pidleput(pp);
+    return true;
+}
+
+void stop_counting_as_spinner() {
+    // ORDER(wake): seq_cst; the caller's count is taken back.
+    if (static_cast<std::int32_t>(sched.nmspinning.fetch_sub(1, memory_order_seq_cst)) <= 0)
+        runtime_throw("startm: negative nmspinning");
+}
+
+}  // namespace
+
+void startm(p* pp, bool spinning) {
+    const bool optional = !pp;
+    bool at_limit = false;
+    m* mp = nullptr;
+    {
+        guard l(sched.lock);
+        if (optional) pp = pidleget();
+        if (pp && !(mp = mget()) && (at_limit = leave_idle(pp, optional))) pp = nullptr;
+        while (pp && !mp && sched.nreserved > 0 && mcount() >= sched.maxmcount) {
+            sched.lock.unlock();  // ID4: one that sysmon holds may come back; sysmon itself never gets here
+            kernel::osyield();
+            sched.lock.lock();
+            mp = mget();
         }
-        mp = mget();
+    }
+    if (!pp) {
+        if (spinning) stop_counting_as_spinner();
+        if (at_limit) want_spare_ms(1);  // cannot be had: but it says so, once
+        return;
     }
     if (!mp) {
         newm(spinning ? mspinning : nullptr, pp);
@@ -217,7 +269,17 @@ void startm_for(p* pp) {
         notewakeup(&mp->park);
         return;
     }
-    newm(nullptr, pp);
+    {
+        guard l(sched.lock);
+        if (mcount() >= sched.maxmcount) {  // ID4: our caller goes on with a P and looks at the global queue
+            bool inherit;
+            while (g* gp = runqget(pp, &inherit)) globrunqput(gp);
+            pidleput(pp);
+            pp = nullptr;
+        }
+    }
+    if (pp) newm(nullptr, pp);
+    else want_spare_ms(1);
 }
 
 namespace {

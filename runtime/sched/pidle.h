@@ -23,6 +23,11 @@ void stopm();
 void startm(p* pp, bool spinning);
 // After a restart: pp with work, to its own M if it has one waiting.
 void startm_for(p* pp);
+// An idle M for a P that its caller is about to take, off the list; null when none is idle.  Then one of
+// the others: it gets pp, or goes back.
+m* reserve_m();
+void startm_reserved(m* heir, p* pp);
+void unreserve_m(m* heir);
 // Finds somebody for a P whose M leaves it (system call, locked goroutine), or idles it.
 // SPEC station 20: starts an M in every situation in which findrunnable would find work for pp.
 void handoffp(p* pp);

@@ -53,21 +53,25 @@ const char* retakeinit() {
 
 std::uint32_t retake_initial() {
     std::uint32_t r = have_membarrier ? rt_none : rt_fence;
-    // relaxed: one that is made while the flag is being set gets its bit from mark_exiting, which comes after.
+    // relaxed: mcommoninit looks again when the M can be found.
     return sched.exiting.load(memory_order_relaxed) ? r | rt_exiting : r;
 }
 
 bool retake_want(m* mp, std::uint32_t bits) {
     // ORDER(retake): seq_cst; the bits stand before inrt is read (RK4), membarrier or not.
     if (bits) mp->retake.fetch_or(bits, memory_order_seq_cst);
-    return turn(mp, rt_none, rt_wanted);
+    if (mp->inround) return false;  // RK6
+    return mp->inround = turn(mp, rt_none, rt_wanted);
 }
 
 void retake_fence() {
+    chaos_pause();
     if (have_membarrier && kernel::membarrier_all() < 0) runtime_throw("membarrier failed after it was registered");
+    chaos_pause();
 }
 
 p* retake_begin(m* mp) {
+    mp->inround = false;
     // ORDER(inrt): seq_cst; RK1; acquire: what M did before it left the runtime is visible.
     if (mp->inrt.load(memory_order_seq_cst) != 0 || !turn(mp, rt_wanted, rt_taking)) {
         turn(mp, rt_wanted, rt_none);  // RK2: or M did that itself
@@ -97,12 +101,14 @@ void retake_detach(m* mp, p* pp, pstatus to) {
 void retake_release(m* mp) { finish(mp, rt_none); }
 
 void retake_end_hog(m* mp) {
+    // Before the lock: sysmon and stoppers are not to wait for one that the idle hold.  -EINVAL: it is not.
+    if (kernel::idle_class_permitted()) kernel::idle_class_leave(mp->tid);
     guard l(retakelock);
     mp->hog = false;
     sched.nhogs--;
     if (!mp->idle_class) return;
     mp->idle_class = false;
-    int rc = kernel::idle_class_leave(mp->tid);
+    int rc = kernel::idle_class_leave(mp->tid);  // again, for a turn that ended in between
     if (rc < 0 && rc != -EINVAL) warn("a thread cannot leave SCHED_IDLE any more and may starve");  // EINVAL: it has left
 }
 

@@ -25,13 +25,17 @@
 //        0 though M is inside` can be.  Without membarrier (fence bit: refused, or TSan, which cannot
 //        see it) both sides use seq_cst read-modify-writes instead.
 //   RK2  The phase: only a holder of retakelock writes wanted, taking and taken; only M itself
-//        turns taken, or wanted, to none.  So an M meets one requester at a time.
+//        turns taken to none; wanted goes to none by either.  So an M meets one requester at a time.
 //   RK3  Between taking and taken M does not leave the entry or user code, and only the
 //        requester touches m.pp, m.oldp, m.curg's status and p.mp.
 //   RK4  The exit's look at retake is for the bits: a requester that saw inrt 1 has set `stop`
 //        before, so M sees it at its exit or the requester saw the exit's inrt 0.
 //   RK5  Where p.mp is read it may be old: what it led to is checked again in `taking`, when
 //        M stands still, and undone (none) when it does not hold the P any more.
+//
+//   RK6  An M is in a round at most once: it may have declined since it was wanted, and run another P
+//        by the time the requester gets to that one.  And it stays an M until the round is over: who
+//        frees an m passes through retakelock first (bury_freem), when no p.mp leads to it any more.
 //
 // Costs on M's side: a store, a load and a branch each way.
 #pragma once
@@ -62,7 +66,7 @@ const char* retakeinit();
 std::uint32_t retake_initial();
 
 // ---- the requester; holds retakelock
-// Step 1.  False: M is in a phase already.
+// Step 1.  False: M is in a phase or in this round already.
 bool retake_want(m* mp, std::uint32_t bits);
 // Step 2, after the last want.
 void retake_fence();

@@ -5,7 +5,8 @@
 //   SC2  A world is stopped when every P is in gcstop.  Ps come there by their own M
 //        (gcstopm, at schedule's head), from idle, from a system call or from user code by the
 //        stopper's hand.  sched.gcwaiting is set before the stopper looks at any P, and an M looks
-//        at gcwaiting after every acquirep, so none slips through.
+//        at gcwaiting after every acquirep, or, on its way out of a system call, is found by
+//        the stopper's next round, so none slips through.
 #include "sched/schedule.h"
 
 #include "base/forked.h"

@@ -14,6 +14,8 @@
 //        forced_retake if it runs.  "Used no processor since the last tick" is only a hint:
 //        a thread that waits for a processor looks the same, and taking its P would start a
 //        thread more, and so on.  /proc tells the two apart.
+//        The short ticks are spent at the beginning of a slice (sysmon_watch_ticks): a goroutine that
+//        blocks then loses its P in 100 us; one that computes first and blocks later, in 2 ms.
 //   SM3  Threads that lost their P while they run (hogs) must not crowd out who holds one,
 //        nor starve: where that is permitted, as many as there are processors run as they
 //        are, taking turns of hog_turn, and the others are SCHED_IDLE meanwhile.
@@ -21,6 +23,7 @@
 // Source: Go's proc.go (sysmon, retake).
 #include "sched/sysmon.h"
 
+#include "base/chaos.h"
 #include "base/throw.h"
 #include "base/upcall.h"
 #include "kernel_if/activity.h"
@@ -43,33 +46,6 @@
 namespace rt0::runtime {
 
 namespace {
-
-// A P whose M has been in a system call since the last tick: taken when there is work
-// for it, or after 10 ms in any case.
-bool retake_syscall(p* pp, std::int64_t now) {
-    std::uint32_t tick = pp->syscalltick.load(memory_order_relaxed);  // relaxed: compared with the last look
-    if (pp->sysmonsystick != tick) {
-        pp->sysmonsystick = tick;
-        pp->syscallwhen = now;
-        return false;
-    }
-    // relaxed: hints; being wrong costs one hand-off or one tick.
-    bool others_free = sched.nmspinning.load(memory_order_relaxed) + sched.npidle.load(memory_order_relaxed) > 0;
-    if (runqempty(pp) && others_free && pp->syscallwhen + cfg::forced_preempt > now) return false;
-    // While the P is in our hands one more M counts as running: the M that lost it may come back, find no P,
-    // queue its G and go idle as the last one, and checkdead must not take that for the end.
-    incidlelocked(-1);
-    std::uint32_t s = psyscall;
-    // ORDER(pstatus): acq_rel; SY1: the winner has the P.
-    bool ours = pp->status.compare_exchange_strong(s, pidle, memory_order_acq_rel, memory_order_relaxed);
-    if (ours) {
-        // relaxed: tells the M that its P was away.
-        pp->syscalltick.fetch_add(1, memory_order_relaxed);
-        handoffp(pp);
-    }
-    incidlelocked(1);
-    return ours;
-}
 
 // WK6's backstop: a queue that was not empty a tick ago and is not now, beside an idle P.
 bool wake_for_backlog(p* pp) {
@@ -130,16 +106,6 @@ verdict judge(p* pp, m* mp, std::int64_t now) {
     return pp->sysmonstill++ < cfg::sysmon_watch_ticks ? verdict::watch : verdict::leave;
 }
 
-// An idle M for a P that is about to be taken (SM1), or null.
-m* reserve_m() {
-    guard l(sched.lock);
-    return mget();
-}
-void unreserve_m(m* mp) {
-    guard l(sched.lock);
-    mput(mp);
-}
-
 // The Ms whose Ps are to be taken, linked by retakelink, each with its heir.
 struct round {
     m* first = nullptr;
@@ -160,6 +126,41 @@ struct round {
     }
 };
 
+// A P whose M has been in a system call since the last tick: taken when there is work
+// for it, or after 10 ms in any case.
+bool retake_syscall(p* pp, std::int64_t now, round* r) {
+    std::uint32_t tick = pp->syscalltick.load(memory_order_relaxed);  // relaxed: compared with the last look
+    if (pp->sysmonsystick != tick) {
+        pp->sysmonsystick = tick;
+        pp->syscallwhen = now;
+        return false;
+    }
+    // relaxed: hints; being wrong costs one hand-off or one tick.
+    bool others_free = sched.nmspinning.load(memory_order_relaxed) + sched.npidle.load(memory_order_relaxed) > 0;
+    if (runqempty(pp) && others_free && pp->syscallwhen + cfg::forced_preempt > now) return false;
+    bool work = !runqempty(pp) || sched.runqsize.load(memory_order_relaxed) != 0;  // relaxed: a hint
+    m* heir = work ? reserve_m() : nullptr;                                        // SM1
+    if (work && !heir) {
+        r->heirless++;
+        return false;
+    }
+    // While the P is in our hands one more M counts as running: the M that lost it may come back, find no P,
+    // queue its G and go idle as the last one, and checkdead must not take that for the end.
+    incidlelocked(-1);
+    std::uint32_t s = psyscall;
+    // ORDER(pstatus): acq_rel; SY1: the winner has the P.
+    bool ours = pp->status.compare_exchange_strong(s, pidle, memory_order_acq_rel, memory_order_relaxed);
+    if (ours) {
+        // relaxed: tells the M that its P was away.
+        pp->syscalltick.fetch_add(1, memory_order_relaxed);
+        heir ? startm_reserved(heir, pp) : handoffp(pp);
+    } else if (heir) {
+        unreserve_m(heir);
+    }
+    incidlelocked(1);
+    return ours;
+}
+
 void set_idle_class(m* mp, bool on) {
     if (mp->idle_class == on || !debug.hogidle || !kernel::idle_class_permitted()) return;
     // An error: the program gave the thread another class, which stays.
@@ -169,7 +170,7 @@ void set_idle_class(m* mp, bool on) {
 // SM3: the next so many hogs have their turn.  retakelock is held.
 void rotate_hogs(std::int64_t now) {
     static std::int64_t last = 0, first = 0;
-    if (sched.nhogs <= ncpu && first == 0) return;
+    if (sched.nhogs == 0) return;
     if (now - last < cfg::hog_turn) return;
     last = now;
     first = sched.nhogs <= ncpu ? 0 : first + ncpu;
@@ -193,15 +194,14 @@ void take_p(m* mp) {
     }
     if (mp->hog && ++sched.nhogs > ncpu) set_idle_class(mp, true);  // SM3
     retake_detach(mp, pp, pidle);
-    if (heir->nextp) runtime_throw("sysmon: idle M has a P");
-    heir->nextp = pp;
-    notewakeup(&heir->park);
+    chaos_pause();
+    startm_reserved(heir, pp);
 }
 
 // What sysmon does about pp; whether it found something that is worth another look soon.
 bool look_at(p* pp, std::int64_t now, round* r) {
     std::uint32_t s = pp->status.load(memory_order_relaxed);  // relaxed: the CAS decides
-    if (s == psyscall) return retake_syscall(pp, now);
+    if (s == psyscall) return retake_syscall(pp, now, r);
     if (s != prunning) return false;
     m* mp = pp->mp;
     verdict v = judge(pp, mp, now);
@@ -225,11 +225,18 @@ bool retake(std::int64_t now) {
         if (!pp) break;
         if (look_at(pp, now, &r)) soon = true;
     }
-    rotate_hogs(now);
     if (r.first) retake_fence();
     for (m* mp = r.first; mp; mp = mp->retakelink) take_p(mp);
+    rotate_hogs(now);  // last: now `hog` says that it has lost its P
     if (r.heirless) want_spare_ms(r.heirless);
     return soon || r.first || (r.heirless && !spare_ms_refused());
+}
+
+// SM3 while no P runs.  True: there are more hogs than processors, and nobody else turns them.
+bool turn_hogs() {
+    guard l(retakelock);
+    rotate_hogs(kernel::nanotime());
+    return sched.nhogs > ncpu;
 }
 
 bool nothing_to_watch() {
@@ -291,6 +298,7 @@ void sysmon() {
         kernel::usleep(static_cast<std::uint32_t>(nap / 1000));
         if (nothing_to_watch()) {
             delay = cfg::sysmon_tick_idle;
+            if (turn_hogs()) idle = 0;
             // relaxed: a hint.
             if (++idle < cfg::sysmon_idle_ticks || sched.exiting.load(memory_order_relaxed)) continue;
             consider_scavenging(true, kernel::nanotime());

@@ -8,8 +8,8 @@
 //   UC1  inside, the calling thread is an M with a P: a foreign thread borrows an extra
 //        M, a goroutine inside blocking() or one that lost its P in user code takes one, for
 //        the length of the call or for good.
-//   UC2  inside, no user code runs, nothing calls malloc or stdio, nothing blocks but
-//        on the runtime's own futexes.  Moves and destructors of user types stand
+//   UC2  inside, no user code runs, nothing calls malloc or stdio (but for the TLS block of a
+//        new M: mstart.cc), nothing blocks but on the runtime's own futexes.  Moves and destructors of user types stand
 //        outside (two runtime_calls with the move between them, where needed).
 //   UC3  a parked call may come back on another M: keep rc.gp, never an m* or p*.
 //   UC4  at the end a G that was asked to yield does so.
@@ -31,6 +31,19 @@ bool runtime_call_enter_slow(g* gp, std::uint32_t was);
 void runtime_call_leave_slow(g* gp);
 // inrt is 1 still: gives the borrowed P back and sets inrt to 0.
 void runtime_call_give_back(g* gp);
+
+// While one lives on a foreign thread, that keeps its G from call to call, also where it has one for
+// each call only (FT4): for whoever hands its G to others before it parks.
+class foreign_hold {
+public:
+    foreign_hold();
+    ~foreign_hold();
+    foreign_hold(const foreign_hold&) = delete;
+    foreign_hold& operator=(const foreign_hold&) = delete;
+
+private:
+    bool on_;
+};
 
 // RK1's order between a store of inrt and the read of retake: the compiler's part.
 inline void crossing_barrier() {

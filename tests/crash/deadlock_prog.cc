@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <cstring>
 #include <mutex>
 #include <thread>
@@ -174,6 +175,15 @@ void with_locked(void (*wait)()) {
     });
     c.recv();
 }
+void with_busy(void (*work)()) {  // it loses its P meanwhile
+    rt0::chan<int> c(0);
+    for (int i = 0; i < 8; i++)
+        rt0::go([=] {
+            work();
+            if (i == 0) send_to(c);
+        });
+    c.recv();
+}
 void with_main_gone_and_sleeper() {
     rt0::go([] {
         rt0::this_goroutine::sleep_for(150ms);
@@ -209,6 +219,8 @@ struct {
     {"with_locked_sleeper", [] { with_locked([] { rt0::this_goroutine::sleep_for(150ms); }); }},
     {"with_locked_in_blocking", [] { with_locked([] { rt0::blocking([] { usleep(150'000); }); }); }},
     {"with_locked_in_the_kernel", [] { with_locked([] { usleep(150'000); }); }},
+    {"with_one_in_the_kernel", [] { with_busy([] { usleep(150'000); }); }},
+    {"with_one_that_loops", [] { with_busy([] { for (auto end = clock() + CLOCKS_PER_SEC / 7; clock() < end;) {} }); }},
     {"main_exits", main_exits},
     {"main_exits_others_wait", main_exits_others_wait},
     {"with_sleeper", with_sleeper},

@@ -104,7 +104,8 @@ TEST_P(Alive, IsNotReported) {
 INSTANTIATE_TEST_SUITE_P(Controls, Alive,
                          testing::Values("with_sleeper", "with_timed_receive", "with_thread", "with_blocking",
                                          "with_main_in_blocking", "with_main_gone_and_sleeper",
-                                         "with_locked_sleeper", "with_locked_in_blocking", "with_locked_in_the_kernel"),
+                                         "with_locked_sleeper", "with_locked_in_blocking", "with_locked_in_the_kernel",
+                                         "with_one_in_the_kernel", "with_one_that_loops"),
                          [](const auto& p) { return std::string(p.param); });
 
 TEST(Misuse, TextsAreGos) {

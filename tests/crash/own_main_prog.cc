@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include <rt0/chan.h>
 #include <rt0/go.h>
 
 using namespace std::chrono_literals;
@@ -33,7 +34,21 @@ static void use_the_runtime() {
     if (this_goroutine::id() != id) std::abort();
 }
 
+// A goroutine waits for a thread that is long outside the runtime: past sysmon's deep sleep.
+static int send_late() {
+    rt0::chan<int> c(0);
+    rt0::go([c]() mutable {
+        if (c.recv() == 7) ran++;
+    });
+    this_goroutine::yield();
+    std::this_thread::sleep_for(1500ms);
+    c.send(7);
+    while (ran.load() == 0) this_goroutine::yield();
+    return 4;
+}
+
 int main(int argc, char** argv) {
+    if (argc > 1 && !std::strcmp(argv[1], "late")) return send_late();
     bool many = argc > 1 && !std::strcmp(argv[1], "many");
     int n = many ? 16 : 1;
     std::vector<std::thread> ts;

@@ -7,11 +7,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string>
-
 #include <thread>
 
 #include <rt0/chan.h>
 #include <rt0/go.h>
+#include <rt0/sync.h>
 
 #include "kernel_if/inject.h"
 #include "kernel_if/thread.h"
@@ -158,7 +158,46 @@ void swallow() {
     }
 }
 
+// At the limit of threads more goroutines block or loop than there may be threads: they wait for each
+// other's, and end when a thread of the program lets them.
+void crowd(const std::string& how) {
+    constexpr int n = 40;
+    int fd[2];
+    if (pipe(fd) != 0) std::abort();
+    rt0::set_max_threads(16);
+    std::atomic<bool> stop{false};
+    std::atomic<int> back{0};
+    std::thread outside([&] {
+        usleep(300'000);
+        stop = true;
+        for (int i = 0; i < n; i++)
+            if (write(fd[1], "x", 1) != 1) std::abort();
+    });
+    auto read_one = [&] {
+        char c;
+        return read(fd[0], &c, 1);
+    };
+    rt0::wait_group wg;
+    for (int i = 0; i < n; i++)
+        wg.go([&] {
+            if (how == "crowd-declared") back += rt0::blocking(read_one) == 1;
+            if (how == "crowd-undeclared") back += read_one() == 1;
+            if (how == "crowd-looping") {
+                while (!stop.load(std::memory_order_relaxed)) {}
+                back++;
+            }
+        });
+    for (int i = 0; i < 20; i++) {
+        rt0::gomaxprocs(2 + i % 2);
+        this_goroutine::sleep_for(1ms);
+    }
+    wg.wait();
+    outside.join();
+    rt0::println("back", back.load());
+}
+
 void limits(const std::string& what) {
+    if (what.starts_with("crowd-")) crowd(what);
     if (what == "up") rt0::println("up", rt0::kernel::inject_hits(rt0::kernel::inject::check));
     if (what == "procs") rt0::println("procs", rt0::gomaxprocs());
     if (what == "threads") {

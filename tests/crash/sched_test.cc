@@ -2,6 +2,7 @@
 // that run one scene each.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <regex>
 #include <set>
@@ -146,10 +147,15 @@ std::string exhausted(int limit) {
            "fatal error: thread exhaustion\n";
 }
 
+// What could be done without at the limit may have said so before.
+std::string without_warning(const std::string& err) {
+    return err.starts_with("rt0: warning: no further thread") ? err.substr(err.find('\n') + 1) : err;
+}
+
 TEST(Threads, Limit) {
     child_result r = scene("limit");
     EXPECT_EQ(r.status, 2) << r.summary();
-    EXPECT_EQ(head_of(r.err), exhausted(12));
+    EXPECT_EQ(head_of(without_warning(r.err)), exhausted(12));
     r = scene("lower-limit");
     EXPECT_EQ(r.status, 2) << r.summary();
     EXPECT_EQ(head_of(r.err), exhausted(1));
@@ -161,6 +167,20 @@ TEST(Threads, Limit) {
     r = scene("enough");
     EXPECT_EQ(r.status, 0) << r.summary();
     EXPECT_EQ(r.out, "former 10000 16\n");
+}
+
+// "At the limit: no retake and one warning naming it."
+TEST(Threads, AtTheLimitTheRestWaits) {
+    for (const char* how : {"crowd-declared", "crowd-undeclared", "crowd-looping"})
+        for (const char* p : {"1", "2", "8"}) {
+            child_options o;
+            o.env = {{"RT0_MAXPROCS", p}};
+            child_result r = scene(how, o);
+            EXPECT_EQ(r.status, 0) << how << " " << p << r.summary();
+            EXPECT_EQ(r.out, "back 40\n") << how << " " << p;
+            EXPECT_TRUE(contains(r.err, "the limit of rt0::set_max_threads is reached")) << how << " " << p << r.err;
+            EXPECT_EQ(std::count(r.err.begin(), r.err.end(), '\n'), 1) << r.err;
+        }
 }
 
 // num_thread and num_goroutine against what the kernel and the program know.
@@ -230,6 +250,12 @@ TEST(Threads, ThreadLocalsOfALockedGoroutineAreDestroyed) {
     EXPECT_EQ(r.status, 0) << r.summary();
     EXPECT_TRUE(contains(r.out, "all gone\n")) << r.out;
     EXPECT_TRUE(contains(r.out, "thread_local destructor of a locked goroutine\n")) << r.out;
+}
+
+TEST(OwnMain, NobodyKnowsWhatItWillSend) {
+    child_result r = run_child({built_program("tests/crash/own_main_prog"), "late"}, {});
+    EXPECT_EQ(r.err, "") << r.summary();
+    EXPECT_EQ(r.status, 4) << r.summary();
 }
 
 TEST(OwnMain, BootsAtTheFirstCall) {

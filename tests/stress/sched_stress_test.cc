@@ -112,7 +112,7 @@ TEST(SchedStress, ResizeLosesNothing) {
     const int steps = rounds(60);
     std::atomic<std::uint64_t> count{0}, slept{0}, spawned{0}, called{0};
     std::atomic<bool> stop{false};
-    countdown done(workers + 2);
+    countdown done(workers + 3);
     for (int w = 0; w < workers; w++) {
         rt0::go([&, w] {
             for (int s = 0; s < steps; s++) {
@@ -146,12 +146,20 @@ TEST(SchedStress, ResizeLosesNothing) {
     for (int r = 0; r < 2; r++) {
         rt0::go([&, r] {
             for (int k = r; !stop.load(); k++) {
-                rt0::gomaxprocs(1 + (k * 29 + r * 13) % 64);
+                rt0::gomaxprocs(k % 16 == 15 ? 1024 : 1 + (k * 29 + r * 13) % 64);
                 this_goroutine::yield();
             }
             done.one();
         });
     }
+    rt0::go([&] {  // reads the lists of Gs, Ms and Ps without a lock meanwhile
+        while (!stop.load()) {
+            EXPECT_GE(rt0::num_goroutine(), 1);
+            EXPECT_NE(rt0::stack_dump().find("goroutine "), std::string::npos);
+            this_goroutine::sleep_for(5ms);
+        }
+        done.one();
+    });
     while (count.load() < static_cast<std::uint64_t>(workers) * steps) this_goroutine::sleep_for(1ms);
     stop = true;
     done.wait();

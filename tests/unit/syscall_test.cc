@@ -214,9 +214,9 @@ TEST_F(Locked, ThreadsGoWithTheirGoroutines) {
     batch();
     int rest = rt0::num_thread();
     for (int i = 0; i < 10; i++) batch();
-    // 200 threads came and went.
+    // 200 threads came and went.  Spare Ms that were made beside them stay for 5 s: fewer than a batch.
     for (int i = 0; i < 100'000 && rt0::num_thread() > rest; i++) this_goroutine::yield();
-    EXPECT_LE(rt0::num_thread(), rest + 4);
+    EXPECT_LE(rt0::num_thread(), rest + 20);
 }
 
 // ---- threads the runtime did not make

@@ -11,6 +11,7 @@
 #include <rt0/go.h>
 #include <rt0/sync.h>
 
+#include "sched/upcross.h"
 #include "tests/support/report.h"
 
 using testing_support::parse_dump;
@@ -89,6 +90,27 @@ TEST(StackDump, WaitReasonsNamesAndCreators) {
     EXPECT_EQ(receiver->created_in, std::to_string(rt0::this_goroutine::id()));
     EXPECT_TRUE(r.find("[sync.Mutex.Lock]:")->has("dumped::lock_and_unlock", me)) << text;
     m.unlock();
+    c.send(1);
+    wg.wait();
+}
+
+TEST(StackDump, MinutesWaited) {
+    rt0::chan<int> c(0);
+    std::uint64_t id = 0;
+    rt0::wait_group wg;
+    wg.go([&, c]() mutable {
+        id = rt0::this_goroutine::id();
+        c.recv();
+    });
+    dump_when("[chan receive]:", 1);
+    {
+        rt0::runtime::runtime_call rc;
+        rt0::runtime::rcu_reader r;
+        for (auto* gp : rt0::runtime::allgs())
+            if (gp->goid == id) gp->waitsince -= 3 * 60'000'000'000 + 1;
+    }
+    report r = parse_dump(rt0::stack_dump());
+    EXPECT_NE(r.find("[chan receive, 3 minutes]:"), nullptr);
     c.send(1);
     wg.wait();
 }
