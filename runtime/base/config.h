@@ -108,7 +108,11 @@ inline constexpr std::int64_t forced_retake = 10'000'000;    // ns; after this l
 
 // ---- reports from signal handlers
 inline constexpr unsigned report_tick = 1000;         // ms between the watchdog's looks at a report
+#ifdef RT0_ASAN
+inline constexpr int report_patience = 60;            // as below; reading the program's DWARF takes five times as long
+#else
 inline constexpr int report_patience = 10;            // looks without a frame printed, then addresses only
+#endif
 inline constexpr std::int64_t stack_wait = 5'000'000'000;  // ns for another thread to hand over its stack; it may be
                                                            // one of thousands that run, or sleep where no signal wakes it
 inline constexpr std::int64_t stack_wait_all = 10'000'000'000;  // ns for all that do not

@@ -106,6 +106,15 @@ TEST(SchedStress, EarlyReadyPingPong) {
 }
 
 // Resizing while goroutines yield, sleep, spawn and sit in system calls: each reports once.
+// Reads the lists of Gs, Ms and Ps, which others grow and shrink, without a lock.
+void read_lists_until(const std::atomic<bool>& stop) {
+    while (!stop.load()) {
+        EXPECT_GE(rt0::num_goroutine(), 1);
+        EXPECT_NE(rt0::stack_dump().find("goroutine "), std::string::npos);
+        this_goroutine::sleep_for(5ms);
+    }
+}
+
 TEST(SchedStress, ResizeLosesNothing) {
     procs keep;
     constexpr int workers = 200;
@@ -152,12 +161,8 @@ TEST(SchedStress, ResizeLosesNothing) {
             done.one();
         });
     }
-    rt0::go([&] {  // reads the lists of Gs, Ms and Ps without a lock meanwhile
-        while (!stop.load()) {
-            EXPECT_GE(rt0::num_goroutine(), 1);
-            EXPECT_NE(rt0::stack_dump().find("goroutine "), std::string::npos);
-            this_goroutine::sleep_for(5ms);
-        }
+    rt0::go([&] {
+        read_lists_until(stop);
         done.one();
     });
     while (count.load() < static_cast<std::uint64_t>(workers) * steps) this_goroutine::sleep_for(1ms);

@@ -168,6 +168,9 @@ TEST_F(Foreign, PthreadExitDetachedAndLocked) {
 
 // A canceled thread: rt0 calls are no cancellation points, what comes after them is.
 TEST_F(Foreign, Canceled) {
+#ifdef RT0_ASAN
+    GTEST_SKIP() << "ASan takes the frames that a cancelled thread left for its own: an alarm in its thread exit";
+#endif
     struct shared {
         rt0::chan<int> in{0}, go_on{0};
         bool survived_the_call = false;
