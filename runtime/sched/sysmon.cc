@@ -126,6 +126,13 @@ struct round {
     }
 };
 
+// A spare M was refused, and not for the limit of threads: who declared that he blocks relies on the
+// others going on, so from there on it is newm, which does it or dies with Go's text.
+bool below_limit() {
+    guard l(sched.lock);
+    return mcount() < sched.maxmcount;
+}
+
 // A P whose M has been in a system call since the last tick: taken when there is work
 // for it, or after 10 ms in any case.
 bool retake_syscall(p* pp, std::int64_t now, round* r) {
@@ -140,7 +147,7 @@ bool retake_syscall(p* pp, std::int64_t now, round* r) {
     if (runqempty(pp) && others_free && pp->syscallwhen + cfg::forced_preempt > now) return false;
     bool work = !runqempty(pp) || sched.runqsize.load(memory_order_relaxed) != 0;  // relaxed: a hint
     m* heir = work ? reserve_m() : nullptr;                                        // SM1
-    if (work && !heir) {
+    if (work && !heir && !(spare_ms_refused() && below_limit())) {
         r->heirless++;
         return false;
     }

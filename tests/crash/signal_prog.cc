@@ -258,6 +258,7 @@ void quit_idle() {
     std::thread t([] {
         while (rt0::stack_dump().find("goroutine 1 [chan receive]:") == std::string::npos) sched_yield();
         send(SIGQUIT);
+        for (;;) pause();  // without this thread it would be a deadlock, which might be seen first
     });
     t.detach();
     rt0::chan<int> never(0);
@@ -417,8 +418,7 @@ void late_handler() {
     read_null();
 }
 void quit_self() {
-    send(SIGQUIT);
-    for (int i = 0; i < 1000; i++) rt0::this_goroutine::yield();
+    raise(SIGQUIT);  // to this thread: handled, or not, before it returns
     std::puts("alive");
 }
 void usr1_self() {
