@@ -227,6 +227,9 @@ struct object {
 thread_local object tls_object;
 
 TEST_F(Foreign, DestructorsMayCallTheRuntime) {
+#ifdef RT0_ASAN
+    GTEST_SKIP() << "ASan's own destructor may come first, and takes every stack for foreign from then on";
+#endif
     static const pthread_key_t late_key = new_key();
     for (bool first_in_destructor : {false, true}) {
         calls = 0;
@@ -259,6 +262,9 @@ TEST_F(Foreign, DestructorsMayCallTheRuntime) {
 
 // The runtime's own threads have user code's thread_local objects, too.
 TEST_F(Foreign, DestructorsOfAnMsThread) {
+#ifdef RT0_ASAN
+    GTEST_SKIP() << "as above";
+#endif
     calls = 0;
     rt0::wait_group wg;
     constexpr int n = 20;
