@@ -277,11 +277,7 @@ void under_traffic(int n) {
     traffic();
     int good = 0;
     for (int i = 0; i < n; i++) {
-#ifdef RT0_ASAN
-        const char* how[] = {"fork", "fork", "fork"};  // the others leave ASan's allocator locked, too
-#else
         const char* how[] = {"fork", "raw", "_Fork"};
-#endif
         const char* what[] = {"go", "send", "sleep_for", "println", "exit"};
         pid_t pid = must(fork_as(how[i % 3]), "fork");
         if (pid == 0) {
