@@ -158,8 +158,8 @@ void dropm(g* gp) {
     rcu_thread_leave();
 }
 
-// FT4: this thread has no hook, or had it.
 __thread int held __attribute__((tls_model("initial-exec"), visibility("hidden"))) = 0;  // foreign_holds alive
+// FT4: this thread has no hook, or had it.
 __thread bool per_call __attribute__((tls_model("initial-exec"), visibility("hidden"))) = false;
 
 pthread_key_t exit_key;
