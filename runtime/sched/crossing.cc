@@ -129,15 +129,15 @@ g* needm() {
     return gp;
 }
 
-// The P that the last call of mp left in a system call, if it is there still.
-void drop_oldp(m* mp) {
+// The P that the last call of mp left in a system call, if it is there still; else null.
+p* take_oldp(m* mp) {
     p* pp = mp->oldp;
     mp->oldp = nullptr;
     std::uint32_t s = psyscall;
     // ORDER(pstatus): acq_rel; SY1: the winner has the P.
-    if (!pp || !pp->status.compare_exchange_strong(s, pidle, memory_order_acq_rel, memory_order_relaxed)) return;
+    if (!pp || !pp->status.compare_exchange_strong(s, pidle, memory_order_acq_rel, memory_order_relaxed)) return nullptr;
     pp->syscalltick.fetch_add(1, memory_order_relaxed);  // relaxed: tells whoever compares ticks that the P was away
-    handoffp(pp);
+    return pp;
 }
 
 // FT3: the thread goes, outside of the runtime, without a P.
@@ -151,7 +151,7 @@ void dropm(g* gp) {
     casgstatus(gp, grunning, gdead);
     mp->curg = nullptr;
     mp->lockedext = 0;
-    drop_oldp(mp);
+    if (p* pp = take_oldp(mp)) handoffp(pp);
     unminit_signal_stack(mp);
     setg(nullptr);
     put_extra(mp);
@@ -272,12 +272,8 @@ void pass_oldp_on(m* mp) {
     if (runqempty(pp) && sched.runqsize.load(memory_order_relaxed) == 0) return;
     m* heir = reserve_m();
     if (!heir) return;
-    std::uint32_t s = psyscall;
-    // ORDER(pstatus): acq_rel; SY1: the winner has the P.
-    if (!pp->status.compare_exchange_strong(s, pidle, memory_order_acq_rel, memory_order_relaxed)) return unreserve_m(heir);
-    mp->oldp = nullptr;
-    pp->syscalltick.fetch_add(1, memory_order_relaxed);  // relaxed: tells whoever compares ticks that the P was away
-    startm_reserved(heir, pp);
+    if ((pp = take_oldp(mp))) startm_reserved(heir, pp);
+    else unreserve_m(heir);
 }
 }  // namespace
 
