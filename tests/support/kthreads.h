@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "kernel_if/clock.h"
 #include "kernel_if/inject.h"
 #include "kernel_if/memory.h"
 #include "kernel_if/sys.h"
@@ -14,12 +15,19 @@
 
 namespace test {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_THREAD__)
+inline constexpr bool tsan = true;
+#elif defined(__has_feature)
+inline constexpr bool tsan = __has_feature(thread_sanitizer);
+#else
+inline constexpr bool tsan = false;
+#endif
+#if defined(__SANITIZE_ADDRESS__)
 inline constexpr bool sanitized = true;
 #elif defined(__has_feature)
-inline constexpr bool sanitized = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
+inline constexpr bool sanitized = tsan || __has_feature(address_sanitizer);
 #else
-inline constexpr bool sanitized = false;
+inline constexpr bool sanitized = tsan;
 #endif
 
 // ThreadSanitizer puts 900 KiB of its own on every thread's stack.
@@ -57,6 +65,13 @@ inline rt0::kernel::thread_kind use_threads(rt0::kernel::thread_kind k, const ch
     thread_kind got = thread_init(why);
     inject_off();
     return got;
+}
+
+// Waits until this process has n threads.  A thread whose end another waited for is still counted
+// for a moment: the kernel lets go of its stack (and wakes who waits) before it takes it off the books.
+// Never n: the test's alarm tells.
+inline void until_threads(int n) {
+    while (rt0::kernel::count_threads() != n) rt0::kernel::osyield();
 }
 
 // Resident set of this process, KiB.

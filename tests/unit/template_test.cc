@@ -165,7 +165,7 @@ TEST_F(Template, SurplusMsEnd) {
         rcu_reader r;
         return static_cast<int>(allm().n) <= mcount();
     });
-    EXPECT_LE(rt0::kernel::count_threads(), count_ms().ms);
+    until([] { return rt0::kernel::count_threads() <= count_ms().ms; });
     { blocked_readers again(n); }
 }
 
