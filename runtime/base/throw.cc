@@ -5,12 +5,17 @@
 //   RP2  The line that says what is wrong is written before anything is unwound or
 //        symbolised: those may fail, the line may not.
 //   RP3  A second failure of the owner, inside its own report, ends the process at once.
+//   RP4  A warning of another thread is written before the report or not at all, never in it:
+//        whoever warns says so first and then looks for a report; the owner says that
+//        there is a report and then lets those finish who warn.  Not for ever: one of
+//        them may be the owner, in a signal handler, or wait for a full pipe.
 //
 // No locks, no allocation: a report must come out of any state.
 #include "base/throw.h"
 
 #include "base/forked.h"
 #include "base/upcall.h"
+#include "kernel_if/clock.h"
 #include "kernel_if/futex.h"
 #include "kernel_if/sys.h"
 #include "kernel_if/thread.h"
@@ -25,6 +30,8 @@ constexpr int stderr_fd = 2;
 constexpr int fatal_status = 2;  // Go's
 
 atomic<std::uint32_t> report_owner{0};  // tid of the reporting thread, 0: no report
+atomic<std::uint32_t> warning{0};       // threads inside warn(), RP4
+constexpr int patience = 1000;          // yields of the processor, RP4
 
 void put(std::string_view s) { kernel::write_all(stderr_fd, s.data(), s.size()); }
 
@@ -47,8 +54,10 @@ void report_begin() {
     std::uint32_t owner = 0;
     // relaxed: nothing but the owner's name is passed on; a loser writes nothing (RP1).
     if (report_owner.compare_exchange_strong(owner, me, memory_order_relaxed)) {
-        // ORDER(panicking): release; pairs with the acquire in runtime_main, which lets a report finish first.
-        panicking.store(1, memory_order_release);
+        // ORDER(panicking): seq_cst; RP4, with warn().  As a release it pairs with the acquire in runtime_main,
+        // which lets a report finish first.
+        panicking.store(1, memory_order_seq_cst);
+        for (int i = 0; i < patience && warning.load(memory_order_seq_cst) != 0; i++) kernel::osyield();
         return;
     }
     if (owner == me) {  // RP3
@@ -70,6 +79,7 @@ void report_end() { kernel::exit_group(fatal_status); }
 void report_forked() {
     report_owner.store(0, memory_order_relaxed);
     panicking.store(0, memory_order_relaxed);
+    warning.store(0, memory_order_relaxed);
 }
 
 void forked_child_die() {
@@ -94,7 +104,11 @@ void fatal(std::string_view what) {
     report_end();
 }
 
-void warn(std::string_view text) { put_line("rt0: ", text); }
+void warn(std::string_view text) {
+    warning.fetch_add(1, memory_order_seq_cst);  // ORDER(panicking): RP4
+    if (panicking.load(memory_order_seq_cst) == 0 || reporting()) put_line("rt0: ", text);
+    warning.fetch_sub(1, memory_order_release);  // ORDER(panicking): the line is written
+}
 
 void die(std::string_view text) {
     report_begin();

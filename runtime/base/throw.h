@@ -19,11 +19,12 @@ namespace rt0::runtime {
 // "fatal error: <what>" with all goroutines' traces (user deadlock, misuse of a lock), status 2.
 [[noreturn]] void fatal(std::string_view what);
 
-// "rt0: <text>" on stderr, one write; for warnings and the one clear line before exit(2).
+// "rt0: <text>" on stderr, one write; for warnings and the one clear line before exit(2).  Nothing while
+// another thread reports (RP4).
 void warn(std::string_view text);
 [[noreturn]] void die(std::string_view text);
 
-// ---- the report that ends the process (throw.cc: RP1-RP3); panics use it too.
+// ---- the report that ends the process (throw.cc: RP1-RP4); panics use it too.
 // Returns to one thread only, which must go on to report_end().
 void report_begin();
 [[noreturn]] void report_end();  // status 2
