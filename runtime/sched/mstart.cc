@@ -247,8 +247,7 @@ void newm(void (*fn)(), p* pp) {
     forked_child_check();
     m* mp = allocm(fn);
     mp->nextp = pp;
-    if (may_clone()) start_thread_of(mp);
-    else hand_newm_off(mp);
+    hand_newm_off(mp);
 }
 
 int newm_spare() {

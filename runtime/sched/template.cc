@@ -3,9 +3,9 @@
 // mask, name, namespaces, capabilities, scheduling class, timer slack), and cloning
 // allocates the TLS block through malloc.
 //
-//   TT1  An M does not clone if its state may have been altered (a goroutine locked by
-//        lock_os_thread, a foreign thread), or if it must not wait for malloc (sysmon):
-//        it hands the new m, complete but for its thread, to the template thread.
+//   TT1  No M clones once this thread runs: its state may have been altered (by a goroutine
+//        of lock_os_thread, or by one that did not bother), and inside the runtime it must not
+//        wait for malloc (UC2).  It hands the new m, complete but for its thread, over.
 //   TT2  Orders stand in `orders` under its lock; who gives one wakes the thread if it
 //        sleeps.  `waiting` is set by the thread before it sleeps, and cleared by the one
 //        who wakes it, or by itself when its time is over; so that the note is woken once:
@@ -188,11 +188,6 @@ void template_thread() {
 void start_template_thread() {
     m* mp = allocm(template_thread);
     start_thread_of(mp);
-}
-
-bool may_clone() {
-    const m* mp = getg()->mp;
-    return mp->lockedext == 0 && !mp->is_extra && !mp->is_sysmon;
 }
 
 void hand_newm_off(m* mp) {

@@ -7,8 +7,6 @@ namespace rt0::runtime {
 // At boot, from a thread nobody has altered.
 void start_template_thread();
 
-// Whether the calling M may make threads itself (TT1).
-bool may_clone();
 // mp, complete but for its thread, gets one.
 void hand_newm_off(m* mp);
 // An M ended: its stacks want to be freed when its thread is gone.

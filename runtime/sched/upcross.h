@@ -8,9 +8,9 @@
 //   UC1  inside, the calling thread is an M with a P: a foreign thread borrows an extra
 //        M, a goroutine inside blocking() or one that lost its P in user code takes one, for
 //        the length of the call or for good.
-//   UC2  inside, no user code runs, nothing calls malloc or stdio (but for the TLS block of a
-//        new M: mstart.cc), nothing blocks but on the runtime's own futexes.  Moves and destructors of user types stand
-//        outside (two runtime_calls with the move between them, where needed).
+//   UC2  inside, no user code runs, nothing calls malloc or stdio, nothing blocks but on the
+//        runtime's own futexes.  Moves and destructors of user types stand outside (two
+//        runtime_calls with the move between them, where needed), threads are made elsewhere (TT1).
 //   UC3  a parked call may come back on another M: keep rc.gp, never an m* or p*.
 //   UC4  at the end a G that was asked to yield does so.
 //   UC5  m.inrt is 1 inside.  Calls nest: the inner one leaves it as it found it, so the depth

@@ -1,6 +1,7 @@
 // The template thread: who clones, spare Ms and what stands in their way, Ms that end when
 // a storm is over.
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -178,21 +179,43 @@ TEST_F(Template, FewerPsKeepFewerMs) {
     until([] { return count_ms().idle <= 1 + cfg::idle_ms_kept + 2; });
 }
 
-// A locked goroutine makes work for Ms that do not exist yet: another thread clones them.
-TEST_F(Template, AlteredThreadsDoNotClone) {
-    countdown done(1);
-    rt0::go([&] {
-        EXPECT_TRUE(may_clone());
-        this_goroutine::lock_os_thread();
-        EXPECT_FALSE(may_clone());
-        this_goroutine::lock_os_thread();
-        this_goroutine::unlock_os_thread();
-        EXPECT_FALSE(may_clone());
-        this_goroutine::unlock_os_thread();
-        EXPECT_TRUE(may_clone());
-        done.one();
-    });
+// A goroutine alters its thread and makes work for another: new threads are as the process was.
+TEST_F(Template, NewThreadsInheritNothingFromThoseThatNeedThem) {
+    cpu_set_t whole;
+    ASSERT_EQ(sched_getaffinity(0, sizeof whole, &whole), 0);
+    if (CPU_COUNT(&whole) < 2) GTEST_SKIP() << "one processor: nothing to alter";
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    for (std::size_t cpu = 0; CPU_COUNT(&one) == 0; cpu++)
+        if (CPU_ISSET(cpu, &whole)) CPU_SET(cpu, &one);
+    rt0::gomaxprocs(2);
+    constexpr int n = 20;
+    int fd[2];
+    ASSERT_EQ(pipe(fd), 0);
+    std::atomic<int> altered{0}, inside{0};
+    countdown done(n);
+    for (int i = 0; i < n; i++) {
+        const pid_t here = gettid();
+        sched_setaffinity(here, sizeof one, &one);
+        rt0::go([&, here] {  // it may get the altered thread, when this goroutine is asked to yield
+            cpu_set_t mine;
+            if (sched_getaffinity(0, sizeof mine, &mine) != 0) std::abort();
+            if (gettid() != here && !CPU_EQUAL(&mine, &whole)) altered++;
+            rt0::blocking([&] {  // it keeps its thread, so the next needs a new one
+                inside++;
+                char c;
+                if (read(fd[0], &c, 1) != 1) std::abort();
+            });
+            done.one();
+        });
+        while (inside.load() == i) {}
+        sched_setaffinity(here, sizeof whole, &whole);
+    }
+    for (int i = 0; i < n; i++) ASSERT_EQ(write(fd[1], "x", 1), 1);
     done.wait();
+    EXPECT_EQ(altered.load(), 0);
+    close(fd[0]);
+    close(fd[1]);
 }
 
 }  // namespace
