@@ -9,6 +9,7 @@
 #include <charconv>
 #include <cstring>
 
+#include "kernel_if/inject.h"
 #include "kernel_if/syscall.h"
 
 namespace rt0::kernel {
@@ -23,6 +24,7 @@ std::int64_t thread_cputime(std::int32_t tid) {
 }
 
 int activity_open(std::int32_t tid) {
+    if (int e = injected(inject::activity)) return e;
     char path[48] = "/proc/self/task/";
     char* at = path + std::strlen(path);
     at = std::to_chars(at, path + 32, tid).ptr;
@@ -31,6 +33,7 @@ int activity_open(std::int32_t tid) {
 }
 
 activity activity_read(int fd) {
+    if (injected(inject::activity)) return activity::unknown;
     char text[16];
     long n;
     do
@@ -43,6 +46,14 @@ activity activity_read(int fd) {
 
 void activity_close(int fd) { sysc(SYS_close, fd); }
 
+activity activity_now(std::int32_t tid) {
+    int fd = activity_open(tid);
+    if (fd < 0) return activity::unknown;
+    activity a = activity_read(fd);
+    activity_close(fd);
+    return a;
+}
+
 namespace {
 
 int set_class(std::int32_t tid, int policy) {
@@ -51,6 +62,7 @@ int set_class(std::int32_t tid, int policy) {
 }
 
 int change_class(std::int32_t tid, int from, int to) {
+    if (int e = injected(inject::idle_class)) return e;
     long now = sysc(SYS_sched_getscheduler, tid);
     if (now < 0) return static_cast<int>(now);
     if ((now & ~SCHED_RESET_ON_FORK) != from) return -EINVAL;

@@ -26,6 +26,9 @@ enum class inject : unsigned {
     tls_alloc,    // thread_create: glibc's TLS block
     sigaltstack,
     membarrier,   // membarrier_register, once in a process
+    membarrier_all,
+    activity,     // activity_open and activity_read: nothing is known of a thread
+    idle_class,   // idle_class_enter and idle_class_leave; the probe is the first two
     check,        // the scheduler's start-up check: each assumption is one call
     calls,        // how many there are
 };

@@ -13,6 +13,9 @@ int membarrier_register() {
     return static_cast<int>(sysc(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0));
 }
 
-int membarrier_all() { return static_cast<int>(sysc(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0)); }
+int membarrier_all() {
+    if (int e = injected(inject::membarrier_all)) return e;
+    return static_cast<int>(sysc(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0));
+}
 
 }  // namespace rt0::kernel

@@ -93,6 +93,8 @@ inline constexpr int lock_passive_spin = 1;       // rounds of sched_yield befor
 inline constexpr int retake_spin = 2000;          // PAUSEs an M waits for a requester's books, about 40 us; then it sleeps
 
 inline constexpr std::int64_t hog_turn = 10'000'000;  // ns; endless loops without a P take turns of this length
+inline constexpr int hog_looks = 64;                  // threads without a P that are looked at each turn
+inline constexpr std::int64_t hog_sign = 1'000'000;   // ns of processor time from look to look: it may have become a hog
 inline constexpr std::int64_t stop_round = 100'000;  // ns between two rounds of a stop-the-world that is not through
 
 // ---- sysmon

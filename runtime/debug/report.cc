@@ -112,7 +112,7 @@ static void stay_inside() {
     mp->inrt.store(1, memory_order_relaxed);  // relaxed: RK1 does not matter, nothing here needs the P
     // Without retakelock, which may be part of what is broken: the process ends, the books need not be right.
     mp->hog = false;
-    kernel::idle_class_leave(mp->tid);
+    if (kernel::idle_class_permitted()) kernel::idle_class_leave(mp->tid);
 }
 
 void report_stacks(report_kind kind) {

@@ -190,9 +190,8 @@ namespace {
 
 // Phase taken: the P was taken from under this G; it finds another, perhaps on another M.
 void reattach(m* mp) {
-    if (mp->hog) retake_end_hog(mp);
     // ORDER(retake): acq_rel; RK2: the phase is ours to end.
-    mp->retake.fetch_and(~std::uint32_t{rt_phase}, memory_order_acq_rel);
+    if (mp->retake.fetch_and(~std::uint32_t{rt_phase | rt_hog}, memory_order_acq_rel) & rt_hog) retake_end_hog(mp);
     chaos_pause();
     exitsyscall();
 }

@@ -1,4 +1,4 @@
-// m: a thread of the operating system, made by raw clone (or, m0, the initial thread).
+// m: a thread of the operating system, made by raw clone; m0 is the one that booted the runtime.
 #pragma once
 #include <csignal>
 #include <cstdint>
@@ -20,8 +20,8 @@ struct eh_globals {
 
 // An M's life: made by newm with a P, runs schedule(); without work it gives its P up
 // and sleeps on `park` on the idle list (stopm), until startm hands it another.  An M
-// that nobody wanted for long, or whose locked goroutine ended, leaves through mexit:
-// freem keeps it until the kernel has let go of its stacks.
+// that nobody wanted for long, or whose locked goroutine ended (mexit), leaves through
+// mend: freem keeps it until the kernel has let go of its stacks.
 struct m : mcore {
     // Crossings and the retake handshake (sched/retake.h).
     atomic<std::uint32_t> inrt{1};          // 1: runtime code, 0: user code [own:M], read by requesters
@@ -29,8 +29,10 @@ struct m : mcore {
     bool inround = false;                   // linked through retakelink [lock:retakelock]
     m* retakelink = nullptr;                // next of the requester's round [lock:retakelock]
     m* retakeheir = nullptr;                // M that will have its P [lock:retakelock]
-    bool hog = false;                       // it lost its P, or is about to, while it runs [lock:retakelock, own:M to read]
+    bool hog = false;                       // it lost its P, or is about to, while it runs [lock:retakelock]
     bool idle_class = false;                // and is SCHED_IDLE [lock:retakelock]
+    std::int64_t detachedcpu = 0;           // processor time when find_hogs looked last, ns [lock:retakelock]
+    std::int32_t detachedruns = 0;          // and how often in a row it was seen to run [lock:retakelock]
 
     g* g0 = nullptr;                        // system stack [const]
     std::uintptr_t g0sp = 0;                // where rt0_mcall starts on it, below the frames of mstart [const]

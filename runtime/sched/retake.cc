@@ -95,7 +95,18 @@ void retake_detach(m* mp, p* pp, pstatus to) {
     pp->syscalltick.fetch_add(1, memory_order_relaxed);
     // ORDER(pstatus): release; pairs with the acquire in wirep.
     pp->status.store(to, memory_order_release);
-    finish(mp, rt_taken);
+    finish(mp, mp->hog ? rt_taken | rt_hog : rt_taken);
+}
+
+bool retake_mark_hog(m* mp) {
+    std::uint32_t r = mp->retake.load(memory_order_relaxed);  // relaxed: the CAS decides
+    do {
+        if ((r & (rt_phase | rt_hog)) != rt_taken) return false;
+        // ORDER(retake): acq_rel; RK2: M ends the phase in one step with the mark, so it sees it or this fails.
+    } while (!mp->retake.compare_exchange_weak(r, r | rt_hog, memory_order_acq_rel, memory_order_relaxed));
+    mp->hog = true;
+    sched.nhogs++;
+    return true;
 }
 
 void retake_release(m* mp) { finish(mp, rt_none); }

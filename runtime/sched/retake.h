@@ -56,6 +56,7 @@ enum mretake : std::uint32_t {
     rt_outside = 32,   // no P by its own will: inside blocking(), or a foreign thread between calls [own:M]
     rt_exiting = 64,   // the process is exiting: never leave or enter the runtime again
     rt_fence = 128,    // no membarrier: RK1's other way
+    rt_hog = 256,      // with taken: M runs though it has no P; set by holders of retakelock, cleared with the phase
 };
 
 extern mutex retakelock;
@@ -78,10 +79,13 @@ void retake_detach(m* mp, p* pp, pstatus to);
 // Or: it goes on with its P.
 void retake_release(m* mp);
 
+// Later: M's thread computes without its P.  False: it is back, or that is known.
+bool retake_mark_hog(m* mp);
+
 // ---- M
 // At the entry: waits while the phase is taking.
 void retake_wait(m* mp);
-// Phase taken, and it was a hog: it runs on as others do.
+// It was marked a hog (rt_hog), and the phase is over: it runs on as others do.
 void retake_end_hog(m* mp);
 
 }  // namespace rt0::runtime

@@ -18,7 +18,8 @@
 //        blocks then loses its P in 100 us; one that computes first and blocks later, in 2 ms.
 //   SM3  Threads that lost their P while they run (hogs) must not crowd out who holds one,
 //        nor starve: where that is permitted, as many as there are processors run as they
-//        are, taking turns of hog_turn, and the others are SCHED_IDLE meanwhile.
+//        are, taking turns of hog_turn, and the others are SCHED_IDLE meanwhile.  One that
+//        lost its P blocked, or to a stopped world, and computes by now is found by find_hogs.
 //
 // Source: Go's proc.go (sysmon, retake).
 #include "sched/sysmon.h"
@@ -188,6 +189,31 @@ void rotate_hogs(std::int64_t now) {
         if (mp->hog) set_idle_class(mp, !(i >= first && i < first + ncpu)), i++;
 }
 
+// Has M, who lost its P otherwise, become a hog?  It is seen to run twice in a row.
+void look_at_detached(m* mp) {
+    // relaxed: retake_mark_hog decides.
+    if (mp->hog || (mp->retake.load(memory_order_relaxed) & rt_phase) != rt_taken) return;
+    std::int64_t used = kernel::thread_cputime(mp->tid);
+    bool ran = used - mp->detachedcpu > cfg::hog_sign;
+    mp->detachedcpu = used;
+    mp->detachedruns = ran && kernel::activity_now(mp->tid) == kernel::activity::running ? mp->detachedruns + 1 : 0;
+    if (mp->detachedruns >= 2 && retake_mark_hog(mp)) mp->detachedruns = 0;
+}
+
+// SM3: some of the Ms are looked at, each turn other ones.  retakelock is held.
+void find_hogs(std::int64_t now) {
+    static std::int64_t last = 0;
+    static std::size_t next = 0;
+    if (!debug.hogidle || !kernel::idle_class_permitted() || now - last < cfg::hog_turn) return;
+    last = now;
+    rcu_reader r;
+    auto ms = allm();
+    for (std::size_t i = 0; i < cfg::hog_looks && i < ms.n; i++) {
+        if (next >= ms.n) next = 0;
+        look_at_detached(ms.data[next++]);
+    }
+}
+
 void take_p(m* mp) {
     m* heir = mp->retakeheir;
     p* pp = retake_begin(mp);
@@ -234,6 +260,7 @@ bool retake(std::int64_t now) {
     }
     if (r.first) retake_fence();
     for (m* mp = r.first; mp; mp = mp->retakelink) take_p(mp);
+    find_hogs(now);
     rotate_hogs(now);  // last: now `hog` says that it has lost its P
     if (r.heirless) want_spare_ms(r.heirless);
     return soon || r.first || (r.heirless && !spare_ms_refused());
@@ -242,7 +269,9 @@ bool retake(std::int64_t now) {
 // SM3 while no P runs.  True: there are more hogs than processors, and nobody else turns them.
 bool turn_hogs() {
     guard l(retakelock);
-    rotate_hogs(kernel::nanotime());
+    std::int64_t now = kernel::nanotime();
+    find_hogs(now);
+    rotate_hogs(now);
     return sched.nhogs > ncpu;
 }
 

@@ -1,5 +1,6 @@
 // Scenes for tests/crash/sched_test.cc: argv[1] names one.  RT0_TEST_INJECT arms faults (armed.h).
 #include <pthread.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -8,11 +9,13 @@
 #include <cstdlib>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include <rt0/chan.h>
 #include <rt0/go.h>
 #include <rt0/sync.h>
 
+#include "kernel_if/activity.h"
 #include "kernel_if/inject.h"
 #include "kernel_if/thread.h"
 #include "tests/support/armed.h"
@@ -196,7 +199,49 @@ void crowd(const std::string& how) {
     rt0::println("back", back.load());
 }
 
+// Goroutines that compute without end beside main on one P, two more of them than there are processors.
+// Ends when each has stepped back for the others (SCHED_IDLE) and come forward again, and all are
+// ordinary threads at the end; with RT0DEBUG=hogidle=0, when none did for a while.  "hogs-later": they
+// lose their P while they are blocked, and compute afterwards.
+void hogs(const std::string& how) {
+    const bool step_back = how != "hogs-stay", later = how == "hogs-later";
+    if (!rt0::kernel::idle_class_permitted()) return rt0::println("not permitted");
+    struct hog {
+        std::atomic<pid_t> tid{0};
+        bool back = false, forward = false;
+    };
+    rt0::gomaxprocs(1);
+    std::vector<hog> all(static_cast<std::size_t>(rt0::num_cpu()) + 2);
+    std::atomic<bool> stop{false};
+    rt0::wait_group wg;
+    for (hog& h : all)
+        wg.go([&] {
+            h.tid = gettid();
+            if (later) std::this_thread::sleep_for(5ms);
+            while (!stop.load(std::memory_order_relaxed)) {}
+        });
+    std::size_t turned = 0, stepped_back = 0;
+    for (int looks = 0; step_back ? turned < all.size() : looks < 300; looks++) {
+        this_goroutine::sleep_for(1ms);
+        turned = stepped_back = 0;
+        for (hog& h : all) {
+            if (h.tid == 0) continue;
+            bool idle = sched_getscheduler(h.tid) == SCHED_IDLE;
+            h.back |= idle;
+            h.forward |= h.back && !idle;
+            stepped_back += h.back;
+            turned += h.forward;
+        }
+    }
+    stop = true;
+    wg.wait();
+    for (hog& h : all)
+        if (sched_getscheduler(h.tid) == SCHED_IDLE) rt0::println("left behind");
+    rt0::println("stepped back:", stepped_back == all.size() ? "all" : stepped_back == 0 ? "none" : "some");
+}
+
 void limits(const std::string& what) {
+    if (what.starts_with("hogs")) hogs(what);
     if (what.starts_with("crowd-")) crowd(what);
     if (what == "up") rt0::println("up", rt0::kernel::inject_hits(rt0::kernel::inject::check));
     if (what == "procs") rt0::println("procs", rt0::gomaxprocs());

@@ -194,6 +194,22 @@ TEST(Threads, Counts) {
     }
 }
 
+TEST(Hogs, TakeTurns) {
+    for (const char* how : {"hogs", "hogs-later"}) {
+        child_result r = scene(how);
+        if (r.out == "not permitted\n") GTEST_SKIP() << r.out;
+        EXPECT_EQ(r.out, "stepped back: all\n") << how << r.summary();
+    }
+}
+
+TEST(Hogs, StayWithHogidleOff) {
+    child_options o;
+    o.env = {{"RT0DEBUG", "hogidle=0"}};
+    child_result r = scene("hogs-stay", o);
+    if (r.out == "not permitted\n") GTEST_SKIP() << r.out;
+    EXPECT_EQ(r.out, "stepped back: none\n") << r.summary();
+}
+
 TEST(End, ExitWithTenThousandGoroutines) {
     for (const char* p : {"1", "2", "8"}) {
         child_options o;
@@ -273,6 +289,9 @@ TEST(OwnMain, BootsAtTheFirstCall) {
             r = run_child({prog, "exit"}, o);
             EXPECT_EQ(r.status, 5) << r.summary();
             EXPECT_EQ(r.err, "");
+            r = run_child({prog, "busy"}, o);
+            EXPECT_EQ(r.status, 5) << r.summary();
+            EXPECT_EQ(r.out, "the handler ran\n");
         }
     }
 }
