@@ -1,8 +1,9 @@
-// A program that uses everything once, for tests/crash/fault_test.cc: fault_prog [storm MS].
+// A program that uses everything once, for tests/crash/fault_test.cc: fault_prog [stalls | storm MS].
 //
 // Boots, runs a mixed workload whose result is known, prints it and how many faults were
 // injected (armed.h).  Whatever the kernel refuses meanwhile, it must end with the right
-// answer or with one clear line.  "storm": all threads get a signal every 100 us
+// answer or with one clear line.  "stalls": instead of everything, goroutines that block and
+// loop without a word to the runtime.  "storm": all threads get a signal every 100 us
 // meanwhile, with a handler that makes system calls return EINTR.
 #include <rt0/rt0.h>
 
@@ -234,6 +235,40 @@ void everything() {
     rt0::gomaxprocs(before);
 }
 
+// More loops than processors, and plain reads, on one P: those that run must lose it, one after the
+// other, before the last goroutine gets its turn.
+void stalls() {
+    int before = rt0::gomaxprocs(1);
+    std::atomic<bool> stop{false};
+    std::atomic<long> ended{0};
+    int fd[2];
+    if (pipe(fd) != 0) std::abort();
+    const int loops = rt0::num_cpu() + 1;
+    group all;
+    for (int i = 0; i < loops; i++)
+        all.go([&] {
+            while (!stop.load(std::memory_order_relaxed)) {}
+            this_goroutine::yield();
+            ended++;
+        });
+    for (int i = 0; i < 3; i++)
+        all.go([&] {
+            char c;
+            ended += read(fd[0], &c, 1);
+        });
+    all.go([&] {
+        stop = true;
+        ended += write(fd[1], "xyz", 3);
+    });
+    all.join();
+    close(fd[0]);
+    close(fd[1]);
+    expect("the stalled goroutines ended", ended, loops + 6);
+    rt0::gomaxprocs(2);
+    channels();
+    rt0::gomaxprocs(before);
+}
+
 // ---- signals
 
 std::atomic<long> signals{0};
@@ -280,7 +315,7 @@ void storm(int ms) {
 void main_main() {
     auto args = rt0::args();
     if (args.size() > 2 && std::string(args[1]) == "storm") return storm(std::atoi(args[2]));
-    everything();
+    args.size() > 1 && std::string(args[1]) == "stalls" ? stalls() : everything();
     unsigned hits = 0;
     for (unsigned i = 0; i < static_cast<unsigned>(rt0::kernel::inject::calls); i++)
         if (i != static_cast<unsigned>(rt0::kernel::inject::guard_probe))  // sets the scene for another fault

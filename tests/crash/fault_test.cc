@@ -3,7 +3,7 @@
 // one clear fatal line and status 2; never a hang, a signal or a wrong answer.
 //
 // Here, at each of three numbers of Ps, every third i up to 64 is run and then a geometric
-// progression; RT0_TEST_FAULTS=all runs every i (some 10,000 runs, ten minutes).
+// progression; RT0_TEST_FAULTS=all runs every i (some 3,500 runs at each, ten minutes).
 #include <gtest/gtest.h>
 
 #include <cerrno>
@@ -28,6 +28,7 @@ struct fault {
     const char* with = "";     // other rules
     const char* warns = "";    // how a run that succeeds may begin to complain
     unsigned step = 3;         // of i
+    const char* scene = "";    // of the program
 };
 void PrintTo(const fault& f, std::ostream* os) { *os << f.name; }
 
@@ -75,7 +76,7 @@ TEST_P(Faults, EveryCallMayFail) {
         std::string rules = rule(f.call, i, f.err, f.count);
         if (*f.with) rules += std::string(";") + f.with;
         o.env = {{"RT0_TEST_INJECT", rules}, {"RT0TRACEBACK", runs % 8 ? "none" : "single"}};  // a trace takes longer than the rest
-        child_result r = run_child({built_program("tests/crash/fault_prog")}, o);
+        child_result r = run_child({built_program("tests/crash/fault_prog"), f.scene}, o);
         runs++;
         ASSERT_FALSE(r.timed_out) << f.name << " " << i << " " << rules << "\n" << r.summary();
         ASSERT_EQ(r.signal, 0) << f.name << " " << i << " " << rules << "\n" << r.summary();
@@ -114,6 +115,11 @@ INSTANTIATE_TEST_SUITE_P(
                     fault{"futex_spurious", inject::futex_spurious, 1, 1, false},
                     fault{"futex_spurious_often", inject::futex_spurious, 1, 500, false},
                     fault{"membarrier", inject::membarrier, ENOSYS, 1, false},
+                    fault{"membarrier_later", inject::membarrier_all, ENOMEM, 1, true, "", "", 9, "stalls"},
+                    fault{"activity_once", inject::activity, ENOENT, 1, false, "", "", 3, "stalls"},
+                    fault{"activity_for_ever", inject::activity, EMFILE, -1, false, "", "", 9, "stalls"},
+                    fault{"idle_class_once", inject::idle_class, EPERM, 1, false, "", "", 3, "stalls"},
+                    fault{"idle_class_for_ever", inject::idle_class, EPERM, -1, false, "", "", 3, "stalls"},
                     fault{"sigaltstack", inject::sigaltstack, ENOMEM, 1, true},
                     fault{"thread_layout", inject::calibrate, EINVAL, 1, false}),
     [](auto& i) { return i.param.name; });
