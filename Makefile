@@ -122,10 +122,15 @@ run-test: $(B)/$(T)  ## build and run one test: T=tests/unit/foo_test [P=4] [ARG
 	$(Q)$(if $(P),RT0_MAXPROCS=$(P)) $(B)/$(T) $(ARGS)
 
 # The same scenes where everything is linked in: other unwind tables, another demangler, no loader.
-STATIC := $(if $(filter asan tsan,$(MODE)),,$(B)/tests/crash/signal_prog_static)
-$(STATIC): $(B)/tests/crash/signal_prog.cc.o $(LIBS)
+STATIC_PROG := $(B)/tests/crash/signal_prog_static
+STATIC_TEST := $(B)/tests/unit/retake_test_static
+STATIC := $(if $(filter asan tsan,$(MODE)),,$(STATIC_PROG) $(STATIC_TEST))
+$(STATIC_PROG): %_static: %.cc.o $(LIBS)
 	$(call say,LD,$@)
 	$(call LINK,-static)
+$(STATIC_TEST): %_static: %.cc.o $(B)/tests/support/rt_gtest_main.cc.o $(SUP_OBJ) $(LIBS)
+	$(call say,LD,$@)
+	$(call LINK,-static -lgmock -lgtest)
 
 bench: benches | need-bench  ## run the workloads of rt0 and Go interleaved, into perf/results: BENCH=pattern REPS=5
 	$(Q)perf/bench/run --bin $(B)/perf/bench --bench '$(BENCH)' --reps $(REPS)
@@ -146,6 +151,7 @@ test: all tests programs $(STATIC) | need-check  ## build and run everything: pr
 	  for t in $(HOST); do echo "- 240 $$t"; done; \
 	  echo "- 240 bash tests/programs/treesum_test.sh $(B)/tests/programs/treesum"; \
 	  for t in support/run lint/lint; do echo "- 240 sh tests/$${t}_test.sh"; done; \
+	  for t in $(filter $(STATIC_TEST),$(STATIC)); do echo "2 240 $$t"; done; \
 	  for p in 1 2 8; do for t in $(ONRT); do echo "$$p 240 $$t"; done; done; \
 	  for p in 1 2 3 4 8 64; do \
 	    for t in $(SIZED); do echo "$$p 240 $(B)/tests/programs/$$t" | tr : ' '; done; \

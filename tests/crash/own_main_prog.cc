@@ -1,5 +1,6 @@
 // A program with a plain main: the runtime boots at the first call, from several threads
 // at once when argv[1] is "many", in a static constructor when RT0_TEST_EARLY is set.
+// "busy" exits beside runnable goroutines.
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
@@ -47,7 +48,24 @@ static int send_late() {
     return 4;
 }
 
+// Nobody else enters the runtime once a thread of ours exits, and that thread may still use it.
+static int exit_beside_others() {
+    for (int i = 0; i < 100; i++)
+        rt0::go([] {
+            for (;;) this_goroutine::yield();
+        });
+    std::atexit([] {
+        rt0::chan<int> c(1);
+        c.send(1);
+        for (int i = 0; i < 10; i++) this_goroutine::yield();
+        rt0::println("the handler ran");
+    });
+    this_goroutine::sleep_for(1ms);
+    rt0::exit(5);
+}
+
 int main(int argc, char** argv) {
+    if (argc > 1 && !std::strcmp(argv[1], "busy")) return exit_beside_others();
     if (argc > 1 && !std::strcmp(argv[1], "late")) return send_late();
     bool many = argc > 1 && !std::strcmp(argv[1], "many");
     int n = many ? 16 : 1;

@@ -4,8 +4,10 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "tests/support/child.h"
 #include "tests/support/report.h"
@@ -253,6 +255,24 @@ TEST_P(Fault, OnThreads) {
     d = expect("overflow_thread", SIGSEGV, segv_head);
     EXPECT_TRUE(d.rep.blocks[0].has("recurse", prog_file)) << d.r.summary();
 }
+// A core is kept wherever one of an ordinary program that dies of the same signal is.
+TEST_P(Fault, KeepsTheCore) {
+    namespace fs = std::filesystem;
+    char folder[] = "/tmp/rt0-core-XXXXXX";
+    ASSERT_NE(mkdtemp(folder), nullptr);
+    auto run_there = [&](std::vector<std::string> command) {
+        const char* script = "ulimit -c \"$(ulimit -H -c)\" && cd \"$0\" && exec \"$@\"";
+        command.insert(command.begin(), {"/bin/sh", "-c", script, folder});
+        return testing_support::run_child(command, {.limit_s = 120, .env = {}});
+    };
+    auto plain = run_there({"/bin/sh", "-c", "kill -SEGV $$"});
+    auto ours = run_there({testing_support::built_program("tests/crash/" + std::string(GetParam())), "fault_on_goroutine"});
+    fs::remove_all(folder);
+    EXPECT_EQ(plain.signal, SIGSEGV) << plain.summary();
+    EXPECT_EQ(ours.signal, SIGSEGV) << ours.summary();
+    if (!plain.core) GTEST_SKIP() << "no cores here at all";
+    EXPECT_TRUE(ours.core) << ours.summary();
+}
 TEST_P(Fault, InAGuardByAStrayPointer) {
     for (const char* name : {"stray_own_guard", "stray_other_guard"}) {
         death d = scene(name);
@@ -374,6 +394,7 @@ TEST_P(Quit, WhileTheSchedulerIsWedged) {
     EXPECT_EQ(d.rep.count("[chan receive, \"waiter\"]:"), 4) << d.r.summary();
 }
 TEST_P(Quit, InsideMalloc) {
+    if (sanitized) GTEST_SKIP() << "the interrupted thread may hold a lock of the sanitizer's, and then there are no names";
     for (int i = 0; i < 20; i++) {
         death d = expect("quit_in_malloc");
         ASSERT_EQ(d.rep.blocks.size(), 1u) << d.r.summary();

@@ -130,7 +130,7 @@ child_result run_child(const std::vector<std::string>& argv, const child_options
         usleep(500);
     }
     if (WIFEXITED(status)) r.status = WEXITSTATUS(status);
-    if (WIFSIGNALED(status)) r.signal = WTERMSIG(status);
+    if (WIFSIGNALED(status)) r.signal = WTERMSIG(status), r.core = WCOREDUMP(status);
     return r;
 }
 

@@ -11,6 +11,7 @@ struct child_result {
     std::string out, err;         // everything written, up to 8 MiB each
     int status = -1;              // exit status; -1 when it did not exit by itself
     int signal = 0;               // that ended it, or 0
+    bool core = false;            // the kernel dumped one
     bool timed_out = false;       // it was killed at the limit
     std::string summary() const;  // all of it, for failure messages
 };

@@ -206,7 +206,7 @@ void expect_all_throws_survived(int at_rest) {
         try {
             rt0::go(t);
         } catch (const std::runtime_error&) {
-            EXPECT_EQ(rt0::num_goroutine(), at_rest);
+            expect_at_rest(at_rest);
             EXPECT_EQ(thrower::called.load(), called);
             EXPECT_EQ(thrower::alive.load(), 1) << "only t itself";
             continue;
