@@ -235,18 +235,19 @@ void everything() {
     rt0::gomaxprocs(before);
 }
 
-// More loops than processors, and plain reads, on one P: those that run must lose it, one after the
-// other, before the last goroutine gets its turn.
+// More loops than processors, and plain reads, on one P: they must lose it, one after the other, before
+// this goroutine can end them.
 void stalls() {
     int before = rt0::gomaxprocs(1);
     std::atomic<bool> stop{false};
-    std::atomic<long> ended{0};
+    std::atomic<long> stalled{0}, ended{0};
     int fd[2];
     if (pipe(fd) != 0) std::abort();
     const int loops = rt0::num_cpu() + 1;
     group all;
     for (int i = 0; i < loops; i++)
         all.go([&] {
+            stalled++;
             while (!stop.load(std::memory_order_relaxed)) {}
             this_goroutine::yield();
             ended++;
@@ -254,12 +255,12 @@ void stalls() {
     for (int i = 0; i < 3; i++)
         all.go([&] {
             char c;
+            stalled++;
             ended += read(fd[0], &c, 1);
         });
-    all.go([&] {
-        stop = true;
-        ended += write(fd[1], "xyz", 3);
-    });
+    while (stalled < loops + 3) this_goroutine::yield();
+    stop = true;
+    ended += write(fd[1], "xyz", 3);
     all.join();
     close(fd[0]);
     close(fd[1]);

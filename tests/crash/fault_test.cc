@@ -94,6 +94,7 @@ TEST_P(Faults, EveryCallMayFail) {
     std::printf("%d runs, %d ended with a fatal line\n", runs, fatal);
 }
 
+constexpr const char* stays_idle = "rt0: a thread cannot leave SCHED_IDLE any more and may starve";
 const std::string no_guard_regions = rule(inject::guard_probe, 1, EINVAL, -1);
 
 // clone_for_ever takes 0.2 s of back-off each.
@@ -118,8 +119,8 @@ INSTANTIATE_TEST_SUITE_P(
                     fault{"membarrier_later", inject::membarrier_all, ENOMEM, 1, true, "", "", 9, "stalls"},
                     fault{"activity_once", inject::activity, ENOENT, 1, false, "", "", 3, "stalls"},
                     fault{"activity_for_ever", inject::activity, EMFILE, -1, false, "", "", 9, "stalls"},
-                    fault{"idle_class_once", inject::idle_class, EPERM, 1, false, "", "", 3, "stalls"},
-                    fault{"idle_class_for_ever", inject::idle_class, EPERM, -1, false, "", "", 3, "stalls"},
+                    fault{"idle_class_once", inject::idle_class, EPERM, 1, false, "", stays_idle, 3, "stalls"},
+                    fault{"idle_class_for_ever", inject::idle_class, EPERM, -1, false, "", stays_idle, 3, "stalls"},
                     fault{"sigaltstack", inject::sigaltstack, ENOMEM, 1, true},
                     fault{"thread_layout", inject::calibrate, EINVAL, 1, false}),
     [](auto& i) { return i.param.name; });
