@@ -36,10 +36,7 @@
         pop_reg(r12)
         pop_reg(rbx)
         pop_reg(rbp)
-        popq %rcx
-        .cfi_adjust_cfa_offset -8
-        .cfi_register rip, rcx
-        jmp *%rcx
+        ret
         .endm
 
 /* void rt0_switch(gobuf* save, const gobuf* to)
