@@ -13,8 +13,10 @@
    Kept over a switch: rbx, rbp, r12-r15, rsp.  Not kept: everything the ABI lets a
    call destroy.  mxcsr and the x87 control word belong to the thread: a goroutine
    that changes them must put them back before it parks.
-   The way back is `pop; jmp`, never `ret`: the return predictor holds the frames of
-   the stack that was left, so a `ret` here would be mispredicted every time.  */
+   The way back is `ret`: the context that comes back mostly parked in the very function
+   that leaves now, so the return predictor is right, and stays in step for the returns
+   of its callers.  With an indirect jump it is off by one from there on: every return
+   up to user code is mispredicted (amd64: 64 ns a yield instead of 32).  */
 
 #include "arch/asm.h"
 

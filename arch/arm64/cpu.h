@@ -1,6 +1,7 @@
 // What rt0 knows of the arm64 processor: the TLS read of g, the pause instruction,
 // the first frame of a goroutine.
 #pragma once
+#include <atomic>
 #include <cstdint>
 
 namespace rt0::arch {
@@ -9,6 +10,13 @@ inline constexpr std::uintptr_t stack_align = 16;
 
 // One iteration of a busy-wait loop.  ISB (some 30 cycles); YIELD takes none on most cores.
 inline void cpu_relax() { asm volatile("isb" ::: "memory"); }
+
+// amd64's compare-and-exchange without lock: here a load and a store exclusive would do the same, at the
+// price of the locked form.
+inline constexpr bool has_local_cas = false;
+inline bool local_cas(std::atomic<std::uint32_t>* word, std::uint32_t& seen, std::uint32_t to) {
+    return word->compare_exchange_strong(seen, to);
+}
 
 inline constexpr int switch_frame_words = 20;  // x29 x30, x19-x28, d8-d15
 

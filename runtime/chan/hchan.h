@@ -139,14 +139,6 @@ struct hchan : detail::chan_head {
 static_assert(std::is_base_of_v<detail::chan_head, hchan>);
 
 // ---- the lock (CH6)
-inline bool one_p() {
-#ifdef RT0_TSAN
-    return false;  // ThreadSanitizer cannot see that one P is a lock
-#else
-    // relaxed: changes only while the world is stopped, which orders it.
-    return gomaxprocs_now.load(memory_order_relaxed) == 1;
-#endif
-}
 inline void lockchan(hchan* c) {
     if (!one_p()) c->lock.lock();
 #ifdef RT0_DEBUG

@@ -14,6 +14,7 @@ constexpr std::uint32_t half = cfg::born_size / 2;
 class born_guard {
 public:
     explicit born_guard(p* pp) : lock_(pp->bornlock) {
+        if (one_p()) return;  // RQ7: no thieves
         // ORDER(born-lock): acquire; pairs with the release below.
         for (int i = 0; lock_.exchange(1, memory_order_acquire) != 0; i++)
             if (i % 64 == 63) {  // its holder has lost the processor

@@ -1,13 +1,18 @@
-// A status that is not what it should be, scans, and the texts of the wait reasons; GS1-GS3 in gstatus.h.
+// A status that is not what it should be, scans, and the texts of the wait reasons; GS1-GS4 in gstatus.h.
 #include "base/config.h"
 #include "base/forked.h"
 #include "base/throw.h"
 #include "kernel_if/clock.h"
+#include "kernel_if/membarrier.h"
 #include "sched/sched.h"
 
 namespace rt0::runtime {
 
+bool local_gstatus = false;
+
 namespace {
+
+atomic<bool> scanning{false};  // somebody is between castogscanstatus and casfrom_gscanstatus (GS4)
 
 [[noreturn, gnu::cold]] void bad_status(const char* where, const g* gp, std::uint32_t oldval, std::uint32_t newval) {
     textbuf t;
@@ -42,18 +47,51 @@ namespace {
     }
 }
 
+namespace {
+
+// ORDER(scan): release; pairs with the acquire in castogscanstatus.
+void scan_over() { scanning.store(false, memory_order_release); }
+
+// GS4's second drawing.
+bool scan_end(g* gp, std::uint32_t oldval, std::uint32_t newval) {
+    std::uint32_t seen = oldval;
+    // ORDER(gstatus): release; what the scanner did with the stack happens before the G goes on.
+    if (!gp->atomicstatus.compare_exchange_strong(seen, newval, memory_order_release, memory_order_relaxed)) return false;
+    while (local_gstatus) {
+        // If it fails, as it may for want of memory, time does: a store is not held back for that long.
+        if (kernel::membarrier_all() != 0) kernel::usleep(100);
+        seen = oldval;
+        // ORDER(gstatus): release; as above.
+        if (!gp->atomicstatus.compare_exchange_strong(seen, newval, memory_order_release, memory_order_relaxed)) break;
+    }
+    return true;
+}
+
+}  // namespace
+
 bool castogscanstatus(g* gp, std::uint32_t oldval, std::uint32_t newval) {
     if (newval != (oldval | gscan) || (oldval & gscan) || oldval == grunning)  // GS3
         bad_status("castogscanstatus", gp, oldval, newval);
+    // A report that ends the process does not wait for a scanner that may never go on.
+    // ORDER(scan): acquire; pairs with the release in scan_over.  relaxed: set by this thread, or the scan is not had.
+    if (scanning.exchange(true, memory_order_acquire) && !panicking.load(memory_order_relaxed)) return false;
+    std::uint32_t seen = oldval;
     // ORDER(gstatus): acquire; the scanner sees all the G did before it reached oldval.
-    return gp->atomicstatus.compare_exchange_strong(oldval, newval, memory_order_acquire, memory_order_relaxed);
+    bool ours = gp->atomicstatus.compare_exchange_strong(seen, newval, memory_order_acquire, memory_order_relaxed);
+    if (ours && local_gstatus) {
+        bool passed = kernel::membarrier_all() == 0;
+        // ORDER(gstatus): acquire; as above.
+        ours = gp->atomicstatus.load(memory_order_acquire) == newval;
+        if (ours && !passed) scan_end(gp, newval, oldval), ours = false;
+    }
+    if (!ours) scan_over();
+    return ours;
 }
 
 void casfrom_gscanstatus(g* gp, std::uint32_t oldval, std::uint32_t newval) {
     if (oldval != (newval | gscan) || (newval & gscan)) bad_status("casfrom_gscanstatus", gp, oldval, newval);
-    // ORDER(gstatus): release; what the scanner did with the stack happens before the G goes on.
-    if (!gp->atomicstatus.compare_exchange_strong(oldval, newval, memory_order_release, memory_order_relaxed))
-        bad_status("casfrom_gscanstatus", gp, oldval, newval);
+    if (!scan_end(gp, oldval, newval)) bad_status("casfrom_gscanstatus", gp, oldval, newval);
+    scan_over();
 }
 
 const char* waitreason_text(wait_reason r) {

@@ -7,6 +7,25 @@
 //   GS3  a running G is never scanned: its stack moves.  So the edges out of running are
 //        the running M's alone, or of who made that M stand still (RK3), and need no
 //        compare-and-swap, only a release.
+//   GS4  Changes between the other states are made by whoever holds the G, one at a time, so
+//        they need to be atomic against scanners alone.  Scanners are rare and pay: the holder uses an
+//        instruction that is whole only towards interrupts (arch::local_cas), and a scanner
+//        lets a membarrier pass before it believes what it wrote.
+//
+//            holder on M1                    scanner on M2, castogscanstatus
+//            cmpxchg runnable -> running     lock cmpxchg runnable -> runnable|scan
+//              read runnable                 membarrier: whoever had read runnable has written
+//              write running                 still runnable|scan? mine.  Else the holder was first.
+//
+//        A cmpxchg that fails writes back what it read, which may come after the scan is over:
+//
+//            holder on M1                    scanner on M2, casfrom_gscanstatus
+//            cmpxchg runnable -> running     lock cmpxchg runnable|scan -> runnable
+//              read runnable|scan            membarrier: that cmpxchg is through, and its holder waits
+//              write runnable|scan           runnable|scan again? once more
+//
+//        So that the second look means this scan there is one scanner at a time.  Where there is
+//        no membarrier, or no such instruction, all of it is compare-and-swap.
 //
 // Source: Go's proc.go (casgstatus, castogscanstatus, casfrom_Gscanstatus).
 #pragma once
@@ -37,6 +56,7 @@ inline std::uint32_t readgstatus(const g* gp) {
     // ORDER(gstatus): acquire; pairs with the release half of casgstatus' CAS.
     return gp->atomicstatus.load(memory_order_acquire);
 }
+extern bool local_gstatus;  // GS4: holders use local_cas [const] after boot
 [[noreturn]] void bad_casgstatus(const g* gp, std::uint32_t oldval, std::uint32_t newval);
 void wait_for_scan(g* gp, std::uint32_t oldval, std::uint32_t newval);
 
@@ -52,11 +72,18 @@ void wait_for_scan(g* gp, std::uint32_t oldval, std::uint32_t newval);
         gp->atomicstatus.store(newval, memory_order_release);
         return;
     }
+    if constexpr (arch::has_local_cas)
+        if (local_gstatus) [[likely]] {
+            // ORDER(gstatus): acq_rel on amd64, where every store is a release and every load an acquire; GS4.
+            if (!arch::local_cas(&gp->atomicstatus, seen, newval)) [[unlikely]] wait_for_scan(gp, oldval, newval);
+            return;
+        }
     // ORDER(gstatus): acq_rel; the release half publishes the G's fields to whoever reads the new
     // status (readgstatus, the next casgstatus), the acquire half pairs with the last change.
     if (!gp->atomicstatus.compare_exchange_strong(seen, newval, memory_order_acq_rel, memory_order_relaxed)) [[unlikely]]
         wait_for_scan(gp, oldval, newval);
 }
+// False: the G is not in oldval, or another scan is going on.  Takes two membarriers with its end.
 bool castogscanstatus(g* gp, std::uint32_t oldval, std::uint32_t newval);
 void casfrom_gscanstatus(g* gp, std::uint32_t oldval, std::uint32_t newval);
 

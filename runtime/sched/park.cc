@@ -111,7 +111,7 @@ void goexit0(g* gp) {
 }
 
 // The next G of the local queue, if PK4 lets us go to it directly; booked as running.
-g* direct_successor(m* mp) {
+[[gnu::always_inline]] inline g* direct_successor(m* mp) {
     p* pp = mp->pp;
     // relaxed: a stop asked for a moment later is seen at the next round.
     if (mp->lockedg || sched.gcwaiting.load(memory_order_relaxed)) return nullptr;

@@ -47,6 +47,7 @@ const char* retakeinit() {
     return "ThreadSanitizer cannot see membarrier: each crossing is fenced";
 #else
     have_membarrier = kernel::membarrier_register() == 0;
+    local_gstatus = have_membarrier && arch::has_local_cas;  // GS4
     return have_membarrier ? nullptr : "membarrier refused: each crossing is fenced";
 #endif
 }

@@ -37,9 +37,6 @@ std::uint32_t runqlen(const p* pp) {
     return (n > cfg::runq_size ? 0 : n) + born_len(pp) + (pp->runnext.load(memory_order_relaxed) != nullptr);
 }
 
-namespace {
-
-// The ring is full: half of it and gp go to the global queue.  False if thieves made room.
 bool runqputslow(p* pp, g* gp, std::uint32_t head, std::uint32_t tail) {
     constexpr std::uint32_t half = cfg::runq_size / 2;
     if (tail - head != cfg::runq_size) runtime_throw("runqputslow: queue is not full");
@@ -56,41 +53,7 @@ bool runqputslow(p* pp, g* gp, std::uint32_t head, std::uint32_t tail) {
     return true;
 }
 
-}  // namespace
-
-void runqput(p* pp, g* gp, bool next) {
-    if (next) {
-        // ORDER(runnext): acq_rel; pairs with the CAS of whoever takes it.
-        gp = pp->runnext.exchange(gp, memory_order_acq_rel);
-        if (gp == nullptr) return;
-    }
-    for (;;) {
-        // ORDER(runq-head): acquire; slots that thieves took are free to overwrite.
-        std::uint32_t head = pp->runqhead.load(memory_order_acquire);
-        std::uint32_t tail = pp->runqtail.load(memory_order_relaxed);  // relaxed: RQ1, our own
-        if (tail - head < cfg::runq_size) [[likely]] {
-            pp->runq[tail % cfg::runq_size].store(gp, memory_order_relaxed);  // relaxed: published by the tail
-            // ORDER(runq-tail): release; pairs with the acquires of thieves (and WK6 for wakep).
-            pp->runqtail.store(tail + 1, memory_order_release);
-            return;
-        }
-        if (runqputslow(pp, gp, head, tail)) return;
-    }
-}
-
 namespace {
-
-g* ring_get(p* pp) {
-    // ORDER(runq-head): acquire; pairs with thieves' releases.
-    std::uint32_t head = pp->runqhead.load(memory_order_acquire);
-    for (;;) {
-        std::uint32_t tail = pp->runqtail.load(memory_order_relaxed);  // relaxed: RQ1
-        if (head == tail) return nullptr;
-        g* gp = pp->runq[head % cfg::runq_size].load(memory_order_relaxed);  // relaxed: RQ1, we wrote it
-        // ORDER(runq-head): acq_rel; the slot was read before it counts as free.
-        if (pp->runqhead.compare_exchange_weak(head, head + 1, memory_order_acq_rel, memory_order_acquire)) return gp;
-    }
-}
 
 // A whole time slice has passed (BN5): the oldest newborn, every other time.
 [[gnu::cold]] g* after_a_slice(p* pp) {
@@ -110,16 +73,6 @@ g* turn_get(p* pp) {
     return ring_get(pp);
 }
 
-// The same, and newborns where there is nothing else.
-g* queue_get(p* pp) {
-    if (g* gp = turn_get(pp)) return gp;
-    return born_get(pp);
-}
-
-}  // namespace
-
-namespace {
-
 // BN6: the newest newborn of a G that has left us since, within the same time slice.
 g* child_of_last(p* pp) {
     if (!pp->bornfresh || pp->inherited >= cfg::runnext_inherit_max) return nullptr;
@@ -130,25 +83,18 @@ g* child_of_last(p* pp) {
 
 }  // namespace
 
-g* runqget(p* pp, bool* inherit) {
-    // relaxed: only this M fills runnext; thieves can only empty it, and the CAS tells.
+g* runqget_turn(p* pp, bool* inherit) {
+    // relaxed: as in runqget.
     g* next = pp->runnext.load(memory_order_relaxed);
-    if (next && pp->inherited >= cfg::runnext_inherit_max)
-        if (g* gp = turn_get(pp)) {  // RQ6
-            *inherit = false;
-            return gp;
-        }
-    // ORDER(runnext): acq_rel; pairs with the exchange in runqput and a thief's CAS.
-    if (next && pp->runnext.compare_exchange_strong(next, nullptr, memory_order_acq_rel, memory_order_relaxed)) {
-        *inherit = true;
-        return next;
-    }
-    if (g* gp = child_of_last(pp)) {
-        *inherit = true;
-        return gp;
-    }
     *inherit = false;
-    return queue_get(pp);
+    if (next && pp->inherited >= cfg::runnext_inherit_max)
+        if (g* gp = turn_get(pp)) return gp;  // RQ6
+    *inherit = true;
+    if (next && take_runnext(pp, next)) return next;
+    if (g* gp = child_of_last(pp)) return gp;
+    *inherit = false;
+    if (g* gp = turn_get(pp)) return gp;
+    return born_get(pp);
 }
 
 namespace {

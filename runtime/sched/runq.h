@@ -11,6 +11,8 @@
 //   RQ6  runnext goes first, but not for ever: after runnext_inherit_max Gs in a row that
 //        inherited the time slice, one from the ring runs if there is one, or in their turn a
 //        newborn.  Else two goroutines that ready each other would shut them out.
+//   RQ7  with one P there are no thieves (to steal takes a P), so what RQ2 and RQ4 do by CAS its
+//        M does by plain stores.  The number of Ps changes only while the world is stopped.
 //
 // Source: Go's proc.go (runqput, runqget, runqgrab, runqsteal).
 #pragma once
@@ -19,11 +21,84 @@
 namespace rt0::runtime {
 
 bool runqempty(const p* pp);
+
+// The ring is full: half of it and gp go to the global queue.  False if thieves made room.
+bool runqputslow(p* pp, g* gp, std::uint32_t head, std::uint32_t tail);
+// runqget where somebody has a turn: RQ6, BN4 to BN6; and where only newborns are left.
+g* runqget_turn(p* pp, bool* inherit);
+
 // next: into runnext, and the G that was there goes to the tail.  Half of a full ring
 // goes to the global queue.
-void runqput(p* pp, g* gp, bool next);
-// *inherit: the G came from runnext and shares the time slice.
-g* runqget(p* pp, bool* inherit);
+inline void runqput(p* pp, g* gp, bool next) {
+    if (next) {
+        // relaxed: what is there is passed on below, and the exchange reads it again.
+        if (pp->runnext.load(memory_order_relaxed) == nullptr) {
+            // ORDER(runnext): release; nobody else turns null into a G (RQ4); pairs with the CAS of whoever takes it.
+            pp->runnext.store(gp, memory_order_release);
+            return;
+        }
+        // ORDER(runnext): acq_rel; pairs with the CAS of whoever takes it.
+        gp = pp->runnext.exchange(gp, memory_order_acq_rel);
+        if (gp == nullptr) return;
+    }
+    for (;;) {
+        // ORDER(runq-head): acquire; slots that thieves took are free to overwrite.
+        std::uint32_t head = pp->runqhead.load(memory_order_acquire);
+        std::uint32_t tail = pp->runqtail.load(memory_order_relaxed);  // relaxed: RQ1, our own
+        if (tail - head < cfg::runq_size) [[likely]] {
+            pp->runq[tail % cfg::runq_size].store(gp, memory_order_relaxed);  // relaxed: published by the tail
+            // ORDER(runq-tail): release; pairs with the acquires of thieves (and WK6 for wakep).
+            pp->runqtail.store(tail + 1, memory_order_release);
+            return;
+        }
+        if (runqputslow(pp, gp, head, tail)) return;
+    }
+}
+
+inline g* ring_get(p* pp) {
+    // ORDER(runq-head): acquire; pairs with thieves' releases.
+    std::uint32_t head = pp->runqhead.load(memory_order_acquire);
+    for (;;) {
+        std::uint32_t tail = pp->runqtail.load(memory_order_relaxed);  // relaxed: RQ1
+        if (head == tail) return nullptr;
+        g* gp = pp->runq[head % cfg::runq_size].load(memory_order_relaxed);  // relaxed: RQ1, we wrote it
+        if (one_p()) {  // RQ7
+            // ORDER(runq-head): release; as below.
+            pp->runqhead.store(head + 1, memory_order_release);
+            return gp;
+        }
+        // ORDER(runq-head): acq_rel; the slot was read before it counts as free.
+        if (pp->runqhead.compare_exchange_weak(head, head + 1, memory_order_acq_rel, memory_order_acquire)) return gp;
+    }
+}
+
+inline bool take_runnext(p* pp, g* next) {
+    if (one_p()) {  // RQ7
+        // ORDER(runnext): release; as below.
+        pp->runnext.store(nullptr, memory_order_release);
+        return true;
+    }
+    // ORDER(runnext): acq_rel; pairs with the puts in runqput and a thief's CAS.
+    return pp->runnext.compare_exchange_strong(next, nullptr, memory_order_acq_rel, memory_order_relaxed);
+}
+
+// *inherit: the G came from runnext, or as BN6 has it, and shares the time slice.
+inline g* runqget(p* pp, bool* inherit) {
+    // relaxed: only this M fills runnext; thieves can only empty it, and the CAS tells.
+    g* next = pp->runnext.load(memory_order_relaxed);
+    *inherit = next != nullptr;
+    if (next) {
+        if (pp->inherited < cfg::runnext_inherit_max && take_runnext(pp, next)) [[likely]] return next;
+    } else {
+        // relaxed: a hint, and our own tick.
+        bool turn = pp->bornfresh || pp->preempt.load(memory_order_relaxed) ||
+                    pp->schedtick.load(memory_order_relaxed) % cfg::born_turn == 0;
+        if (!turn) [[likely]]
+            if (g* gp = ring_get(pp)) return gp;
+    }
+    return runqget_turn(pp, inherit);
+}
+
 // Takes half of p2's ring to pp's, or half of its newborns, or, if that is all and stealnext allows, its
 // runnext; one of them to run.
 g* runqsteal(p* pp, p* p2, bool stealnext);

@@ -71,6 +71,16 @@ struct schedt {
 extern schedt sched;
 extern atomic<std::int32_t> gomaxprocs_now;     // Ps in use
 
+// With one P, whoever has it is alone with all that needs one: run queues (RQ7), channels (CH6).
+inline bool one_p() {
+#ifdef RT0_TSAN
+    return false;  // ThreadSanitizer cannot see that one P is a lock
+#else
+    // relaxed: changes only while the world is stopped, which orders it.
+    return gomaxprocs_now.load(memory_order_relaxed) == 1;
+#endif
+}
+
 // ---- lists read without a lock (urcu-memb; sched/lists.cc): take an rcu_reader first.
 class rcu_reader {
 public:

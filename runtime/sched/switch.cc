@@ -9,22 +9,6 @@ __thread void* rt0_tls_g __attribute__((tls_model("initial-exec"), visibility("h
 
 namespace rt0::runtime {
 
-void execute_books(m* mp, g* gp, bool inherit) {
-    casgstatus(gp, grunnable, grunning);
-    gp->mp = mp;
-    mp->curg = gp;
-    p* pp = mp->pp;
-    // A chain of Gs that ready each other through runnext shares one time slice, but a
-    // bounded one: then the tick moves, and with it the looks at the global queue and timers.
-    if (inherit && pp->inherited < cfg::runnext_inherit_max) {
-        pp->inherited++;
-        return;
-    }
-    pp->inherited = 0;
-    // relaxed: written by this P alone, sysmon compares it with what it saw a tick ago.
-    pp->schedtick.store(pp->schedtick.load(memory_order_relaxed) + 1, memory_order_relaxed);
-}
-
 void gogo(g* gp) {
     m* mp = gp->mp;
     load_eh(gp, mp);
@@ -56,17 +40,6 @@ void enter_g0(g* gp, void (*fn)(g*), void** keep_fake) {
     rt0_mcall(&gp->sched, mp->g0sp, on_g0, gp);
 }
 
-void leave_for(g* gp, g* next, void (*leave)(g*), void** keep_fake) {
-    m* mp = gp->mp;
-    save_eh(gp, mp);
-    load_eh(next, mp);
-    mp->leaving = gp;
-    mp->leave = leave;
-    setg(next);
-    asan_leave(keep_fake, next->stk);
-    rt0_switch(&gp->sched, &next->sched);
-}
-
 }  // namespace
 
 void mcall(void (*fn)(g*)) {
@@ -78,17 +51,6 @@ void mcall(void (*fn)(g*)) {
 
 void mcall_final(void (*fn)(g*)) {
     enter_g0(getg(), fn, nullptr);
-    __builtin_unreachable();
-}
-
-void switch_to(g* gp, g* next, void (*leave)(g*)) {
-    leave_for(gp, next, leave, asan_fake_of(gp));
-    asan_entered(asan_fake_saved(gp));
-    finish_leave(gp->mp);  // SW3: gp->mp, not the M we left
-}
-
-void switch_to_final(g* gp, g* next, void (*leave)(g*)) {
-    leave_for(gp, next, leave, nullptr);
     __builtin_unreachable();
 }
 

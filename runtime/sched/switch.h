@@ -61,7 +61,21 @@ inline void finish_leave(m* mp) {
 
 // Makes gp the running goroutine of mp.  inherit: it goes on in the time slice of the
 // one before.  Only the books; the stack is changed by the caller.
-void execute_books(m* mp, g* gp, bool inherit);
+inline void execute_books(m* mp, g* gp, bool inherit) {
+    casgstatus(gp, grunnable, grunning);
+    gp->mp = mp;
+    mp->curg = gp;
+    p* pp = mp->pp;
+    // A chain of Gs that ready each other through runnext shares one time slice, but a
+    // bounded one: then the tick moves, and with it the looks at the global queue and timers.
+    if (inherit && pp->inherited < cfg::runnext_inherit_max) {
+        pp->inherited++;
+        return;
+    }
+    pp->inherited = 0;
+    // relaxed: written by this P alone, sysmon compares it with what it saw a tick ago.
+    pp->schedtick.store(pp->schedtick.load(memory_order_relaxed) + 1, memory_order_relaxed);
+}
 
 // From g0: runs gp.  Does not return; the next mcall starts on g0 afresh.
 [[noreturn]] void gogo(g* gp);
@@ -72,10 +86,29 @@ void mcall(void (*fn)(g*));
 // From a goroutine that will not run again.
 [[noreturn]] void mcall_final(void (*fn)(g*));
 
+inline void leave_for(g* gp, g* next, void (*leave)(g*), void** keep_fake) {
+    m* mp = gp->mp;
+    save_eh(gp, mp);
+    load_eh(next, mp);
+    mp->leaving = gp;
+    mp->leave = leave;
+    setg(next);
+    asan_leave(keep_fake, next->stk);
+    rt0_switch(&gp->sched, &next->sched);
+}
+
 // From gp straight to next (books done), then leave(gp) on next's side.  Returns when gp runs again.
-void switch_to(g* gp, g* next, void (*leave)(g*));
+inline void switch_to(g* gp, g* next, void (*leave)(g*)) {
+    leave_for(gp, next, leave, asan_fake_of(gp));
+    asan_entered(asan_fake_saved(gp));
+    finish_leave(gp->mp);  // SW3: gp->mp, not the M we left
+}
+
 // The same for a gp that will not run again.
-[[noreturn]] void switch_to_final(g* gp, g* next, void (*leave)(g*));
+[[noreturn]] inline void switch_to_final(g* gp, g* next, void (*leave)(g*)) {
+    leave_for(gp, next, leave, nullptr);
+    __builtin_unreachable();
+}
 
 // First function on a new goroutine's stack.
 void goroutine_main(void* gp);
