@@ -23,6 +23,7 @@
 #include "base/throw.h"
 #include "chan/waitq.h"
 #include "kernel_if/clock.h"
+#include "sched/retake.h"
 
 namespace rt0::runtime {
 
@@ -288,6 +289,15 @@ namespace rt0::detail {
 
 using runtime::shared_lock;
 using runtime::wait_reason;
+
+void yield_if_asked() {
+    using namespace runtime;
+    const g* gp = getg();
+    if (!gp) return;
+    std::uint32_t r = gp->mp->retake.load(memory_order_relaxed);  // relaxed: a hint; the crossing looks again
+    if (r == 0 || r & rt_outside || !(r & (rt_preempt | rt_stop | rt_phase))) [[likely]] return;
+    runtime_call rc;
+}
 
 bool mutex_lock_slow(lock_state& l, std::int64_t ns) {
     return runtime::lock_exclusive(l, {lk_locked, nullptr, wait_reason::mutex_lock, runtime::mutex_timed_out, &l}, ns);

@@ -1,7 +1,8 @@
 // mutex, shared_mutex, condition_variable.  What is true of all primitives stands in
 // <rt0/sync.h>.
 //
-//   MX1  A lock nobody contends for is one compare-and-swap to take and one to release.
+//   MX1  A lock nobody contends for is one compare-and-swap to take and one to release, and a look
+//        at whether the goroutine was asked to yield.
 //   MX2  A word that is anything but "free" or "held, nobody waits" is the library's
 //        (runtime/chan/sync_lock.cc).
 #pragma once
@@ -27,6 +28,7 @@ public:
 
     /// Blocks until the lock is held.
     void lock() {
+        detail::yield_if_asked();
         std::uint32_t free = 0;
         // ORDER(lock): acquire; pairs with the release in unlock().
         if (!detail::cas_strong(s_.word, free, detail::lk_locked, std::memory_order_acquire))
@@ -71,6 +73,7 @@ public:
 
     /// Blocks until the lock is held exclusively.
     void lock() {
+        detail::yield_if_asked();
         std::uint32_t free = 0;
         // ORDER(rwlock): acquire; pairs with the releases in unlock() and unlock_shared().
         if (!detail::cas_strong(s_.word, free, detail::lk_locked, std::memory_order_acquire))
@@ -100,6 +103,7 @@ public:
 
     /// Blocks until the lock is held shared.
     void lock_shared() {
+        detail::yield_if_asked();
         if (!try_lock_shared()) [[unlikely]]
             detail::shared_lock_shared_slow(s_, readers_);
     }

@@ -46,6 +46,10 @@ struct lock_state {
     waitq q;
 };
 
+// Yields if the calling goroutine was asked to, or lost its processor: for fast paths that do not enter
+// the runtime, so that a loop over them is no endless one.  Nothing on other threads.
+void yield_if_asked();
+
 // Each of these waits or wakes; `ns` < 0 waits without limit.  False: time over.
 bool mutex_lock_slow(lock_state& l, std::int64_t ns);
 void mutex_unlock_slow(lock_state& l);
