@@ -3,7 +3,9 @@
 //
 //   MX1  A lock nobody contends for is one compare-and-swap to take and one to release, and a look
 //        at whether the goroutine was asked to yield.
-//   MX2  A word that is anything but "free" or "held, nobody waits" is the library's
+//   MX2  While goroutines wait for it that stays true as long as one of them has been woken and not
+//        run yet: who comes by takes it, and who leaves need wake nobody (ML2).
+//   MX3  A word that is anything but "free" or "held, nobody waits" is the library's
 //        (runtime/chan/sync_lock.cc).
 #pragma once
 #include <chrono>
@@ -29,19 +31,17 @@ public:
     /// Blocks until the lock is held.
     void lock() {
         detail::yield_if_asked();
-        std::uint32_t free = 0;
-        // ORDER(lock): acquire; pairs with the release in unlock().
-        if (!detail::cas_strong(s_.word, free, detail::lk_locked, std::memory_order_acquire))
-            [[unlikely]]
+        if (!try_lock()) [[unlikely]]
             detail::mutex_lock_slow(s_, -1);
     }
     /// Never blocks, never fails without cause.
     bool try_lock() {
-        std::uint32_t s = s_.word.load(std::memory_order_relaxed);  // relaxed: the CAS below decides
-        while (!(s & detail::lk_locked))
+        std::uint32_t s = 0;  // a guess: the CAS reads the line as its owner at once
+        do
             // ORDER(lock): acquire; pairs with the release in unlock().
             if (detail::cas(s_.word, s, s | detail::lk_locked, std::memory_order_acquire))
                 return true;
+        while (!(s & detail::lk_locked));
         return false;
     }
     /// Blocks at most d; true when the lock is held.
@@ -50,10 +50,12 @@ public:
     }
     /// Never blocks.
     void unlock() {
-        std::uint32_t held = detail::lk_locked;
-        // ORDER(lock): release; pairs with the acquires in lock(), try_lock() and the slow path.
-        if (!detail::cas_strong(s_.word, held, 0, std::memory_order_release)) [[unlikely]]
-            detail::mutex_unlock_slow(s_);
+        std::uint32_t s = detail::lk_locked;  // a guess, as in try_lock()
+        do
+            // ORDER(lock): release; pairs with the acquires in lock(), try_lock() and the slow path.
+            if (detail::cas(s_.word, s, s & ~detail::lk_locked, std::memory_order_release)) return;
+        while (detail::mutex_quiet(s));
+        detail::mutex_unlock_slow(s_);
     }
 
 private:

@@ -41,6 +41,11 @@ inline constexpr std::uint32_t lk_queued = 2;  // somebody is in the queue
 inline constexpr std::uint32_t lk_woken = 4;   // a waiter was woken, and will take the lock or queue again
 inline constexpr std::uint32_t lk_reader = 8;  // one shared holder; the bits from here up count them
 
+// Of a mutex's word: it is held, and to release it takes nobody to be woken.
+constexpr bool mutex_quiet(std::uint32_t s) {
+    return (s & lk_locked) && (!(s & lk_queued) || (s & lk_woken));
+}
+
 struct lock_state {
     std::atomic<std::uint32_t> word{0};
     waitq q;
