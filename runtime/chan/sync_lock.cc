@@ -104,7 +104,7 @@ bool try_take(word_t& word, std::uint32_t busy, std::uint32_t token) {
 // Tries for a little while, if that may pay.
 bool spin_for(word_t& word, std::uint32_t busy, std::uint32_t token) {
     for (int round = 0; can_spin(round); round++) {
-        spin_pause();
+        spin_pause(round);
         if (try_take(word, busy, token)) return true;
     }
     return false;
@@ -225,7 +225,7 @@ bool try_share(word_t& word) {
 void lock_shared(lock_state& l, waitlist& readers) {
     runtime_call rc;
     for (int round = 0; can_spin(round); round++) {
-        spin_pause();
+        spin_pause(round);
         if (try_share(l.word)) return;
     }
     waiter w(rc.gp, l.q);

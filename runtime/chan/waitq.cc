@@ -165,8 +165,10 @@ bool can_spin(int round) {
     return runqempty(getg()->mp->pp);
 }
 
-void spin_pause() {
-    for (int i = 0; i < cfg::lock_active_pause; i++) arch::cpu_relax();
+// Longer each time: the first look is for short sections, and whoever holds the lock for many of them in a
+// row is disturbed by each look.
+void spin_pause(int round) {
+    for (int i = cfg::mutex_spin_pause << 2 * round; i > 0; i--) arch::cpu_relax();
 }
 
 }  // namespace rt0::runtime

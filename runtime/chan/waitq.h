@@ -102,6 +102,6 @@ void ready_all(waitlist l);
 
 // Whether spinning may pay: another processor runs, and this P has nothing better to do.
 bool can_spin(int round);
-void spin_pause();
+void spin_pause(int round);
 
 }  // namespace rt0::runtime
