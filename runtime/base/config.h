@@ -46,6 +46,9 @@ inline constexpr std::int64_t spin_ns = 20'000;    // ns an M looks for work bef
 inline constexpr int spin_pause = 20;             // PAUSEs between looks, about 0.4 us
 inline constexpr int drain_pause = 100;           // PAUSEs before the very last look, 2 us; a store buffer drains in less than 1
 inline constexpr std::uint32_t wake_backoff_max = 1023;  // wakes skipped in a row, at most, while wakes find nothing
+inline constexpr std::uint32_t short_queue = 8;    // Gs; a ring no longer than this is left alone while its P gets through ...
+inline constexpr std::uint32_t brisk_gs = 8;       // ... so many ...
+inline constexpr std::int64_t brisk_ns = 3000;     // ... in so many ns, which a thief watches it for (RQ8)
 inline constexpr int steal_runnext_spin = 3000;   // ns a thief leaves a runnext alone: its P most likely runs it next
 inline constexpr int timer_check_ticks = 8;       // rounds between looks at the clock while timers are pending
 

@@ -26,10 +26,10 @@
 //        cheap (a release store, no fence) and the sleeper's side is careful: it looks
 //        again after a pause that store buffers do not outlast.  sysmon, awake while any
 //        P runs, is the backstop: a queue that stays non-empty for a tick wakes a P.
-//   WK7  A wake that finds nothing to steal was wasted (two goroutines that take turns
-//        through runnext need one P).  While wakes fail, the wake for a lone runnext is
-//        skipped ever more often (wake_backoff); one theft that succeeds ends that.  Only
-//        there: sysmon mends what is skipped, and it looks at rings, not at timers.
+//   WK7  A wake that finds nothing to steal was wasted (goroutines that take turns through
+//        runnext, or RQ8, need one P).  While wakes fail, the wake for a G beside a short
+//        queue is skipped ever more often (wake_backoff); one theft that succeeds ends that.
+//        Only there: sysmon mends what is skipped, and it looks at rings, not at timers.
 //
 // Sleeping until a timer: one M (whoever turns sched.lastpoll to 0) sleeps until the
 // earliest deadline of all Ps, in the place where a network poller will wait; it gives
@@ -49,12 +49,12 @@ namespace rt0::runtime {
 
 namespace {
 
-// WK7: is this P's only queued G the one that was just put, and have wakes for such been wasted?
+// WK7: is this P's queue short, and have wakes for such been wasted?
 bool not_worth_a_wake(p* pp) {
     // relaxed: a heuristic; sysmon mends what it gets wrong.
     std::uint32_t backoff = sched.wake_backoff.load(memory_order_relaxed);
     if (backoff == 0) return false;
-    if (pp->runqhead.load(memory_order_relaxed) != pp->runqtail.load(memory_order_relaxed)) return false;
+    if (pp->runqtail.load(memory_order_relaxed) - pp->runqhead.load(memory_order_relaxed) > cfg::short_queue) return false;
     if (born_len(pp) > 1) return false;
     if (++pp->wakes_skipped <= backoff) return true;
     pp->wakes_skipped = 0;

@@ -46,6 +46,8 @@ struct alignas(64) p {
     std::int32_t gfree_n = 0;
 
     p* link = nullptr;                          // next on sched.pidle [lock:sched]
+    std::uint32_t backlogtick = 0;              // schedtick at sysmon's last look, and when that was, RQ8 [own:sysmon]
+    std::int64_t backlogwhen = 0;
     std::int64_t sysmonwhen = 0;                // when sysmon saw sysmontick [own:sysmon]
     std::uint32_t sysmontick = 0;
     std::uint32_t sysmonstill = 0;              // looks at the same sysmontick [own:sysmon]

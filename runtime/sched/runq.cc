@@ -137,11 +137,26 @@ std::uint32_t runqgrab(p* p2, p* pp, std::uint32_t pptail) {
     }
 }
 
+// RQ8.  All that is read here is a hint.
+bool gets_through_alone(p* p2) {
+    auto length = [p2](std::uint32_t head) { return p2->runqtail.load(memory_order_relaxed) - head; };
+    std::uint32_t first = p2->runqhead.load(memory_order_relaxed), head = first;
+    if (length(head) - 1 >= cfg::short_queue || p2->status.load(memory_order_relaxed) != prunning) return false;
+    std::int64_t end = kernel::nanotime() + cfg::brisk_ns;
+    do {
+        for (int i = 0; i < 16; i++) arch::cpu_relax();
+        head = p2->runqhead.load(memory_order_relaxed);
+        if (head - first >= cfg::brisk_gs) return true;
+        if (length(head) > cfg::short_queue) return false;
+    } while (kernel::nanotime() < end);
+    return false;
+}
+
 }  // namespace
 
 g* runqsteal(p* pp, p* p2, bool stealnext) {
     std::uint32_t tail = pp->runqtail.load(memory_order_relaxed);  // relaxed: RQ1
-    std::uint32_t n = runqgrab(p2, pp, tail);
+    std::uint32_t n = gets_through_alone(p2) ? 0 : runqgrab(p2, pp, tail);
     if (n == 0) {
         if (g* gp = born_steal(pp, p2)) return gp;
         return stealnext ? steal_runnext(p2) : nullptr;

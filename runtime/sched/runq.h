@@ -13,6 +13,10 @@
 //        newborn.  Else two goroutines that ready each other would shut them out.
 //   RQ7  with one P there are no thieves (to steal takes a P), so what RQ2 and RQ4 do by CAS its
 //        M does by plain stores.  The number of Ps changes only while the world is stopped.
+//   RQ8  a short ring whose P takes a G every few hundred nanoseconds is left alone: to fetch one
+//        from another processor takes as long as to run it, and its partners would follow through
+//        every channel they share.  One G that runs longer ends that: thieves watch for 3 us, and
+//        sysmon compares ticks (wake_for_backlog).
 //
 // Source: Go's proc.go (runqput, runqget, runqgrab, runqsteal).
 #pragma once

@@ -31,6 +31,7 @@
 #include "kernel_if/clock.h"
 #include "kernel_if/sys.h"
 #include "sched/background.h"
+#include "sched/born.h"
 #include "sched/checkdead.h"
 #include "sched/debugvars.h"
 #include "sched/exit.h"
@@ -48,12 +49,21 @@ namespace rt0::runtime {
 
 namespace {
 
+// RQ8: since the last look at pp its Gs took some hundred nanoseconds each, and few wait.
+bool gets_through_alone(p* pp, std::int64_t now) {
+    std::uint32_t tick = pp->schedtick.load(memory_order_relaxed);  // relaxed: compared with the last look
+    std::int64_t ran = tick - pp->backlogtick, took = now - pp->backlogwhen;
+    pp->backlogtick = tick;
+    pp->backlogwhen = now;
+    return ran * (cfg::brisk_ns / cfg::brisk_gs) > took && runqlen(pp) <= cfg::short_queue && born_empty(pp);
+}
+
 // WK6's backstop: a queue that was not empty a tick ago and is not now, beside an idle P.
-bool wake_for_backlog(p* pp) {
-    bool before = pp->sysmonbacklog;
+bool wake_for_backlog(p* pp, std::int64_t now) {
+    bool before = pp->sysmonbacklog, alone = gets_through_alone(pp, now);
     pp->sysmonbacklog = !runqempty(pp);
     // relaxed: hints.
-    if (!before || !pp->sysmonbacklog || sched.npidle.load(memory_order_relaxed) == 0 ||
+    if (!before || !pp->sysmonbacklog || alone || sched.npidle.load(memory_order_relaxed) == 0 ||
         sched.nmspinning.load(memory_order_relaxed) != 0)
         return false;
     startm(nullptr, false);
@@ -239,7 +249,7 @@ bool look_at(p* pp, std::int64_t now, round* r) {
     m* mp = pp->mp;
     verdict v = judge(pp, mp, now);
     if (v == verdict::blocked || v == verdict::hog) r->add(mp, v);
-    return wake_for_backlog(pp) || v == verdict::watch;
+    return wake_for_backlog(pp, now) || v == verdict::watch;
 }
 
 // One look at every P; true when the next should come soon.  Reads allp anew after each
