@@ -129,15 +129,19 @@ g* from_global(p* pp) {
     return globrunqget(pp, 0);
 }
 
+void become_spinning(m* mp) {
+    mp->spinning = true;
+    // ORDER(wake): seq_cst; see the head.
+    sched.nmspinning.fetch_add(1, memory_order_seq_cst);
+}
+
 // WK1: is one more spinner worth it?
 bool start_spinning(m* mp) {
     if (mp->spinning) return true;
     // relaxed: a heuristic.
     std::uint32_t busy = gomaxprocs_now.load(memory_order_relaxed) - sched.npidle.load(memory_order_relaxed);
     if (2 * sched.nmspinning.load(memory_order_relaxed) >= busy) return false;
-    mp->spinning = true;
-    // ORDER(wake): seq_cst; see the head.
-    sched.nmspinning.fetch_add(1, memory_order_seq_cst);
+    become_spinning(mp);
     return true;
 }
 
@@ -182,7 +186,8 @@ bool steal_timers(p* p2, std::int64_t* now) {
     return checktimers(p2, *now, &next);
 }
 
-g* from_others(m* mp, p* pp, std::int64_t* now, bool* inherit) {
+// timers: theirs, too, if due.
+g* from_others(m* mp, p* pp, bool timers, std::int64_t* now, bool* inherit) {
     rcu_reader r;
     auto ps = allp();
     std::uint32_t n = gomaxprocs_now.load(memory_order_relaxed);  // relaxed: a larger array is as good
@@ -193,7 +198,7 @@ g* from_others(m* mp, p* pp, std::int64_t* now, bool* inherit) {
             if (sched.gcwaiting.load(memory_order_relaxed)) return nullptr;  // relaxed: the caller looks again
             p* p2 = ps.data[o.index()];
             if (p2 == pp) continue;
-            if (last && steal_timers(p2, now))
+            if (timers && last && steal_timers(p2, now))
                 if (g* gp = runqget(pp, inherit)) return gp;
             if (g* gp = runqsteal(pp, p2, last)) return gp;
         }
@@ -202,10 +207,11 @@ g* from_others(m* mp, p* pp, std::int64_t* now, bool* inherit) {
     return nullptr;
 }
 
-// Spinning takes a processor from somebody unless there are spare ones.
-std::int64_t spin_budget() {
+// Spinning takes a processor from somebody unless there are spare ones, and is not repeated at full
+// length where it was in vain.
+std::int64_t spin_budget(const m* mp) {
     // relaxed: a heuristic.
-    return gomaxprocs_now.load(memory_order_relaxed) <= ncpu ? cfg::spin_ns : 0;
+    return gomaxprocs_now.load(memory_order_relaxed) <= ncpu ? cfg::spin_ns >> mp->vain_spins : 0;
 }
 
 // Looks at the others until something turns up, cfg::steal_rounds rounds without pause
@@ -213,13 +219,19 @@ std::int64_t spin_budget() {
 g* spin_for_work(m* mp, p* pp, bool* inherit) {
     std::int64_t now = 0, end = 0;
     for (;;) {
-        if (g* gp = from_others(mp, pp, &now, inherit)) {
+        // Timers at the first look only: to spin until the next one is due is what sleep_until_timer is for.
+        if (g* gp = from_others(mp, pp, end == 0, &now, inherit)) {
             wake_paid();
+            mp->vain_spins = 0;
             return gp;
         }
-        if (g* gp = from_global(pp)) return gp;
+        if (g* gp = from_global(pp)) {
+            mp->vain_spins = 0;
+            return gp;
+        }
         now = kernel::nanotime();
-        if (end == 0) end = now + spin_budget();
+        if (end == 0) end = now + spin_budget(mp);
+        if (now >= end && mp->vain_spins < cfg::vain_spins_max) mp->vain_spins++;
         if (now >= end || sched.gcwaiting.load(memory_order_relaxed)) return nullptr;  // relaxed: the caller looks again
         for (int i = 0; i < cfg::spin_pause; i++) arch::cpu_relax();
     }
@@ -243,6 +255,13 @@ std::int64_t earliest_timer() {
     return until;
 }
 
+// Timers that come thick are run in groups: to sleep and wake for each costs 6 us, more than a goroutine's
+// turn.  One that comes alone is on time.
+std::int64_t spaced(std::int64_t until) {
+    std::int64_t next = sched.lasttimerwake + cfg::timer_spacing;
+    return until < next && until > sched.lasttimerwake ? next : until;
+}
+
 // Without a P: sleeps until the earliest timer, if nobody else does.  A P to look again
 // with, or null: sleep on the idle list.
 p* sleep_until_timer() {
@@ -253,8 +272,10 @@ p* sleep_until_timer() {
     sched.polluntil.store(forever, memory_order_seq_cst);            // ORDER(poll): then look at the heaps
     if (std::int64_t until = earliest_timer()) {
         sched.polluntil.store(until, memory_order_seq_cst);  // ORDER(poll): later timers need not wake us
+        until = spaced(until);
         if (until > kernel::nanotime()) kernel::futex_wait_until(&sched.pollwake, seen, until);
     }
+    sched.lasttimerwake = kernel::nanotime();
     sched.polluntil.store(0, memory_order_seq_cst);                   // ORDER(poll): from here others sleep or wake
     sched.lastpoll.store(kernel::nanotime(), memory_order_seq_cst);   // ORDER(poll): the place is free
     guard l(sched.lock);
@@ -291,16 +312,13 @@ void sleep_or_look_again(m* mp) {
     }
     if (pp) {
         acquirep(pp);
-        if (was_spinning) {
-            mp->spinning = true;
-            // ORDER(wake): seq_cst; see the head.
-            sched.nmspinning.fetch_add(1, memory_order_seq_cst);
-        }
+        if (was_spinning) become_spinning(mp);
         return;
     }
     if (was_spinning) wake_was_wasted();
     if ((pp = sleep_until_timer())) {
         acquirep(pp);
+        become_spinning(mp);  // whatever WK1 says: the timer may be another P's, and only spinners steal those
         return;
     }
     stopm();

@@ -20,9 +20,13 @@ enum pstatus : std::uint32_t { pidle, prunning, psyscall, pgcstop, pdead };
 
 struct timers {  // sched/timer.h explains
     mutex lock{lock_rank::timers};
-    timer** heap = nullptr;                     // 4-ary, by when [lock]
+    struct slot {
+        timer* t;
+        std::int64_t when;                      // t's, so that sifting need not look at it
+    };
+    slot* heap = nullptr;                       // 4-ary, by when [lock]
     std::uint32_t len = 0, cap = 0;             // [lock]
-    atomic<std::int64_t> when0{0};              // heap[0]->when, 0 if empty [atomic] written under lock
+    atomic<std::int64_t> when0{0};              // heap[0].when, 0 if empty [atomic] written under lock
 };
 
 struct alignas(64) p {

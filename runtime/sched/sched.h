@@ -65,6 +65,7 @@ struct schedt {
     alignas(64) atomic<std::int64_t> lastpoll{0};  // when it last woke, ns; 0: it sleeps [atomic]
     atomic<std::int64_t> polluntil{0};          // its deadline, 0: nobody sleeps so [atomic]
     atomic<std::uint32_t> pollwake{0};          // futex word: bumped to wake it [atomic]
+    std::int64_t lasttimerwake = 0;             // when a sleeper woke last, ns [own by who turned lastpoll to 0]
     std::int64_t starttime = 0;                 // [const]
 };
 

@@ -4,7 +4,7 @@
 // run without end; it sees to it that due timers and left-over work find an M, and does
 // the slow chores (RCU grace periods).  It sleeps 20 us while there is something to do,
 // up to 1 ms after a calm while, 10 ms when every P is idle, and deeply (on a note) when they
-// have been for a second: an idle process costs nothing, and one that is
+// have been for a tenth of a second: an idle process costs nothing, and one that is
 // woken now and then does not pay 11 us each time for waking sysmon too.
 //
 //   SM1  sysmon has no P and never clones: a P is taken from user code only with an M in hand

@@ -11,46 +11,46 @@ namespace {
 
 // ---- the 4-ary heap of one P; its lock is held
 
-void put(timers& ts, std::uint32_t i, timer* t) {
-    ts.heap[i] = t;
-    t->index = i;
+void put(timers& ts, std::uint32_t i, timers::slot e) {
+    ts.heap[i] = e;
+    e.t->index = i;
 }
 
 void siftup(timers& ts, std::uint32_t i) {
-    timer* t = ts.heap[i];
+    timers::slot e = ts.heap[i];
     while (i > 0) {
         std::uint32_t parent = (i - 1) / 4;
-        if (t->when >= ts.heap[parent]->when) break;
+        if (e.when >= ts.heap[parent].when) break;
         put(ts, i, ts.heap[parent]);
         i = parent;
     }
-    put(ts, i, t);
+    put(ts, i, e);
 }
 
 void siftdown(timers& ts, std::uint32_t i) {
-    timer* t = ts.heap[i];
+    timers::slot e = ts.heap[i];
     for (;;) {
         std::uint32_t first = 4 * i + 1;
         if (first >= ts.len) break;
         std::uint32_t least = first;
         for (std::uint32_t c = first + 1; c < first + 4 && c < ts.len; c++)
-            if (ts.heap[c]->when < ts.heap[least]->when) least = c;
-        if (t->when <= ts.heap[least]->when) break;
+            if (ts.heap[c].when < ts.heap[least].when) least = c;
+        if (e.when <= ts.heap[least].when) break;
         put(ts, i, ts.heap[least]);
         i = least;
     }
-    put(ts, i, t);
+    put(ts, i, e);
 }
 
 // TM3.
 void publish_first(timers& ts) {
     // ORDER(poll): seq_cst; the deadline is visible before wakenetpoller looks for a sleeper.
-    ts.when0.store(ts.len ? ts.heap[0]->when : 0, memory_order_seq_cst);
+    ts.when0.store(ts.len ? ts.heap[0].when : 0, memory_order_seq_cst);
 }
 
 void grow(timers& ts) {
     std::uint32_t cap = ts.cap ? 2 * ts.cap : 64;
-    auto** heap = static_cast<timer**>(rtalloc(cap * sizeof(timer*)));
+    auto* heap = static_cast<timers::slot*>(rtalloc(cap * sizeof(timers::slot)));
     if (!heap) die("out of memory for timers");
     for (std::uint32_t i = 0; i < ts.len; i++) heap[i] = ts.heap[i];
     if (ts.heap) rtfree(ts.heap);
@@ -61,10 +61,9 @@ void grow(timers& ts) {
 void insert(p* pp, timer* t) {
     timers& ts = pp->timers;
     if (ts.len == ts.cap) grow(ts);
-    ts.heap[ts.len] = t;
-    t->index = ts.len++;
     t->home = pp;
-    siftup(ts, t->index);
+    put(ts, ts.len, {t, t->when});
+    siftup(ts, ts.len++);
     // ORDER(timer-owner): release; pairs with the acquire in lock_owner: t's fields are set.
     t->owner.store(pp, memory_order_release);
     if (t->index == 0) publish_first(ts);
@@ -73,11 +72,11 @@ void insert(p* pp, timer* t) {
 void remove(p* pp, timer* t) {
     timers& ts = pp->timers;
     std::uint32_t i = t->index;
-    timer* last = ts.heap[--ts.len];
-    if (last != t) {
+    timers::slot last = ts.heap[--ts.len];
+    if (last.t != t) {
         put(ts, i, last);
         siftup(ts, i);
-        siftdown(ts, last->index);
+        siftdown(ts, last.t->index);
     }
     // ORDER(timer-owner): release; the heap is whole again before t counts as free.
     t->owner.store(nullptr, memory_order_release);
@@ -98,10 +97,11 @@ p* lock_owner(timer* t) {
 
 void run_first(p* pp, std::int64_t now) {
     timers& ts = pp->timers;
-    timer* t = ts.heap[0];
+    timer* t = ts.heap[0].t;
     if (t->period > 0) {
         std::int64_t behind = (now - t->when) / t->period * t->period;  // periods missed are skipped
         if (__builtin_add_overflow(t->when + behind, t->period, &t->when)) t->when = INT64_MAX;
+        ts.heap[0].when = t->when;
         siftdown(ts, 0);
         publish_first(ts);
     } else {
@@ -121,7 +121,7 @@ void addtimer(timer* t) {
         guard l(pp->timers.lock);
         if (t->owner.load(memory_order_relaxed)) runtime_throw("addtimer: timer is armed already");  // relaxed: caller's own
         insert(pp, t);
-        first = pp->timers.heap[0] == t;
+        first = pp->timers.heap[0].t == t;
     }
     if (first) wakenetpoller(when);  // TM4
 }
@@ -160,17 +160,17 @@ bool checktimers(p* pp, std::int64_t now, std::int64_t* until) {
     bool ran = false;
     wake_batch one_wake;  // ended after the lock
     guard l(pp->timers.lock);
-    while (pp->timers.len && pp->timers.heap[0]->when <= now) {
+    while (pp->timers.len && pp->timers.heap[0].when <= now) {
         run_first(pp, now);
         ran = true;
     }
-    *until = pp->timers.len ? pp->timers.heap[0]->when : 0;
+    *until = pp->timers.len ? pp->timers.heap[0].when : 0;
     return ran;
 }
 
 void movetimers(p* from, p* to) {  // no locks: the world is stopped
     while (from->timers.len) {
-        timer* t = from->timers.heap[0];
+        timer* t = from->timers.heap[0].t;
         remove(from, t);
         insert(to, t);
     }
