@@ -1,7 +1,8 @@
 // The frame of Boost.Fiber's workloads: procs threads under the work-stealing algorithm,
 // as the library's documentation sets them up, main's thread and fiber among them.  The
 // algorithm's other mode, suspend, lets idle threads sleep but wakes none of them to
-// steal; the default, polling, is what stands here.
+// steal; the default, polling, is what stands here.  One thread has the library's default,
+// round robin: alone, work stealing looks for a victim for ever.
 #pragma once
 #include <boost/fiber/all.hpp>
 
@@ -38,7 +39,9 @@ public:
 private:
     // Returns when all procs threads have come here.
     static void join_stealing(int procs) {
-        boost::fibers::use_scheduling_algorithm<boost::fibers::algo::work_stealing>(static_cast<std::uint32_t>(procs));
+        if (procs > 1)
+            boost::fibers::use_scheduling_algorithm<boost::fibers::algo::work_stealing>(
+                static_cast<std::uint32_t>(procs));
     }
     boost::fibers::mutex mu_;
     boost::fibers::condition_variable end_;
