@@ -63,11 +63,16 @@ ONRT     := $(filter-out $(HOST),$(patsubst %.cc,$(B)/%,$(wildcard tests/unit/*_
 PROGS    := $(patsubst %.cc,$(B)/%,$(wildcard tests/programs/*.cc tests/stress/*_prog.cc tests/crash/*_prog.cc))
 BENCHES  := $(patsubst %.cc,$(B)/%,$(wildcard perf/bench/*.cc))
 LIBS     := $(B)/librt0_main.a $(B)/librt0.a
+# The peers that benchmarks are compared with: those whose package is there.
+PEERS    := threads $(if $(wildcard /usr/include/boost/fiber/all.hpp),fiber) $(if $(wildcard /usr/include/oneapi/tbb/task_group.h),tbb)
+TWINS    := $(patsubst %.cc,$(B)/%,$(wildcard $(PEERS:%=perf/peers/%/*.cc)))
+LIBS_fiber := -lboost_fiber -lboost_context
+LIBS_tbb   := -ltbb
 
 .DEFAULT_GOAL := all
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all tests programs benches run run-test test stress bench profile asan tsan lint headers install uninstall clean help \
+.PHONY: all tests programs benches run run-test test stress bench bench-deps profile asan tsan lint headers install uninstall clean help \
         need-build need-test need-prog need-bench need-check need-lint need-perf
 
 all: $(B)/librt0.a $(B)/librt0.so $(B)/librt0_main.a  ## build the library: librt0.a, librt0.so, librt0_main.a
@@ -83,7 +88,7 @@ need-prog:  need-build ; @$(NEED) libssl-dev
 need-check: need-build ; @$(NEED) cmake pkg-config
 need-lint:  need-build ; @$(NEED) clang
 need-perf:  ; @$(NEED) linux-perf
-need-bench: need-build ; @$(NEED) python3 golang-go
+need-bench: need-build ; @$(NEED) python3
 
 # ---- compiling and linking
 $(B)/%.cc.o: %.cc | need-build
@@ -118,6 +123,10 @@ $(PROGS) $(BENCHES): $(B)/%: $(B)/%.cc.o $(LIBS)
 	$(call say,LD,$@)
 	$(call LINK,$(if $(filter %/treesum,$@),-lcrypto))
 
+$(TWINS): $(B)/%: $(B)/%.cc.o
+	$(call say,LD,$@)
+	$(Q)$(CXX) $(LDFLAGS) $< -o $@ $(LIBS_$(notdir $(@D))) -pthread
+
 run-test: $(B)/$(T)  ## build and run one test: T=tests/unit/foo_test [P=4] [ARGS=--gtest_filter=...]
 	$(Q)$(if $(P),RT0_MAXPROCS=$(P)) $(B)/$(T) $(ARGS)
 
@@ -132,8 +141,11 @@ $(STATIC_TEST): %_static: %.cc.o $(B)/tests/support/rt_gtest_main.cc.o $(SUP_OBJ
 	$(call say,LD,$@)
 	$(call LINK,-static -lgmock -lgtest)
 
-bench: benches | need-bench  ## run the workloads of rt0 and Go interleaved, into perf/results: BENCH=pattern REPS=5
-	$(Q)perf/bench/run --bin $(B)/perf/bench --bench '$(BENCH)' --reps $(REPS)
+bench: $(BENCHES) $(TWINS) | need-bench  ## run the workloads of rt0 and its peers interleaved, into perf/results: BENCH=pattern REPS=5
+	$(Q)perf/bench/run --build $(B) --bench '$(BENCH)' --reps $(REPS)
+bench-deps: need-bench  ## install the peers of the benchmarks, and what draws the plot
+	$(Q)$(NEED) libboost-fiber-dev libtbb-dev python3-matplotlib
+	$(Q)sh perf/peers/need-go.sh
 
 run: $(B)/tests/programs/hello $(B)/tests/programs/treesum  ## hello with the boot trace, then treesum: DIR=tree
 	$(Q)RT0DEBUG=boottrace=1 $(B)/tests/programs/hello

@@ -15,13 +15,6 @@ static void filter(ints in, ints out, std::int64_t prime) {
             out.send(v);
 }
 
-static bool is_prime(std::int64_t v) {
-    for (std::int64_t d = 2; d * d <= v; ++d)
-        if (v % d == 0)
-            return false;
-    return true;
-}
-
 void main_main() {
     const std::size_t n = report::args({"primes"})[0];
     std::vector<std::int64_t> primes;
@@ -37,13 +30,6 @@ void main_main() {
         ch = next;
     }
     const auto span = clock.stop();
-    std::int64_t want = 1;
-    for (std::int64_t prime : primes) {
-        do
-            ++want;
-        while (!is_prime(want));
-        if (prime != want)
-            report::fail("%ld where the next prime is %ld", prime, want);
-    }
+    report::check_primes(primes);
     report::line("sieve", static_cast<std::int64_t>(n), span);
 }

@@ -5,15 +5,6 @@
 
 using clock_type = std::chrono::steady_clock;
 
-// The k-th sleep of goroutine i: a hash (splitmix64) into 1..100 ms.
-static std::chrono::nanoseconds duration(std::int64_t i, std::int64_t k) {
-    std::uint64_t x = static_cast<std::uint64_t>(i) * 0x9e3779b97f4a7c15 + static_cast<std::uint64_t>(k) * 0xd1b54a32d192ed03;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-    x ^= x >> 31;
-    return std::chrono::nanoseconds(1'000'000 + x % 99'000'000);
-}
-
 void main_main() {
     const auto args = report::args({"goroutines", "sleeps-each"});
     const std::int64_t n = args[0], each = args[1];
@@ -24,7 +15,7 @@ void main_main() {
     for (std::int64_t i = 0; i < n; ++i)
         rt0::go([&, i] {
             for (std::int64_t k = 0; k < each; ++k) {
-                const auto d = duration(i, k);
+                const auto d = report::sleep_length(i, k);
                 const auto t = clock_type::now();
                 rt0::this_goroutine::sleep_for(d);
                 late[i * each + k] = (clock_type::now() - t - d).count();

@@ -1,0 +1,32 @@
+// wake: a fiber of an otherwise idle process, woken every 2 ms by a thread that is no
+// worker and sends on a channel.  ops: wake-ups; what counts is p50_us and p99_us, from
+// before the send until the receiver runs.
+#include "peer.h"
+
+using clock_type = std::chrono::steady_clock;
+
+int main(int argc, char** argv) {
+    const std::int64_t n = peer::args(argc, argv, {"wake-ups"})[0];
+    peer::workers threads(report::procs);
+    boost::fibers::unbuffered_channel<clock_type::time_point> ch;
+    std::vector<std::int64_t> late;
+    late.reserve(n);
+    report::stopwatch clock;
+    std::thread waker([&] {
+        for (std::int64_t i = 0; i < n; ++i) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(2));
+            ch.push(clock_type::now());
+        }
+        ch.close();
+    });
+    for (auto t : ch)
+        late.push_back((clock_type::now() - t).count());
+    const auto span = clock.stop();
+    waker.join();
+    if (static_cast<std::int64_t>(late.size()) != n)
+        report::fail("%zu wake-ups, not %ld", late.size(), n);
+    report::line("wake", n, span,
+                 {{"p50_us", report::percentile(late, 0.50) / 1e3},
+                  {"p99_us", report::percentile(late, 0.99) / 1e3},
+                  {"cpu_percent", 100 * span.cpu / span.wall}});
+}

@@ -1,0 +1,28 @@
+// fib: fork-join, no cut-off: each call starts a task for fib(n-1), computes fib(n-2)
+// itself and waits.  ops: tasks.
+#include "peer.h"
+
+static std::int64_t fib(std::int64_t n) {
+    if (n < 2)
+        return n;
+    std::int64_t x = 0;
+    tbb::task_group group;
+    group.run([&x, n] { x = fib(n - 1); });
+    const std::int64_t y = fib(n - 2);
+    group.wait();
+    return x + y;
+}
+
+int main(int argc, char** argv) {
+    const std::int64_t n = peer::args(argc, argv, {"n"})[0];
+    std::int64_t got = 0;
+    report::span span;
+    peer::run(report::procs, [&] {
+        report::stopwatch clock;
+        got = fib(n);
+        span = clock.stop();
+    });
+    if (got != report::fibonacci(n))
+        report::fail("fib(%ld) = %ld, not %ld", n, got, report::fibonacci(n));
+    report::line("fib", report::fibonacci(n + 1) - 1, span);  // as many tasks
+}
