@@ -137,15 +137,18 @@ std::uint32_t runqgrab(p* p2, p* pp, std::uint32_t pptail) {
     }
 }
 
-// RQ8.  All that is read here is a hint.
+// RQ8.
 bool gets_through_alone(p* p2) {
+    // relaxed, all of it: hints.
+    auto taken = [p2] { return p2->runqhead.load(memory_order_relaxed); };
     auto length = [p2](std::uint32_t head) { return p2->runqtail.load(memory_order_relaxed) - head; };
-    std::uint32_t first = p2->runqhead.load(memory_order_relaxed), head = first;
-    if (length(head) - 1 >= cfg::short_queue || p2->status.load(memory_order_relaxed) != prunning) return false;
+    bool running = p2->status.load(memory_order_relaxed) == prunning;  // relaxed: as above
+    std::uint32_t first = taken(), head = first;
+    if (!running || length(head) - 1 >= cfg::short_queue) return false;
     std::int64_t end = kernel::nanotime() + cfg::brisk_ns;
     do {
         for (int i = 0; i < 16; i++) arch::cpu_relax();
-        head = p2->runqhead.load(memory_order_relaxed);
+        head = taken();
         if (head - first >= cfg::brisk_gs) return true;
         if (length(head) > cfg::short_queue) return false;
     } while (kernel::nanotime() < end);

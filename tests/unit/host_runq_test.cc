@@ -212,6 +212,36 @@ TEST_F(Runq, BatchPutKeepsOrderAndCount) {
 
 // At least one G is queued all the time, while the owner kicks runnext into the ring,
 // takes runnext, and has the ring drained: nobody may ever see the P empty.
+TEST_F(Runq, OnePInOrder) {  // RQ7: the same without thieves
+    gomaxprocs_now.store(1);
+    near_wrap(&me.pp);
+    for (std::uint32_t n = 0; n <= N; n++) {
+        fill(&me.pp, n);
+        EXPECT_EQ(drain(&me.pp), ids(1, n));
+    }
+    runqput(&me.pp, gs[0], false);
+    runqput(&me.pp, gs[1], true);
+    runqput(&me.pp, gs[2], true);  // kicks 2 behind 1
+    EXPECT_EQ(drain(&me.pp), (std::vector<std::uint64_t>{3, 1, 2}));
+}
+
+// RQ8: what its P gets through briskly is left there; what stays is taken.
+TEST_F(Runq, AShortQueueThatMovesIsLeftAlone) {
+    std::atomic<bool> stop{false};
+    runqput(&other, gs[0], false);
+    std::thread owner([&] {
+        bool in;
+        while (!stop) {
+            g* gp = runqget(&other, &in);
+            runqput(&other, gp ? gp : gs[0], false);  // a thief that came while we had lost the processor has it
+        }
+    });
+    for (int left_alone = 0; left_alone < 3;) left_alone += !runqsteal(&me.pp, &other, false) && runqlen(&other) != 0;
+    stop = true;
+    owner.join();
+    EXPECT_EQ(runqsteal(&me.pp, &other, false), gs[0]);
+}
+
 TEST_F(Runq, NeverLooksEmptyWhileAGIsKickedOut) {
     p* pp = &me.pp;
     std::atomic<bool> stop{false};
