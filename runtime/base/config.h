@@ -92,7 +92,7 @@ inline constexpr std::size_t spare_mappings = 8192;      // of vm.max_map_count,
 // ---- locks
 inline constexpr int lock_active_spin = 4;        // rounds of lock_active_pause PAUSEs, when there is a second processor
 inline constexpr int lock_active_pause = 30;
-inline constexpr int mutex_spin_pause = 20;       // PAUSEs of the first round for an rt0::mutex; four times as many in each next
+inline constexpr int mutex_spin_pause = 20;       // PAUSEs of an rt0::mutex before its second try; then four times as many, to 320
 inline constexpr int lock_passive_spin = 1;       // rounds of sched_yield before the futex
 
 // ---- the retake handshake

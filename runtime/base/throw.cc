@@ -31,7 +31,7 @@ constexpr int fatal_status = 2;  // Go's
 
 atomic<std::uint32_t> report_owner{0};  // tid of the reporting thread, 0: no report
 atomic<std::uint32_t> warning{0};       // threads inside warn(), RP4
-constexpr int patience = 1000;          // yields of the processor, RP4
+constexpr std::int64_t patience = 50'000'000;  // ns, RP4
 
 void put(std::string_view s) { kernel::write_all(stderr_fd, s.data(), s.size()); }
 
@@ -57,7 +57,10 @@ void report_begin() {
         // ORDER(panicking): seq_cst; RP4, with warn().  As a release it pairs with the acquire in runtime_main,
         // which lets a report finish first.
         panicking.store(1, memory_order_seq_cst);
-        for (int i = 0; i < patience && warning.load(memory_order_seq_cst) != 0; i++) kernel::osyield();
+        if (warning.load(memory_order_seq_cst) == 0) return;  // ORDER(panicking): RP4
+        std::int64_t end = kernel::nanotime() + patience;
+        // ORDER(panicking): acquire; pairs with the release in warn.
+        while (warning.load(memory_order_acquire) != 0 && kernel::nanotime() < end) kernel::osyield();
         return;
     }
     if (owner == me) {  // RP3

@@ -168,7 +168,7 @@ bool can_spin(int round) {
 // Longer each time: the first look is for short sections, and whoever holds the lock for many of them in a
 // row is disturbed by each look.
 void spin_pause(int round) {
-    for (int i = cfg::mutex_spin_pause << 2 * round; i > 0; i--) arch::cpu_relax();
+    for (int i = cfg::mutex_spin_pause << 2 * (round < 2 ? round : 2); i > 0; i--) arch::cpu_relax();
 }
 
 }  // namespace rt0::runtime

@@ -24,6 +24,7 @@ constinit atomic<std::uint32_t> frames_done{0};
 namespace {
 
 constexpr std::size_t max_frames = 1'000'000;    // a walk longer than that goes in circles
+constexpr std::int64_t scan_wait = 100'000'000;  // ns, after scan_tries: another dump may have lost the processor
 constexpr int scan_tries = 1000;                 // for the scan bit, of a G that moves or is held by another scan
 constexpr std::int64_t minute = 60'000'000'000;  // ns
 
@@ -211,12 +212,16 @@ void collect_identity(const g* gp, goroutine_info* out) {
 
 bool collect(g* gp, goroutine_info* out) {
     *out = {};
+    std::int64_t give_up = 0;
     for (int tries = 0;; tries++) {
+        if (tries == scan_tries) give_up = kernel::nanotime() + scan_wait;
+        // relaxed: a report does not wait for others.
+        bool lost = give_up && (panicking.load(memory_order_relaxed) || kernel::nanotime() >= give_up);
         std::uint32_t status = readgstatus(gp) & ~std::uint32_t{gscan};
         out->status = status;
         if (status == gdead || status == gidle) return false;
         bool at_rest = status == grunnable || status == gwaiting;
-        if (!at_rest || tries == scan_tries) {
+        if (!at_rest || lost) {
             if (gp->foreign) return false;  // a thread between its calls
             // Fields of a G that runs: it may end and become another meanwhile; a stale line is no harm.
             collect_identity(gp, out);

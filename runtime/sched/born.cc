@@ -25,6 +25,7 @@ public:
             }
     }
     // ORDER(born-lock): release; what was done under the lock is seen by the next holder.
+    // With one P it was not taken, and is 0 already.
     ~born_guard() { lock_.store(0, memory_order_release); }
     born_guard(const born_guard&) = delete;
     born_guard& operator=(const born_guard&) = delete;

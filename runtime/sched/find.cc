@@ -238,8 +238,8 @@ g* spin_for_work(m* mp, p* pp, bool* inherit) {
 }
 
 // WK4: the last look.  An idle P if there is work for it.
-p* queues_have_work() {
-    if (!work_queued()) return nullptr;
+p* queues_have_work(bool left_alone) {
+    if (!work_queued(left_alone)) return nullptr;
     guard l(sched.lock);
     return pidleget();
 }
@@ -272,10 +272,11 @@ p* sleep_until_timer() {
     sched.polluntil.store(forever, memory_order_seq_cst);            // ORDER(poll): then look at the heaps
     if (std::int64_t until = earliest_timer()) {
         sched.polluntil.store(until, memory_order_seq_cst);  // ORDER(poll): later timers need not wake us
-        until = spaced(until);
-        if (until > kernel::nanotime()) kernel::futex_wait_until(&sched.pollwake, seen, until);
+        std::int64_t to = spaced(until);
+        if (to > kernel::nanotime()) kernel::futex_wait_until(&sched.pollwake, seen, to);
+        std::int64_t now = kernel::nanotime();
+        if (now >= until) sched.lasttimerwake = now;  // else something earlier came
     }
-    sched.lasttimerwake = kernel::nanotime();
     sched.polluntil.store(0, memory_order_seq_cst);                   // ORDER(poll): from here others sleep or wake
     sched.lastpoll.store(kernel::nanotime(), memory_order_seq_cst);   // ORDER(poll): the place is free
     guard l(sched.lock);
@@ -296,8 +297,9 @@ g* give_up_p(m* mp, bool* again) {
     return nullptr;
 }
 
-// WK4.  True: took a P again, look again.  False: went to sleep and woke with a P.
-void sleep_or_look_again(m* mp) {
+// WK4.  Comes back with a P, to look again.  left_alone: the M left a brisk queue alone (RQ8), which is no
+// reason to stay awake.
+void sleep_or_look_again(m* mp, bool left_alone) {
     bool was_spinning = mp->spinning;
     if (was_spinning) {
         mp->spinning = false;
@@ -305,10 +307,10 @@ void sleep_or_look_again(m* mp) {
         if (static_cast<std::int32_t>(sched.nmspinning.fetch_sub(1, memory_order_seq_cst)) <= 0)
             runtime_throw("findrunnable: negative nmspinning");
     }
-    p* pp = queues_have_work();
+    p* pp = queues_have_work(left_alone);
     if (!pp) {
         for (int i = 0; i < cfg::drain_pause; i++) arch::cpu_relax();  // WK6
-        pp = queues_have_work();
+        pp = queues_have_work(left_alone);
     }
     if (pp) {
         acquirep(pp);
@@ -326,10 +328,20 @@ void sleep_or_look_again(m* mp) {
 
 }  // namespace
 
-bool work_queued() {
+namespace {
+// RQ8, for a thief that has just left such a queue alone: it would leave it alone again.
+bool will_be_left_alone(const p* pp) {
+    // relaxed: a hint; WK6 whatever it says, and sysmon mends it.
+    return pp->status.load(memory_order_relaxed) == prunning && born_empty(pp) && runqlen(pp) <= cfg::short_queue;
+}
+}  // namespace
+
+bool work_queued(bool left_alone) {
     rcu_reader r;
-    for (p* pp : allp())
-        if (pp->status.load(memory_order_relaxed) != pdead && !runqempty(pp)) return true;  // relaxed: dead ones are empty
+    for (p* pp : allp()) {
+        if (pp->status.load(memory_order_relaxed) == pdead || runqempty(pp)) continue;  // relaxed: dead ones are empty
+        if (!left_alone || !will_be_left_alone(pp)) return true;
+    }
     // ORDER(wake): seq_cst; WK4 for the global queue.
     return sched.runqsize.load(memory_order_seq_cst) != 0;
 }
@@ -344,6 +356,7 @@ g* findrunnable(bool* inherit) {
             continue;
         }
         p* pp = mp->pp;
+        pp->left_alone = false;
         if (pp->timers.when0.load(memory_order_relaxed)) {  // relaxed: checktimers looks under the lock
             std::int64_t until;
             checktimers(pp, kernel::nanotime(), &until);
@@ -352,9 +365,9 @@ g* findrunnable(bool* inherit) {
         if (g* gp = from_global(pp)) return gp;
         if (start_spinning(mp))
             if (g* gp = spin_for_work(mp, pp, inherit)) return gp;
-        bool again = false;
+        bool again = false, left_alone = pp->left_alone;
         if (g* gp = give_up_p(mp, &again)) return gp;
-        if (!again) sleep_or_look_again(mp);
+        if (!again) sleep_or_look_again(mp, left_alone);
     }
 }
 

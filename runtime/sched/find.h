@@ -29,8 +29,9 @@ void wakep_for_lone();
 // A timer at `when` was added: make sure some M wakes for it.
 void wakenetpoller(std::int64_t when);
 
-// Is there a G on any run queue?  Asked by whoever has just idled a P (WK4, WK5).
-bool work_queued();
+// Is there a G on any run queue?  Asked by whoever has just idled a P (WK4, WK5).  left_alone: not counting
+// queues that RQ8 leaves to their P.
+bool work_queued(bool left_alone = false);
 
 // Is any timer armed on any P?  A hint.
 bool timers_pending();

@@ -41,6 +41,7 @@ struct alignas(64) p {
     std::uint32_t wakes_skipped = 0;            // since the last wakep that woke [own:P]
     bool sysmonbacklog = false;                 // the queue was not empty at sysmon's last look [own:sysmon]
     atomic<bool> preempt{false};                // its G was asked to yield: the next pick is one after a whole slice [atomic]
+    bool left_alone = false;                    // its M, stealing, left a brisk ring alone (RQ8) [own:P]
     bool born_next = true;                      // that pick is the oldest newborn, else the ring's, BN5 [own:P]
 
     std::uint64_t goidcache = 0;                // ids goidcache .. goidcacheend-1 are this P's [own:P]

@@ -90,6 +90,7 @@ p* retake_begin(m* mp) {
 void retake_detach(m* mp, p* pp, pstatus to) {
     casgstatus(mp->curg, grunning, gdetached);
     mp->oldp = pp;
+    mp->detachedruns = 0;
     mp->pp = nullptr;
     pp->mp = nullptr;
     // relaxed: tells whoever compares ticks that the P was away.

@@ -1,4 +1,4 @@
-// Run queues; invariants RQ1-RQ6 in runq.h.
+// Run queues; invariants RQ1-RQ8 in runq.h.
 #include "sched/runq.h"
 
 #include "base/throw.h"
@@ -24,7 +24,7 @@ bool runqempty(const p* pp) {
         std::uint32_t head = pp->runqhead.load(memory_order_acquire);
         // ORDER(runq-tail): acquire; pairs with the release in runqput.
         std::uint32_t tail = pp->runqtail.load(memory_order_acquire);
-        // ORDER(runnext): acquire; pairs with the exchange in runqput.
+        // ORDER(runnext): acquire; pairs with the puts in runqput.
         g* next = pp->runnext.load(memory_order_acquire);
         // ORDER(runq-tail): acquire; the same tail says no put came in between.
         if (tail == pp->runqtail.load(memory_order_acquire)) return head == tail && next == nullptr;
@@ -102,7 +102,7 @@ namespace {
 // A G that was made ready a moment ago is most likely run next by its own P, which is
 // about to park; only one that has been there for a while is worth taking away.
 g* steal_runnext(p* p2) {
-    // ORDER(runnext): acquire; pairs with the exchange in runqput.
+    // ORDER(runnext): acquire; pairs with the puts in runqput.
     g* next = p2->runnext.load(memory_order_acquire);
     if (!next) return nullptr;
     if (p2->status.load(memory_order_relaxed) == prunning) {  // relaxed: a hint
@@ -112,7 +112,7 @@ g* steal_runnext(p* p2) {
             if (p2->runnext.load(memory_order_relaxed) != next) return nullptr;  // relaxed: the CAS decides
         } while (kernel::nanotime() < end);
     }
-    // ORDER(runnext): acq_rel; RQ4, pairs with runqget's CAS.
+    // ORDER(runnext): acq_rel; RQ4, pairs with take_runnext's CAS.
     if (!p2->runnext.compare_exchange_strong(next, nullptr, memory_order_acq_rel, memory_order_relaxed)) return nullptr;
     return next;
 }
@@ -159,7 +159,9 @@ bool gets_through_alone(p* p2) {
 
 g* runqsteal(p* pp, p* p2, bool stealnext) {
     std::uint32_t tail = pp->runqtail.load(memory_order_relaxed);  // relaxed: RQ1
-    std::uint32_t n = gets_through_alone(p2) ? 0 : runqgrab(p2, pp, tail);
+    bool alone = gets_through_alone(p2);
+    pp->left_alone |= alone;
+    std::uint32_t n = alone ? 0 : runqgrab(p2, pp, tail);
     if (n == 0) {
         if (g* gp = born_steal(pp, p2)) return gp;
         return stealnext ? steal_runnext(p2) : nullptr;

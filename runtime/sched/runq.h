@@ -5,7 +5,7 @@
 //   RQ2  runqhead moves only by CAS, by the owner and by thieves; a slot is read before
 //        the CAS that takes it and its content used only if the CAS succeeds.
 //   RQ3  0 <= tail - head <= size, modulo 2^32.
-//   RQ4  runnext is taken by exchange or CAS to null, so one taker gets it.
+//   RQ4  only the owner makes runnext of null a G, and it is taken by CAS to null, so one taker gets it.
 //   RQ5  a put to the global queue is visible before the putter looks for idle Ps (WK4); one
 //        to a P's own queue soon after (WK6).
 //   RQ6  runnext goes first, but not for ever: after runnext_inherit_max Gs in a row that

@@ -22,7 +22,7 @@ struct schedt {
     alignas(64) atomic<bool> gcwaiting{false};  // stop-the-world wanted [atomic]
     atomic<bool> exiting{false};                // the process is on its way out [atomic]
     atomic<std::int64_t> waitclock{0};          // ns, right to a second while anything runs; by sysmon [atomic]
-    atomic<std::uint32_t> wake_backoff{0};      // wakes for a lone runnext to skip (WK7) [atomic]
+    atomic<std::uint32_t> wake_backoff{0};      // wakes for a G beside a short queue to skip (WK7) [atomic]
 
     // Read by every wakep, written as Ps go idle and Ms look for work.
     alignas(64) atomic<std::uint32_t> npidle{0};   // written under lock, read without [atomic]

@@ -179,6 +179,9 @@ bool retake_syscall(p* pp, std::int64_t now, round* r) {
     return ours;
 }
 
+// relaxed: a hint: it may be on its way back.
+bool has_lost_its_p(const m* mp) { return (mp->retake.load(memory_order_relaxed) & rt_phase) == rt_taken; }
+
 void set_idle_class(m* mp, bool on) {
     if (mp->idle_class == on || !debug.hogidle || !kernel::idle_class_permitted()) return;
     // An error: the program gave the thread another class, which stays.
@@ -196,13 +199,12 @@ void rotate_hogs(std::int64_t now) {
     rcu_reader r;
     std::int64_t i = 0;
     for (m* mp : allm())
-        if (mp->hog) set_idle_class(mp, !(i >= first && i < first + ncpu)), i++;
+        if (mp->hog && has_lost_its_p(mp)) set_idle_class(mp, !(i >= first && i < first + ncpu)), i++;
 }
 
 // Has M, who lost its P otherwise, become a hog?  It is seen to run twice in a row.
 void look_at_detached(m* mp) {
-    // relaxed: retake_mark_hog decides.
-    if (mp->hog || (mp->retake.load(memory_order_relaxed) & rt_phase) != rt_taken) return;
+    if (mp->hog || !has_lost_its_p(mp)) return;
     std::int64_t used = kernel::thread_cputime(mp->tid);
     bool ran = used - mp->detachedcpu > cfg::hog_sign;
     mp->detachedcpu = used;
