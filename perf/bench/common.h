@@ -6,6 +6,7 @@
 // same way.
 #pragma once
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -18,6 +19,7 @@
 #include <filesystem>
 #include <fstream>
 #include <initializer_list>
+#include <numeric>
 #include <span>
 #include <string>
 #include <string_view>
@@ -186,6 +188,55 @@ inline void check_primes(const std::vector<std::int64_t>& v) {
         while (!is_prime(want));
         if (prime != want)
             fail("%ld where the next prime is %ld", prime, want);
+    }
+}
+
+// Ends that several peers have alike: the answer checked, the line printed.
+
+/// wake: late holds by how much each of n wake-ups was late, ns.
+inline void wake_line(std::int64_t n, std::vector<std::int64_t>& late, span s) {
+    if (static_cast<std::int64_t>(late.size()) != n)
+        fail("%zu wake-ups, not %ld", late.size(), n);
+    line("wake", n, s,
+         {{"p50_us", percentile(late, 0.50) / 1e3},
+          {"p99_us", percentile(late, 0.99) / 1e3},
+          {"cpu_percent", 100 * s.cpu / s.wall}});
+}
+
+/// timersN: late holds by how much each of n * each sleeps ended late, ns.
+inline void timers_line(std::int64_t n, std::int64_t each, std::vector<std::int64_t>& late, span s) {
+    for (std::int64_t l : late)
+        if (l < 0)
+            fail("a sleep ended %ld ns early", -l);
+    line("timers" + brief(n), n * each, s,
+         {{"sleeps_per_s", static_cast<double>(n * each) / s.wall},
+          {"lateness_p50_us", percentile(late, 0.50) / 1e3},
+          {"lateness_p99_us", percentile(late, 0.99) / 1e3}});
+}
+
+/// chan_mpmc: how many of the elements 0 .. n - 1 each consumer had, and their sum.
+inline void mpmc_line(std::int64_t n, std::span<const std::int64_t> count, std::span<const std::int64_t> sum, span s) {
+    const std::int64_t had = std::accumulate(count.begin(), count.end(), std::int64_t{0});
+    const std::int64_t in_all = std::accumulate(sum.begin(), sum.end(), std::int64_t{0});
+    if (had != n || in_all != sum_below(n))
+        fail("received %ld elements with sum %ld, not %ld with %ld", had, in_all, n, sum_below(n));
+    line("chan_mpmc", n, s);
+}
+
+/// syscall: reader i of a pair takes the bytes 0, 1, 2 ...; the odd one passes each on as it is, the
+/// even one the next.  read is the peer's read(2).
+template <class Read>
+void relay(std::int64_t i, std::int64_t n, int in, int out, Read read) {
+    for (std::int64_t k = 0; k < n; ++k) {
+        unsigned char byte = 0;
+        if (read(in, &byte, 1) != 1)
+            fail("read: %s", std::strerror(errno));
+        if (byte != k % 256)
+            fail("byte %d, not %ld", byte, k % 256);
+        if (i % 2 == 0)
+            ++byte;
+        if (::write(out, &byte, 1) != 1)
+            fail("write: %s", std::strerror(errno));
     }
 }
 

@@ -24,10 +24,5 @@ void main_main() {
         late.push_back((clock_type::now() - t).count());
     const auto span = clock.stop();
     waker.join();
-    if (static_cast<std::int64_t>(late.size()) != n)
-        report::fail("%zu wake-ups, not %ld", late.size(), n);
-    report::line("wake", n, span,
-                 {{"p50_us", report::percentile(late, 0.50) / 1e3},
-                  {"p99_us", report::percentile(late, 0.99) / 1e3},
-                  {"cpu_percent", 100 * span.cpu / span.wall}});
+    report::wake_line(n, late, span);
 }

@@ -27,12 +27,5 @@ int main(int argc, char** argv) {
     q.close();
     peer::join(consumers);
     const auto span = clock.stop();
-    std::int64_t k = 0, s = 0;
-    for (std::int64_t c = 0; c < side; ++c) {
-        k += count[c];
-        s += sum[c];
-    }
-    if (k != n || s != report::sum_below(n))
-        report::fail("received %ld elements with sum %ld, not %ld with %ld", k, s, n, report::sum_below(n));
-    report::line("chan_mpmc", n, span);
+    report::mpmc_line(n, count, sum, span);
 }

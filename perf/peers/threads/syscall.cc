@@ -10,22 +10,6 @@
 #include <atomic>
 #include <future>
 
-// Reader i of a pair takes the bytes 0, 1, 2 …; the odd one passes each on as it is, the
-// even one the next.
-static void pass(std::int64_t i, std::int64_t n, int in, int out) {
-    for (std::int64_t k = 0; k < n; ++k) {
-        unsigned char byte = 0;
-        if (read(in, &byte, 1) != 1)
-            report::fail("read: %s", std::strerror(errno));
-        if (byte != k % 256)
-            report::fail("byte %d, not %ld", byte, k % 256);
-        if (i % 2 == 0)
-            ++byte;
-        if (write(out, &byte, 1) != 1)
-            report::fail("write: %s", std::strerror(errno));
-    }
-}
-
 int main(int argc, char** argv) {
     constexpr std::int64_t readers = 64;
     const std::int64_t each = peer::args(argc, argv, {"reads-each"})[0];
@@ -43,7 +27,7 @@ int main(int argc, char** argv) {
     std::vector<std::thread> threads;
     report::stopwatch clock;
     for (std::int64_t i = 0; i < readers; ++i)
-        threads.emplace_back(pass, i, each, pipes[i][0], pipes[i ^ 1][1]);
+        threads.emplace_back([&, i] { report::relay(i, each, pipes[i][0], pipes[i ^ 1][1], ::read); });
     for (std::int64_t i = 1; i < readers; i += 2)
         if (write(pipes[i][1], "", 1) != 1)
             report::fail("write: %s", std::strerror(errno));

@@ -22,11 +22,5 @@ int main(int argc, char** argv) {
         });
     peer::join(threads);
     const auto span = clock.stop();
-    for (std::int64_t l : late)
-        if (l < 0)
-            report::fail("a sleep ended %ld ns early", -l);
-    report::line("timers" + report::brief(n), n * each, span,
-                 {{"sleeps_per_s", static_cast<double>(n * each) / span.wall},
-                  {"lateness_p50_us", report::percentile(late, 0.50) / 1e3},
-                  {"lateness_p99_us", report::percentile(late, 0.99) / 1e3}});
+    report::timers_line(n, each, late, span);
 }
