@@ -20,7 +20,7 @@ int activity_open(std::int32_t tid);
 // 1.3 to 3 us.  A thread that runs user code is "running" there however long it waits for a processor.
 activity activity_read(int fd);
 void activity_close(int fd);
-// All three.
+// Opened, read and closed: for a look that is not repeated soon.
 activity activity_now(std::int32_t tid);
 
 // SCHED_IDLE: a thread that runs only when nobody else wants the processor.

@@ -22,6 +22,7 @@
 //   BN6  "Start it and wait for it" must not take longer beside others that are busy: when a
 //        G that started goroutines parks, the last of them goes before the ring and inherits
 //        the time slice, as Go's runnext has it, within RQ6's bound.
+// With one P nobody steals, and its M does without the lock (RQ7).
 // The lock is held for a few instructions, by a thief for as many stores as it takes Gs;
 // it is a leaf, and nothing sleeps on it.  A deque without one (Chase and Lev, 2005) gives
 // a thief one G at a time: too slow where a batch of tiny ones waits.

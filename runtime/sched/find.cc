@@ -255,8 +255,8 @@ std::int64_t earliest_timer() {
     return until;
 }
 
-// Timers that come thick are run in groups: to sleep and wake for each costs 6 us, more than a goroutine's
-// turn.  One that comes alone is on time.
+// Timers that come thick are run in groups: to sleep and wake for each costs more than a goroutine's turn.
+// One that comes alone is not held back.
 std::int64_t spaced(std::int64_t until) {
     std::int64_t next = sched.lasttimerwake + cfg::timer_spacing;
     return until < next && until > sched.lasttimerwake ? next : until;
@@ -332,7 +332,7 @@ namespace {
 // RQ8, for a thief that has just left such a queue alone: it would leave it alone again.
 bool will_be_left_alone(const p* pp) {
     // relaxed: a hint; WK6 whatever it says, and sysmon mends it.
-    return pp->status.load(memory_order_relaxed) == prunning && born_empty(pp) && runqlen(pp) <= cfg::short_queue;
+    return pp->status.load(memory_order_relaxed) == prunning && runqshort(pp);
 }
 }  // namespace
 

@@ -37,6 +37,8 @@ std::uint32_t runqlen(const p* pp) {
     return (n > cfg::runq_size ? 0 : n) + born_len(pp) + (pp->runnext.load(memory_order_relaxed) != nullptr);
 }
 
+bool runqshort(const p* pp) { return runqlen(pp) <= cfg::short_queue && born_empty(pp); }
+
 bool runqputslow(p* pp, g* gp, std::uint32_t head, std::uint32_t tail) {
     constexpr std::uint32_t half = cfg::runq_size / 2;
     if (tail - head != cfg::runq_size) runtime_throw("runqputslow: queue is not full");

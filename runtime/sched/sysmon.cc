@@ -31,7 +31,6 @@
 #include "kernel_if/clock.h"
 #include "kernel_if/sys.h"
 #include "sched/background.h"
-#include "sched/born.h"
 #include "sched/checkdead.h"
 #include "sched/debugvars.h"
 #include "sched/exit.h"
@@ -50,17 +49,17 @@ namespace rt0::runtime {
 namespace {
 
 // RQ8: since the last look at pp its Gs took some hundred nanoseconds each, and few wait.
-bool gets_through_alone(p* pp, std::int64_t now) {
+bool brisk(p* pp, std::int64_t now) {
     std::uint32_t tick = pp->schedtick.load(memory_order_relaxed);  // relaxed: compared with the last look
     std::int64_t ran = tick - pp->backlogtick, took = now - pp->backlogwhen;
     pp->backlogtick = tick;
     pp->backlogwhen = now;
-    return ran * (cfg::brisk_ns / cfg::brisk_gs) > took && runqlen(pp) <= cfg::short_queue && born_empty(pp);
+    return ran * (cfg::brisk_ns / cfg::brisk_gs) > took && runqshort(pp);
 }
 
 // WK6's backstop: a queue that was not empty a tick ago and is not now, beside an idle P.
 bool wake_for_backlog(p* pp, std::int64_t now) {
-    bool before = pp->sysmonbacklog, alone = gets_through_alone(pp, now);
+    bool before = pp->sysmonbacklog, alone = brisk(pp, now);
     pp->sysmonbacklog = !runqempty(pp);
     // relaxed: hints.
     if (!before || !pp->sysmonbacklog || alone || sched.npidle.load(memory_order_relaxed) == 0 ||

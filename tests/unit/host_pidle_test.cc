@@ -10,6 +10,7 @@
 
 #include "base/upcall.h"
 #include "kernel_if/clock.h"
+#include "sched/born.h"
 #include "sched/find.h"
 #include "sched/newproc.h"
 #include "sched/pidle.h"
@@ -91,6 +92,27 @@ TEST_F(Pidle, PsComeBackLastInFirstOut) {
     EXPECT_EQ(pidleget(), nullptr);
     EXPECT_EQ(sched.npidle.load(), 0u);
     EXPECT_EQ(pp.link, nullptr);
+}
+
+// RQ8: a thief that left a queue alone goes to sleep beside it, and not beside any other.
+TEST_F(Pidle, AQueueThatIsLeftAloneKeepsNobodyAwake) {
+    for (std::uint32_t n = 1; n <= cfg::short_queue + 1; n++) {
+        runqput(&third, gs[n % gs.size()], false);
+        EXPECT_TRUE(work_queued());
+        EXPECT_EQ(work_queued(true), n > cfg::short_queue) << n;
+    }
+    bool inherit;
+    runqget(&third, &inherit);
+    EXPECT_FALSE(work_queued(true));
+    third.status.store(pidle);
+    EXPECT_TRUE(work_queued(true)) << "nobody else will run it";
+    third.status.store(prunning);
+    born_put(&third, gs[0]);
+    EXPECT_TRUE(work_queued(true)) << "a newborn";
+    born_get(&third);
+    queue_globally(gs[0]);
+    EXPECT_TRUE(work_queued(true)) << "the global queue";
+    while (runqget(&third, &inherit)) {}
 }
 
 TEST_F(Pidle, ReleaseAndAcquire) {
