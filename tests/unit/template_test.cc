@@ -16,6 +16,7 @@
 
 #include "kernel_if/inject.h"
 #include "kernel_if/thread.h"
+#include "sched/mstart.h"
 #include "sched/template.h"
 #include "tests/support/gate.h"
 
@@ -179,43 +180,39 @@ TEST_F(Template, FewerPsKeepFewerMs) {
     until([] { return count_ms().idle <= 1 + cfg::idle_ms_kept + 2; });
 }
 
-// A goroutine alters its thread and makes work for another: new threads are as the process was.
+std::atomic<int> born{0}, born_altered{0};
+cpu_set_t whole;  // the processors of the process
+
+// The first thing that a new M runs.
+void look_at_own_thread() {
+    cpu_set_t mine;
+    if (sched_getaffinity(0, sizeof mine, &mine) != 0 || !CPU_EQUAL(&mine, &whole)) born_altered++;
+    born++;
+}
+
+// Whoever needs a new M, and whatever was done to its thread: that one is as the process was.
 TEST_F(Template, NewThreadsInheritNothingFromThoseThatNeedThem) {
-    cpu_set_t whole;
     ASSERT_EQ(sched_getaffinity(0, sizeof whole, &whole), 0);
     if (CPU_COUNT(&whole) < 2) GTEST_SKIP() << "one processor: nothing to alter";
     cpu_set_t one;
     CPU_ZERO(&one);
     for (std::size_t cpu = 0; CPU_COUNT(&one) == 0; cpu++)
         if (CPU_ISSET(cpu, &whole)) CPU_SET(cpu, &one);
-    rt0::gomaxprocs(2);
-    constexpr int n = 20;
-    int fd[2];
-    ASSERT_EQ(pipe(fd), 0);
-    std::atomic<int> altered{0}, inside{0};
-    countdown done(n);
-    for (int i = 0; i < n; i++) {
+    born = born_altered = 0;
+    for (bool locked : {false, true}) {
+        if (locked) this_goroutine::lock_os_thread();
+        const int before = born;
         const pid_t here = gettid();
-        sched_setaffinity(here, sizeof one, &one);
-        rt0::go([&, here] {  // it may get the altered thread, when this goroutine is asked to yield
-            cpu_set_t mine;
-            if (sched_getaffinity(0, sizeof mine, &mine) != 0) std::abort();
-            if (gettid() != here && !CPU_EQUAL(&mine, &whole)) altered++;
-            rt0::blocking([&] {  // it keeps its thread, so the next needs a new one
-                inside++;
-                char c;
-                if (read(fd[0], &c, 1) != 1) std::abort();
-            });
-            done.one();
-        });
-        while (inside.load() == i) {}
-        sched_setaffinity(here, sizeof whole, &whole);
+        {
+            runtime_call rc;  // so this goroutine stays on its thread
+            sched_setaffinity(here, sizeof one, &one);
+            newm(look_at_own_thread, nullptr);
+            sched_setaffinity(here, sizeof whole, &whole);
+        }
+        until([&] { return born.load() == before + 1; });
+        if (locked) this_goroutine::unlock_os_thread();
     }
-    for (int i = 0; i < n; i++) ASSERT_EQ(write(fd[1], "x", 1), 1);
-    done.wait();
-    EXPECT_EQ(altered.load(), 0);
-    close(fd[0]);
-    close(fd[1]);
+    EXPECT_EQ(born_altered.load(), 0);
 }
 
 }  // namespace
