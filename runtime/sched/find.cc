@@ -256,7 +256,7 @@ std::int64_t earliest_timer() {
 }
 
 // Timers that come thick are run in groups: to sleep and wake for each costs more than a goroutine's turn.
-// One that comes alone is not held back.
+// One that is due timer_spacing or more after the last is not held back.
 std::int64_t spaced(std::int64_t until) {
     std::int64_t next = sched.lasttimerwake + cfg::timer_spacing;
     return until < next && until > sched.lasttimerwake ? next : until;

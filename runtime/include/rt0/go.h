@@ -79,8 +79,8 @@ namespace this_goroutine {
 std::uint64_t id();
 std::string_view name();
 void yield();                                   ///< to the back of the run queue
-/// d <= 0: yields.  On an idle machine some 10 us late; where timers come thick, up to 100 us more, for they are
-/// then run in groups.
+/// d <= 0: yields.  As late as a thread that sleeps so long; and if all processors idle, a sleep that ends less than
+/// 100 us after another may end with those 100 us, so that timers that come thick are run in groups.
 void sleep_for(std::chrono::nanoseconds d);
 template <class C, class D>
 void sleep_until(std::chrono::time_point<C, D> t) {
