@@ -56,9 +56,10 @@ activity activity_now(std::int32_t tid) {
 
 namespace {
 
-int set_class(std::int32_t tid, int policy) {
-    sched_param none = {};
-    return static_cast<int>(sysc(SYS_sched_setscheduler, tid, policy, &none));
+int set_class(std::int32_t tid, int policy, int priority = 0) {
+    sched_param param = {};
+    param.sched_priority = priority;
+    return static_cast<int>(sysc(SYS_sched_setscheduler, tid, policy, &param));
 }
 
 int change_class(std::int32_t tid, int from, int to) {
@@ -70,6 +71,14 @@ int change_class(std::int32_t tid, int from, int to) {
 }
 
 }  // namespace
+
+int realtime_enter() {
+    if (int e = injected(inject::realtime)) return e;
+    long now = sysc(SYS_sched_getscheduler, 0);
+    if (now != SCHED_OTHER) return now < 0 ? static_cast<int>(now) : -EINVAL;
+    return set_class(0, SCHED_FIFO, 1);
+}
+int realtime_leave() { return set_class(0, SCHED_OTHER, 0); }
 
 int idle_class_enter(std::int32_t tid) { return change_class(tid, SCHED_OTHER, SCHED_IDLE); }
 int idle_class_leave(std::int32_t tid) { return change_class(tid, SCHED_IDLE, SCHED_OTHER); }

@@ -36,4 +36,10 @@ bool idle_class_permitted();
 int idle_class_enter(std::int32_t tid);
 int idle_class_leave(std::int32_t tid);
 
+// The calling thread becomes SCHED_FIFO of the lowest priority, or SCHED_OTHER again; it must not clone meanwhile.
+// 0 or -errno: -EPERM without root, CAP_SYS_NICE or RLIMIT_RTPRIO; -EINVAL: it has another class than
+// SCHED_OTHER, which is left alone.
+int realtime_enter();
+int realtime_leave();
+
 }  // namespace rt0::kernel

@@ -29,6 +29,7 @@ enum class inject : unsigned {
     membarrier_all,
     activity,     // activity_open and activity_read: nothing is known of a thread
     idle_class,   // idle_class_enter and idle_class_leave; the probe is the first two
+    realtime,     // realtime_enter
     check,        // the scheduler's start-up check: each assumption is one call
     calls,        // how many there are
 };

@@ -1,6 +1,7 @@
 // hogN: N endless loops without any call, then a goroutine that sleeps 1 ms K times.
 // first_ms: from the start of the loops until that goroutine runs at all;
 // lateness: how long after its time a sleep ended.
+// threads: before the loops end; threads_after, beside more than 100 loops: 7 s after their end.
 // ops: sleeps.
 #include "report.h"
 
@@ -37,9 +38,12 @@ void main_main() {
     const int threads = rt0::num_thread();
     stop = true;
     wg.wait();
+    if (n > 100)
+        rt0::this_goroutine::sleep_for(std::chrono::seconds(7));
     report::line("hog" + report::brief(n), sleeps, span,
                  {{"first_ms", first.count()},
                   {"lateness_p50_us", report::percentile(late, 0.50) / 1e3},
                   {"lateness_p99_us", report::percentile(late, 0.99) / 1e3},
-                  {"threads", threads}});
+                  {"threads", threads},
+                  {"threads_after", rt0::num_thread()}});
 }

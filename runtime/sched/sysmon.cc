@@ -20,6 +20,10 @@
 //        nor starve: where that is permitted, as many as there are processors run as they
 //        are, taking turns of hog_turn, and the others are SCHED_IDLE meanwhile.  One that
 //        lost its P blocked, or to a stopped world, and computes by now is found by find_hogs.
+//   SM4  While there are more hogs than processors sysmon is a real-time thread, where that is permitted: SCHED_IDLE
+//        threads run whole kernel ticks, which upsets the kernel's fair clock so that an ordinary thread that wakes
+//        may wait for 30 ms though it uses next to nothing.  At other times it is not: it would
+//        preempt Ms at each tick (mutex8 +30 %).
 //
 // Source: Go's proc.go (sysmon, retake).
 #include "sched/sysmon.h"
@@ -225,6 +229,16 @@ void find_hogs(std::int64_t now) {
     }
 }
 
+// SM4.  retakelock is held.
+void stay_ahead_of_hogs() {
+    static bool ahead = false;
+    if (ahead == (sched.nhogs > ncpu) || !debug.hogidle || !kernel::idle_class_permitted()) return;
+    // An error: sysmon stays as it is until there are few hogs again.
+    if (ahead) kernel::realtime_leave();
+    else kernel::realtime_enter();
+    ahead = !ahead;
+}
+
 void take_p(m* mp) {
     m* heir = mp->retakeheir;
     p* pp = retake_begin(mp);
@@ -273,7 +287,10 @@ bool retake(std::int64_t now) {
     for (m* mp = r.first; mp; mp = mp->retakelink) take_p(mp);
     find_hogs(now);
     rotate_hogs(now);  // last: now `hog` says that it has lost its P
-    if (r.heirless) want_spare_ms(r.heirless);
+    stay_ahead_of_hogs();
+    // One more than were missed: else every second hand-off waits for the template thread, on a machine full of hogs
+    // for tens of milliseconds.
+    if (r.first || r.heirless) want_spare_ms(r.heirless + 1);
     return soon || r.first || (r.heirless && !spare_ms_refused());
 }
 
@@ -283,6 +300,7 @@ bool turn_hogs() {
     std::int64_t now = kernel::nanotime();
     find_hogs(now);
     rotate_hogs(now);
+    stay_ahead_of_hogs();
     return sched.nhogs > ncpu;
 }
 

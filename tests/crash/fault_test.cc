@@ -121,6 +121,7 @@ INSTANTIATE_TEST_SUITE_P(
                     fault{"activity_for_ever", inject::activity, EMFILE, -1, false, "", "", 9, "stalls"},
                     fault{"idle_class_once", inject::idle_class, EPERM, 1, false, "", stays_idle, 3, "stalls"},
                     fault{"idle_class_for_ever", inject::idle_class, EPERM, -1, false, "", stays_idle, 3, "stalls"},
+                    fault{"realtime", inject::realtime, EPERM, -1, false, "", "", 3, "stalls"},
                     fault{"sigaltstack", inject::sigaltstack, ENOMEM, 1, true},
                     fault{"thread_layout", inject::calibrate, EINVAL, 1, false}),
     [](auto& i) { return i.param.name; });
