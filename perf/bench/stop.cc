@@ -1,6 +1,10 @@
 // stopN: stopping and restarting the world beside N endless loops: gomaxprocs up and down by one.
+// More than 100 first block in a read each, which makes them threads of their own at once: one loop after the
+// other would begin 10 ms apart at best.
 // ops: stops; each is timed.
 #include "report.h"
+
+#include <unistd.h>
 
 #include <atomic>
 
@@ -9,18 +13,30 @@ using clock_type = std::chrono::steady_clock;
 void main_main() {
     const auto args = report::args({"loops", "stops"});
     const std::int64_t n = args[0], stops = args[1];
+    int fd[2];
+    if (pipe(fd) != 0)
+        report::fail("pipe: %s", std::strerror(errno));
+    const bool block_first = n > 100;
     std::atomic<bool> stop{false};
     std::atomic<std::int64_t> looping{0};
     rt0::wait_group wg;
     wg.add(n);
     for (std::int64_t i = 0; i < n; ++i)
         rt0::go([&] {
+            char byte;
             looping++;
+            if (block_first && read(fd[0], &byte, 1) != 1)
+                report::fail("read: %s", std::strerror(errno));
             while (!stop.load(std::memory_order_relaxed)) {}
             wg.done();
         });
     while (looping < n)
         rt0::this_goroutine::yield();
+    if (block_first) {
+        const std::vector<char> bytes(n);
+        if (write(fd[1], bytes.data(), n) != n)
+            report::fail("write: %s", std::strerror(errno));
+    }
     std::vector<std::int64_t> took(stops);
     report::stopwatch clock;
     for (std::int64_t i = 0; i < stops; ++i) {
