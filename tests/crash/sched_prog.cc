@@ -7,6 +7,8 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -199,10 +201,25 @@ void crowd(const std::string& how) {
     rt0::println("back", back.load());
 }
 
+pid_t thread_named(std::string_view name) {
+    for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+        std::ifstream comm(task.path() / "comm");
+        std::string line;
+        if (std::getline(comm, line) && line == name) return std::stoi(task.path().filename().string());
+    }
+    return -1;
+}
+
+bool realtime_permitted() {
+    int rc = 0;
+    std::thread([&] { rc = rt0::kernel::realtime_enter(); }).join();
+    return rc == 0;
+}
+
 // Goroutines that compute without end beside main on one P, two more of them than there are processors.
 // Ends when each has stepped back for the others (SCHED_IDLE) and come forward again, and all are
 // ordinary threads at the end; with RT0DEBUG=hogidle=0, when none did for a while.  "hogs-later": they
-// lose their P while they are blocked, and compute afterwards.
+// lose their P while they are blocked, and compute afterwards.  Meanwhile, and no longer, sysmon is a real-time thread.
 void hogs(const std::string& how) {
     const bool step_back = how != "hogs-stay", later = how == "hogs-later";
     if (!rt0::kernel::idle_class_permitted()) return rt0::println("not permitted");
@@ -220,9 +237,13 @@ void hogs(const std::string& how) {
             if (later) std::this_thread::sleep_for(5ms);
             while (!stop.load(std::memory_order_relaxed)) {}
         });
+    const pid_t sysmon = thread_named("rt0-sysmon");
+    const bool comes_forward = step_back && realtime_permitted();
+    bool ahead = false;
     std::size_t turned = 0, stepped_back = 0;
-    for (int looks = 0; step_back ? turned < all.size() : looks < 300; looks++) {
+    for (int looks = 0; step_back ? turned < all.size() || ahead != comes_forward : looks < 300; looks++) {
         this_goroutine::sleep_for(1ms);
+        ahead |= (sched_getscheduler(sysmon) & ~SCHED_RESET_ON_FORK) == SCHED_FIFO;
         turned = stepped_back = 0;
         for (hog& h : all) {
             if (h.tid == 0) continue;
@@ -237,6 +258,8 @@ void hogs(const std::string& how) {
     wg.wait();
     for (hog& h : all)
         if (sched_getscheduler(h.tid) == SCHED_IDLE) rt0::println("left behind");
+    if (ahead && !step_back) rt0::println("sysmon came forward");
+    while (sched_getscheduler(sysmon) != SCHED_OTHER) this_goroutine::sleep_for(1ms);
     rt0::println("stepped back:", stepped_back == all.size() ? "all" : stepped_back == 0 ? "none" : "some");
 }
 
