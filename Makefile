@@ -82,7 +82,7 @@ benches: $(BENCHES)  ## build the benchmarks
 
 # ---- packages
 NEED := sh tests/support/need.sh
-need-build: ; @$(NEED) g++ liburcu-dev $(if $(CLANG),clang)
+need-build: ; @$(NEED) g++ liburcu-dev systemtap-sdt-dev $(if $(CLANG),clang)
 need-test:  need-build ; @$(NEED) libgtest-dev libssl-dev
 need-prog:  need-build ; @$(NEED) libssl-dev
 need-check: need-build ; @$(NEED) cmake pkg-config

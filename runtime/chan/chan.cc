@@ -26,6 +26,7 @@
 #include "base/config.h"
 #include "base/forked.h"
 #include "mem/mem.h"
+#include "sched/probe.h"
 #include "sched/upcross.h"
 
 namespace rt0::runtime {
@@ -174,7 +175,8 @@ bool chanparkcommit(g*, void* c) {
     return t == tried::blocks ? op_status::would_block : to_status(t);
 }
 
-static inline op_status send_one(g* gp, hchan* c, const void* elem, bool block) {
+[[gnu::always_inline]] static inline op_status send_one(g* gp, hchan* c, const void* elem, bool block) {
+    RT0_PROBE_G(chansend, gp, c);
     if (!block && full_now(c) && !closed_now(c)) return op_status::would_block;
     lockchan(c);
     if (!send_quick(c, elem)) return send_slow(gp, c, elem, block);
@@ -182,7 +184,8 @@ static inline op_status send_one(g* gp, hchan* c, const void* elem, bool block) 
     return op_status::ok;
 }
 
-static inline op_status recv_one(g* gp, hchan* c, void* elem, bool block) {
+[[gnu::always_inline]] static inline op_status recv_one(g* gp, hchan* c, void* elem, bool block) {
+    RT0_PROBE_G(chanrecv, gp, c);
     if (!block && empty_now(c)) {
         if (!closed_now(c)) return op_status::would_block;
         // Closed: what was sent before is seen now, and nothing comes after.
@@ -300,6 +303,7 @@ op_status chan_peek_send(hchan* c) noexcept {
 close_status closechan(hchan* c) noexcept {
     if (!c) return close_status::nil;
     runtime_call rc;
+    RT0_PROBE_G(closechan, rc.gp, c);
     return close_locked(c);
 }
 

@@ -36,6 +36,7 @@
 
 #include <cstring>
 
+#include "sched/probe.h"
 #include "sched/upcross.h"
 
 namespace rt0::runtime {
@@ -166,6 +167,8 @@ void finish_recv(hchan* c, void* elem, const claim& k) {
 // unless *done: a partner did all of it.
 static tried step(hchan* c, void* elem, bool send, bool block, claim& k, bool* done) {
     runtime_call rc;
+    if (send) RT0_PROBE_G(chansend, rc.gp, c);
+    else RT0_PROBE_G(chanrecv, rc.gp, c);
     lockchan(c);
     const tried t = send ? send_moved(c, k) : recv_moved(c, k);
     if (t != tried::blocks || !block) {

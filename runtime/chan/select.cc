@@ -26,6 +26,7 @@
 #include <optional>
 
 #include "base/config.h"
+#include "sched/probe.h"
 #include "sched/upcross.h"
 
 namespace rt0::runtime {
@@ -304,6 +305,7 @@ detail::select_outcome choose(selection& s, stop_cb* stops) {
         hold.emplace();
     {
         runtime_call rc;
+        RT0_PROBE_G(selectgo, rc.gp, s.n);
         chosen = look(s, rc.gp);
         // relaxed: nothing that could win is armed or queued yet (SR1).
         if (!chosen) s.gp->selectdone.store(1, memory_order_relaxed);

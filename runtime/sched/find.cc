@@ -41,6 +41,7 @@
 #include "kernel_if/futex.h"
 #include "sched/born.h"
 #include "sched/pidle.h"
+#include "sched/probe.h"
 #include "sched/runq.h"
 #include "sched/schedule.h"
 #include "sched/timer.h"
@@ -200,7 +201,10 @@ g* from_others(m* mp, p* pp, bool timers, std::int64_t* now, bool* inherit) {
             if (p2 == pp) continue;
             if (timers && last && steal_timers(p2, now))
                 if (g* gp = runqget(pp, inherit)) return gp;
-            if (g* gp = runqsteal(pp, p2, last)) return gp;
+            if (g* gp = runqsteal(pp, p2, last)) {
+                RT0_PROBE_WITH2(steal, gp->goid, mp->id, pp->id, p2->id, 1 + runqlen(pp));
+                return gp;
+            }
         }
         arch::cpu_relax();
     }

@@ -44,7 +44,7 @@ enum gstatus : std::uint32_t {
     gscan = 0x1000,
 };
 
-// Why a G waits; the texts are Go's and stand in dumps (waitreason_text).
+// Why a G waits; the texts are Go's and stand in dumps (waitreason_texts).
 enum class wait_reason : std::uint8_t {
     zero,               // ""
     chan_receive,       // "chan receive"
@@ -66,8 +66,10 @@ enum class wait_reason : std::uint8_t {
     bgsweep_wait,       // "GC sweep wait"
     bgscavenge_wait,    // "GC scavenge wait"
     force_gc,           // "force gc (idle)"
+    reasons,            // how many there are
 };
-const char* waitreason_text(wait_reason r);
+extern const char* const waitreason_texts[];
+const char* waitreason_text(wait_reason r);  // for one that may be torn
 
 using unlockf_t = bool (*)(g*, void* lock);
 

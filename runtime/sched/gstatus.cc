@@ -96,30 +96,16 @@ void casfrom_gscanstatus(g* gp, std::uint32_t oldval, std::uint32_t newval) {
     scan_over();
 }
 
+constinit const char* const waitreason_texts[] = {
+    "", "chan receive", "chan send", "chan receive (nil chan)", "chan send (nil chan)", "select",
+    "select (no cases)", "sleep", "sync.Mutex.Lock", "sync.RWMutex.Lock", "sync.RWMutex.RLock",
+    "sync.Cond.Wait", "sync.WaitGroup.Wait", "semacquire", "IO wait", "panicwait", "preempted",
+    "GC sweep wait", "GC scavenge wait", "force gc (idle)",
+};
+static_assert(sizeof waitreason_texts / sizeof *waitreason_texts == static_cast<std::size_t>(wait_reason::reasons));
+
 const char* waitreason_text(wait_reason r) {
-    switch (r) {
-        case wait_reason::zero: return "";
-        case wait_reason::chan_receive: return "chan receive";
-        case wait_reason::chan_send: return "chan send";
-        case wait_reason::chan_receive_nil: return "chan receive (nil chan)";
-        case wait_reason::chan_send_nil: return "chan send (nil chan)";
-        case wait_reason::select: return "select";
-        case wait_reason::select_no_cases: return "select (no cases)";
-        case wait_reason::sleep: return "sleep";
-        case wait_reason::mutex_lock: return "sync.Mutex.Lock";
-        case wait_reason::rwmutex_lock: return "sync.RWMutex.Lock";
-        case wait_reason::rwmutex_rlock: return "sync.RWMutex.RLock";
-        case wait_reason::cond_wait: return "sync.Cond.Wait";
-        case wait_reason::waitgroup_wait: return "sync.WaitGroup.Wait";
-        case wait_reason::semacquire: return "semacquire";
-        case wait_reason::io_wait: return "IO wait";
-        case wait_reason::panic_wait: return "panicwait";
-        case wait_reason::preempted: return "preempted";
-        case wait_reason::bgsweep_wait: return "GC sweep wait";
-        case wait_reason::bgscavenge_wait: return "GC scavenge wait";
-        case wait_reason::force_gc: return "force gc (idle)";
-    }
-    return "unknown wait reason";
+    return r < wait_reason::reasons ? waitreason_texts[static_cast<std::size_t>(r)] : "unknown wait reason";
 }
 
 }  // namespace rt0::runtime

@@ -23,6 +23,7 @@
 #include "sched/born.h"
 #include "sched/find.h"
 #include "sched/lists.h"
+#include "sched/probe.h"
 #include "sched/runq.h"
 #include "sched/switch.h"
 #include "sched/upcross.h"
@@ -45,6 +46,8 @@ std::size_t stack_size_for(std::size_t asked) {
 
 bool alloc_stack(g* gp, std::size_t size) {
     systemstack([&] { gp->stk = stackalloc(current_mcache(), size); });
+    m* mp = getg()->mp;
+    RT0_PROBE_WITH(stackalloc, probe_goid(mp->curg), mp->id, probe_pid(mp->pp), size);
     unpoison(gp->stk);  // it may have been another goroutine's
     return gp->stk.slot != 0;
 }
@@ -171,7 +174,9 @@ void newproc_commit(g* newg, void (*entry)(void*), std::uintptr_t startpc) {
     newg->asan_fake = nullptr;
 #endif
     casgstatus(newg, gdead, grunnable);
-    born_put(getg()->mp->pp, newg);
+    g* self = getg();
+    RT0_PROBE_G(newproc, self, newg->goid);
+    born_put(self->mp->pp, newg);
     wakep_for_lone();
 }
 

@@ -22,6 +22,7 @@
 #include "sched/locked.h"
 #include "sched/newproc.h"
 #include "sched/pidle.h"
+#include "sched/probe.h"
 #include "sched/runq.h"
 #include "sched/schedule.h"
 #include "sched/switch.h"
@@ -141,6 +142,7 @@ void gopark(unlockf_t unlockf, void* lock, wait_reason reason) {
     mp->waitlock = lock;
     gp->waitreason = reason;
     gp->waitsince = sched.waitclock.load(memory_order_relaxed);  // relaxed: for "[chan receive, 5 minutes]"
+    RT0_PROBE_G(gopark, gp, waitreason_texts[static_cast<std::size_t>(reason)]);
     if (g* next = direct_successor(mp))
         switch_to(gp, next, leave_parked);
     else
@@ -158,7 +160,9 @@ void goparkunlock(mutex* l, wait_reason reason) {
 
 namespace {
 void ready(g* gp, bool next) {
-    m* mp = getg()->mp;
+    g* self = getg();
+    m* mp = self->mp;
+    RT0_PROBE_WITH(goready, self->goid, mp->id, mp->pp->id, gp->goid);
     casgstatus(gp, gwaiting, grunnable);
     runqput(mp->pp, gp, next);
     next ? wakep_for_lone() : wakep();
@@ -169,6 +173,7 @@ void goready(g* gp) { ready(gp, true); }
 void goready_tail(g* gp) { ready(gp, false); }
 
 void goready_injected(g* gp) {
+    RT0_PROBE_WITH(goready, getg()->goid, getg()->mp->id, -1, gp->goid);
     casgstatus(gp, gwaiting, grunnable);
     {
         guard l(sched.lock);
@@ -201,6 +206,7 @@ void gosched() {
 
 void goexit() {
     g* gp = getg();
+    RT0_PROBE(goexit, gp->goid, gp->mp->id, gp->mp->pp->id);
     if (g* next = direct_successor(gp->mp)) switch_to_final(gp, next, leave_dead);
     mcall_final(goexit0);
 }

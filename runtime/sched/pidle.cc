@@ -27,6 +27,7 @@
 #include "sched/checkdead.h"
 #include "sched/find.h"
 #include "sched/mstart.h"
+#include "sched/probe.h"
 #include "sched/runq.h"
 #include "sched/template.h"
 
@@ -168,6 +169,7 @@ void stopm() {
     if (mp->locks != 0) runtime_throw("stopm: holding locks");
     if (mp->pp) runtime_throw("stopm: holding P");
     if (mp->spinning) runtime_throw("stopm: spinning");
+    RT0_PROBE(stopm, probe_goid(mp->curg), mp->id, probe_pid(mp->pp));
     mp->blocked.store(true, memory_order_relaxed);  // relaxed: for reports
     do {
         bool surplus;
@@ -230,6 +232,7 @@ void stop_counting_as_spinner() {
 }  // namespace
 
 void startm(p* pp, bool spinning) {
+    RT0_PROBE_WITH(startm, probe_goid(getg()->mp->curg), getg()->mp->id, probe_pid(pp), spinning);
     const bool optional = !pp;
     bool at_limit = false;
     m* mp = nullptr;
@@ -313,6 +316,7 @@ bool has_timers(const p* pp) { return pp->timers.when0.load(memory_order_relaxed
 }  // namespace
 
 void handoffp(p* pp) {
+    RT0_PROBE(handoffp, probe_goid(getg()->mp->curg), getg()->mp->id, pp->id);
     // relaxed throughout: each is looked at again under sched.lock, or makes one spare M look.
     if (!runqempty(pp) || sched.runqsize.load(memory_order_relaxed) != 0) return startm(pp, false);
     // Nobody looks for work and no P idles: one more running G may make work that nobody would take (WK2).

@@ -9,6 +9,7 @@
 #include "kernel_if/activity.h"
 #include "kernel_if/futex.h"
 #include "kernel_if/membarrier.h"
+#include "sched/probe.h"
 
 namespace rt0::runtime {
 
@@ -89,6 +90,7 @@ p* retake_begin(m* mp) {
 
 void retake_detach(m* mp, p* pp, pstatus to) {
     casgstatus(mp->curg, grunning, gdetached);
+    RT0_PROBE_WITH(retake, mp->curg->goid, mp->id, pp->id, to == pgcstop ? 3 : mp->hog ? 2 : 1);
     mp->oldp = pp;
     mp->detachedruns = 0;
     mp->pp = nullptr;

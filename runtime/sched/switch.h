@@ -16,6 +16,7 @@
 //        pop each other's exceptions.
 //   SW3  After a switch returns, m and p may be others: read them again from gp.
 #pragma once
+#include "sched/probe.h"
 #include "sched/sched.h"
 
 #ifdef RT0_ASAN
@@ -61,11 +62,12 @@ inline void finish_leave(m* mp) {
 
 // Makes gp the running goroutine of mp.  inherit: it goes on in the time slice of the
 // one before.  Only the books; the stack is changed by the caller.
-inline void execute_books(m* mp, g* gp, bool inherit) {
+[[gnu::always_inline]] inline void execute_books(m* mp, g* gp, bool inherit) {
     casgstatus(gp, grunnable, grunning);
     gp->mp = mp;
     mp->curg = gp;
     p* pp = mp->pp;
+    RT0_PROBE(execute, gp->goid, mp->id, pp->id);
     // A chain of Gs that ready each other through runnext shares one time slice, but a
     // bounded one: then the tick moves, and with it the looks at the global queue and timers.
     if (inherit && pp->inherited < cfg::runnext_inherit_max) {

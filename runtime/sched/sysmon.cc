@@ -43,6 +43,7 @@
 #include "sched/locked.h"
 #include "sched/mstart.h"
 #include "sched/pidle.h"
+#include "sched/probe.h"
 #include "sched/retake.h"
 #include "sched/runq.h"
 #include "sched/schedule.h"
@@ -172,6 +173,7 @@ bool retake_syscall(p* pp, std::int64_t now, round* r) {
     // ORDER(pstatus): acq_rel; SY1: the winner has the P.
     bool ours = pp->status.compare_exchange_strong(s, pidle, memory_order_acq_rel, memory_order_relaxed);
     if (ours) {
+        RT0_PROBE_WITH(retake, 0, getg()->mp->id, pp->id, 0);
         // relaxed: tells the M that its P was away.
         pp->syscalltick.fetch_add(1, memory_order_relaxed);
         heir ? startm_reserved(heir, pp) : handoffp(pp);
