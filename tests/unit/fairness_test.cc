@@ -1,0 +1,186 @@
+// Fairness of the running scheduler: each of a thousand goroutines gets its turn, one that becomes ready
+// waits for the others' turn and no longer, an idle process does nothing.  Counts decide, never time.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <rt0/chan.h>
+#include <rt0/go.h>
+#include <rt0/sync.h>
+#include <rt0/time.h>
+
+#include "tests/support/kthreads.h"
+
+using namespace std::chrono_literals;
+namespace this_goroutine = rt0::this_goroutine;
+
+namespace {
+
+struct Fairness : testing::Test {
+    int procs = rt0::gomaxprocs();
+    void TearDown() override { rt0::gomaxprocs(procs); }
+};
+
+// Turns of n players, each on a cache line of its own.
+class scores {
+public:
+    explicit scores(std::size_t n) : all_(n) {}
+
+    void point(std::size_t i) { all_[i].turns.fetch_add(1, std::memory_order_relaxed); }
+    std::vector<std::uint64_t> now() const {
+        std::vector<std::uint64_t> v;
+        for (const auto& s : all_) v.push_back(s.turns.load(std::memory_order_relaxed));
+        return v;
+    }
+    std::atomic<bool> over{false};
+
+private:
+    struct alignas(64) score {
+        std::atomic<std::uint64_t> turns{0};
+    };
+    std::vector<score> all_;
+};
+
+std::uint64_t sum(const std::vector<std::uint64_t>& v) {
+    std::uint64_t n = 0;
+    for (auto x : v) n += x;
+    return n;
+}
+
+// Lets the players play until each has had `turns` on average since all of them were at it; most turns over fewest.
+double spread(scores& s, std::uint64_t turns) {
+    std::vector<std::uint64_t> from, to;
+    do {
+        this_goroutine::sleep_for(1ms);
+        from = s.now();
+    } while (*std::min_element(from.begin(), from.end()) == 0);
+    do {
+        this_goroutine::sleep_for(10ms);
+        to = s.now();
+    } while (sum(to) - sum(from) < turns * to.size());
+    for (std::size_t i = 0; i < to.size(); i++) to[i] -= from[i];
+    auto [least, most] = std::minmax_element(to.begin(), to.end());
+    return static_cast<double>(*most) / static_cast<double>(std::max<std::uint64_t>(*least, 1));
+}
+
+constexpr std::size_t crowd = 1000;
+constexpr std::uint64_t rounds = test::sanitized ? 500 : 10'000;
+
+TEST_F(Fairness, AThousandThatYield) {
+    for (int p : {1, 2}) {
+        rt0::gomaxprocs(p);
+        scores s(crowd);
+        rt0::wait_group all;
+        for (std::size_t i = 0; i < crowd; i++)
+            all.go([&, i] {
+                while (!s.over.load(std::memory_order_relaxed)) {
+                    s.point(i);
+                    this_goroutine::yield();
+                }
+            });
+        EXPECT_LE(spread(s, rounds), 1.5) << p << " Ps";
+        s.over = true;
+        all.wait();
+    }
+}
+
+// Five hundred pairs, each over two unbuffered channels; whether a pair gets through its exchanges.
+TEST_F(Fairness, AThousandThatCommunicate) {
+    for (int p : {1, 2}) {
+        rt0::gomaxprocs(p);
+        scores s(crowd / 2);
+        rt0::wait_group all;
+        for (std::size_t i = 0; i < crowd / 2; i++) {
+            rt0::chan<int> there(0), back(0);
+            all.go([&, i, there, back] {
+                while (!s.over.load(std::memory_order_relaxed)) {
+                    there.send(1);
+                    if (!back.recv()) break;
+                    s.point(i);
+                }
+                there.close();
+            });
+            all.go([there, back] {
+                while (auto v = there.recv()) back.send(*v);
+            });
+        }
+        EXPECT_LE(spread(s, rounds / 2), 1.5) << p << " Ps";
+        s.over = true;
+        all.wait();
+    }
+}
+
+// While N others take turns, one that is made ready runs after a few turns of each.
+TEST_F(Fairness, WhoBecomesReadyWaitsForItsTurn) {
+    constexpr std::size_t n = 100;
+    for (int p : {1, 2}) {
+        rt0::gomaxprocs(p);
+        scores s(n);
+        rt0::wait_group all;
+        for (std::size_t i = 0; i < n; i++)
+            all.go([&, i] {
+                while (!s.over.load(std::memory_order_relaxed)) {
+                    s.point(i);
+                    this_goroutine::yield();
+                }
+            });
+        rt0::chan<std::uint64_t> ask(0), answer(0);
+        all.go([&] {
+            while (auto before = ask.recv()) answer.send(sum(s.now()) - *before);
+        });
+        std::vector<std::uint64_t> waited;
+        for (int k = 0; k < 200; k++) {
+            ask.send(sum(s.now()));
+            waited.push_back(*answer.recv());
+        }
+        ask.close();
+        s.over = true;
+        all.wait();
+        std::sort(waited.begin(), waited.end());
+        // The thread may lose its processor meanwhile, so not the worst.
+        EXPECT_LE(waited[waited.size() * 9 / 10], 4 * n) << p << " Ps";
+    }
+}
+
+std::uint64_t wakeups() {
+    std::uint64_t n = 0;
+    for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+        std::ifstream status(task.path() / "status");
+        for (std::string word; status >> word;)
+            if (word == "voluntary_ctxt_switches:") {
+                std::uint64_t v = 0;
+                status >> v;
+                n += v;
+            }
+    }
+    return n;
+}
+
+// Once all are parked nobody polls: what the watcher itself does are its own sleeps.
+TEST_F(Fairness, AnIdleProcessDoesNothing) {
+    for (int p : {1, 2, 64}) {
+        rt0::gomaxprocs(p);
+        std::atomic<std::uint64_t> woken{0};
+        rt0::chan<int> end(0);
+        std::thread watcher([&] {
+            std::this_thread::sleep_for(500ms);  // sysmon sleeps deeply by then
+            std::uint64_t before = wakeups();
+            std::this_thread::sleep_for(500ms);
+            woken = wakeups() - before;
+            end.close();
+        });
+        end.recv();
+        watcher.join();
+        EXPECT_LE(woken, 10u) << p << " Ps; a thread that looked each 10 ms would make 50";
+    }
+}
+
+}  // namespace
