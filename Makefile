@@ -182,8 +182,7 @@ lint:  ## the rules of the house that a machine can check
 headers: | need-lint  ## each header compiles alone, with g++ and clang++
 	$(Q)sh tests/lint/headers.sh g++ clang++
 profile: $(B)/$(PROG) | need-perf  ## where the time goes: PROG=perf/bench/spawn ARGS="2 1000"
-	$(Q)perf record -q --call-graph fp -o build/perf.data $(B)/$(PROG) $(ARGS)
-	$(Q)perf report -i build/perf.data --stdio --no-children -g none --percent-limit 0.5 2>/dev/null | grep -v '^#'
+	$(Q)perf/tools/record $(B)/$(PROG) $(ARGS)
 
 # ---- installing
 INC_SRC := $(shell find runtime/include/rt0 -name '*.h')
