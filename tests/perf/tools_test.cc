@@ -71,18 +71,27 @@ struct Perf : testing::Test {
     }
 };
 
-// All samples with inner as their leaf show the whole chain, and the goroutine's entry ends it.
+// All samples with inner as their leaf show the whole chain, and the goroutine's entry ends it.  But
+// for the few in inner's first and last instruction, where it has no frame: fp then leaves the caller
+// out, dwarf may end there (see below).
 void expect_chain(const std::vector<strings>& all) {
-    int n = 0;
+    int n = 0, frameless = 0;
     for (auto& s : all) {
         if (s.empty() || !is(s[0], "chain::inner")) continue;
         n++;
+        EXPECT_FALSE(has(text(s), "[unknown]")) << text(s);
+        ASSERT_GE(s.size(), 2u) << text(s);
+        bool ends_early = s.size() == 2 && is(s[1], "chain::middle");
+        if (ends_early || is(s[1], "chain::outer")) {
+            frameless++;
+            continue;
+        }
         ASSERT_GE(s.size(), 5u) << text(s);
         EXPECT_TRUE(is(s[1], "chain::middle") && is(s[2], "chain::outer")) << text(s);
         EXPECT_TRUE(is(s[s.size() - 2], "rt0::runtime::goroutine_main") && is(s.back(), "rt0_goentry")) << text(s);
-        EXPECT_FALSE(has(text(s), "[unknown]")) << text(s);
     }
     EXPECT_GE(n, 20);  // of some 400: 0.2 s of processor time at 1999 Hz
+    EXPECT_LE(frameless, n / 20);
 }
 
 // Nothing but an entry ends a stack: of a goroutine, of a system stack, of a thread that libc made,
