@@ -58,9 +58,9 @@ LIB_SRC  := $(filter-out runtime/main/%,$(wildcard kernel_if/*.cc arch/*.cc arch
 LIB_OBJ  := $(patsubst %,$(B)/%.o,$(LIB_SRC))
 SUP_SRC  := $(filter-out tests/support/rt_gtest_main.cc,$(wildcard tests/support/*.cc))
 SUP_OBJ  := $(patsubst %,$(B)/%.o,$(SUP_SRC))
-HOST     := $(patsubst %.cc,$(B)/%,$(wildcard tests/unit/host_*_test.cc tests/model/*_test.cc))
+HOST     := $(patsubst %.cc,$(B)/%,$(wildcard tests/unit/host_*_test.cc tests/model/*_test.cc $(if $(filter asan tsan,$(MODE)),,tests/perf/*_test.cc)))
 ONRT     := $(filter-out $(HOST),$(patsubst %.cc,$(B)/%,$(wildcard tests/unit/*_test.cc tests/stress/*_test.cc tests/crash/*_test.cc)))
-PROGS    := $(patsubst %.cc,$(B)/%,$(wildcard tests/programs/*.cc tests/stress/*_prog.cc tests/crash/*_prog.cc))
+PROGS    := $(patsubst %.cc,$(B)/%,$(wildcard tests/programs/*.cc tests/stress/*_prog.cc tests/crash/*_prog.cc tests/perf/*_prog.cc))
 BENCHES  := $(patsubst %.cc,$(B)/%,$(wildcard perf/bench/*.cc))
 LIBS     := $(B)/librt0_main.a $(B)/librt0.a
 # The peers that benchmarks are compared with: those whose package is there.
@@ -83,7 +83,7 @@ benches: $(BENCHES)  ## build the benchmarks
 # ---- packages
 NEED := sh tests/support/need.sh
 need-build: ; @$(NEED) g++ liburcu-dev systemtap-sdt-dev $(if $(CLANG),clang)
-need-test:  need-build ; @$(NEED) libgtest-dev libssl-dev
+need-test:  need-build ; @$(NEED) libgtest-dev libssl-dev linux-perf bpftrace python3
 need-prog:  need-build ; @$(NEED) libssl-dev
 need-check: need-build ; @$(NEED) cmake pkg-config
 need-lint:  need-build ; @$(NEED) clang
@@ -119,6 +119,8 @@ $(HOST): $(B)/%: $(B)/%.cc.o $(SUP_OBJ) $(B)/librt0.a
 $(ONRT): $(B)/%: $(B)/%.cc.o $(B)/tests/support/rt_gtest_main.cc.o $(SUP_OBJ) $(LIBS)
 	$(call say,LD,$@)
 	$(call LINK,-lgmock -lgtest)
+# A user's own flags may leave the frame pointer out.
+$(B)/tests/perf/chain_nofp_prog.cc.o: XFLAGS += -fomit-frame-pointer
 $(PROGS) $(BENCHES): $(B)/%: $(B)/%.cc.o $(LIBS)
 	$(call say,LD,$@)
 	$(call LINK,$(if $(filter %/treesum,$@),-lcrypto))
@@ -182,8 +184,7 @@ lint:  ## the rules of the house that a machine can check
 headers: | need-lint  ## each header compiles alone, with g++ and clang++
 	$(Q)sh tests/lint/headers.sh g++ clang++
 profile: $(B)/$(PROG) | need-perf  ## where the time goes: PROG=perf/bench/spawn ARGS="2 1000"
-	$(Q)perf record -q --call-graph fp -o build/perf.data $(B)/$(PROG) $(ARGS)
-	$(Q)perf report -i build/perf.data --stdio --no-children -g none --percent-limit 0.5 2>/dev/null | grep -v '^#'
+	$(Q)perf/tools/record $(B)/$(PROG) $(ARGS)
 
 # ---- installing
 INC_SRC := $(shell find runtime/include/rt0 -name '*.h')

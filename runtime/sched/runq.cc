@@ -42,16 +42,20 @@ bool runqshort(const p* pp) { return runqlen(pp) <= cfg::short_queue && born_emp
 bool runqputslow(p* pp, g* gp, std::uint32_t head, std::uint32_t tail) {
     constexpr std::uint32_t half = cfg::runq_size / 2;
     if (tail - head != cfg::runq_size) runtime_throw("runqputslow: queue is not full");
+    // Half of it, or up to a quarter less, at random: were it always the same number, a crowd of yielding Gs would
+    // repeat itself, and who stands where the cut falls would lose its turn each time (a factor of 2 in a second).
+    pp->overflows = pp->overflows * 1664525 + 1013904223;
+    const std::uint32_t n = half - (pp->overflows >> 16) % (half / 2);
     gqueue batch;
     g* taken[half];
-    for (std::uint32_t i = 0; i < half; i++)
+    for (std::uint32_t i = 0; i < n; i++)
         taken[i] = pp->runq[(head + i) % cfg::runq_size].load(memory_order_relaxed);  // relaxed: RQ2, the CAS decides
     // ORDER(runq-head): release; the reads above are done before the slots count as free.
-    if (!pp->runqhead.compare_exchange_strong(head, head + half, memory_order_release, memory_order_relaxed)) return false;
-    for (g* t : taken) batch.push_back(t);
+    if (!pp->runqhead.compare_exchange_strong(head, head + n, memory_order_release, memory_order_relaxed)) return false;
+    for (std::uint32_t i = 0; i < n; i++) batch.push_back(taken[i]);
     batch.push_back(gp);
     guard l(sched.lock);
-    globrunqputbatch(&batch, half + 1);
+    globrunqputbatch(&batch, static_cast<std::int32_t>(n) + 1);
     return true;
 }
 
@@ -199,6 +203,10 @@ g* globrunqget(p* pp, std::int32_t max) {
     if (n > size) n = size;
     if (max > 0 && n > max) n = max;
     if (n > static_cast<std::int32_t>(cfg::runq_size / 2)) n = cfg::runq_size / 2;
+    // All but the first go into the ring, which must not overflow: that would want sched.lock.
+    // relaxed: our own tail; a head that is old makes the room seem smaller.
+    std::uint32_t used = pp->runqtail.load(memory_order_relaxed) - pp->runqhead.load(memory_order_relaxed);
+    if (auto room = static_cast<std::int32_t>(cfg::runq_size - used); n > room + 1) n = room + 1;
     sched.runqsize.fetch_sub(n, memory_order_relaxed);  // relaxed: readers without the lock only take a hint
     g* gp = sched.runq.pop();
     for (n--; n > 0; n--) runqput(pp, sched.runq.pop(), false);

@@ -26,7 +26,7 @@ namespace rt0::runtime {
 
 bool runqempty(const p* pp);
 
-// The ring is full: half of it and gp go to the global queue.  False if thieves made room.
+// The ring is full: up to half of it, at random, and gp go to the global queue.  False if thieves made room.
 bool runqputslow(p* pp, g* gp, std::uint32_t head, std::uint32_t tail);
 // runqget where somebody has a turn: RQ6, BN4 to BN6; and where only newborns are left.
 g* runqget_turn(p* pp, bool* inherit);
