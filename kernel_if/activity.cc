@@ -75,10 +75,12 @@ int change_class(std::int32_t tid, int from, int to) {
 int realtime_enter() {
     if (int e = injected(inject::realtime)) return e;
     long now = sysc(SYS_sched_getscheduler, 0);
-    if (now != SCHED_OTHER) return now < 0 ? static_cast<int>(now) : -EINVAL;
-    return set_class(0, SCHED_FIFO, 1);
+    if (now < 0) return static_cast<int>(now);
+    if ((now & ~SCHED_RESET_ON_FORK) != SCHED_OTHER) return -EINVAL;
+    return set_class(0, SCHED_FIFO | SCHED_RESET_ON_FORK, 1);
 }
-int realtime_leave() { return set_class(0, SCHED_OTHER, 0); }
+// The flag stays: clearing it takes CAP_SYS_NICE.
+int realtime_leave() { return set_class(0, SCHED_OTHER | SCHED_RESET_ON_FORK); }
 
 int idle_class_enter(std::int32_t tid) { return change_class(tid, SCHED_OTHER, SCHED_IDLE); }
 int idle_class_leave(std::int32_t tid) { return change_class(tid, SCHED_IDLE, SCHED_OTHER); }

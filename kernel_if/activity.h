@@ -36,7 +36,8 @@ bool idle_class_permitted();
 int idle_class_enter(std::int32_t tid);
 int idle_class_leave(std::int32_t tid);
 
-// The calling thread becomes SCHED_FIFO of the lowest priority, or SCHED_OTHER again; it must not clone meanwhile.
+// The calling thread becomes SCHED_FIFO of the lowest priority, or SCHED_OTHER again.  Its children (a signal handler
+// of the program may fork on it) do not: SCHED_RESET_ON_FORK, which stays.
 // 0 or -errno: -EPERM without root, CAP_SYS_NICE or RLIMIT_RTPRIO; -EINVAL: it has another class than
 // SCHED_OTHER, which is left alone.
 int realtime_enter();

@@ -31,7 +31,7 @@ bool runqputslow(p* pp, g* gp, std::uint32_t head, std::uint32_t tail);
 // runqget where somebody has a turn: RQ6, BN4 to BN6; and where only newborns are left.
 g* runqget_turn(p* pp, bool* inherit);
 
-// next: into runnext, and the G that was there goes to the tail.  Half of a full ring
+// next: into runnext, and the G that was there goes to the tail.  Up to half of a full ring
 // goes to the global queue.
 inline void runqput(p* pp, g* gp, bool next) {
     if (next) {

@@ -233,12 +233,18 @@ void find_hogs(std::int64_t now) {
 
 // SM4.  retakelock is held.
 void stay_ahead_of_hogs() {
-    static bool ahead = false;
-    if (ahead == (sched.nhogs > ncpu) || !debug.hogidle || !kernel::idle_class_permitted()) return;
-    // An error: sysmon stays as it is until there are few hogs again.
-    if (ahead) kernel::realtime_leave();
-    else kernel::realtime_enter();
-    ahead = !ahead;
+    static bool crowd = false, ahead = false;
+    if (crowd == (sched.nhogs > ncpu) || !debug.hogidle || !kernel::idle_class_permitted()) return;
+    crowd = !crowd;
+    // An error: sysmon stays as it is until the next crowd.
+    if (crowd) ahead = kernel::realtime_enter() == 0;
+    else if (ahead) kernel::realtime_leave();
+}
+
+// None is idle or coming, and the last thread below the limit is left to somebody who must have it.
+bool spare_is_worth_making() {
+    guard l(sched.lock);
+    return sched.nmidle + sched.nmcoming == 0 && mcount() + 1 < sched.maxmcount;
 }
 
 void take_p(m* mp) {
@@ -290,9 +296,10 @@ bool retake(std::int64_t now) {
     find_hogs(now);
     rotate_hogs(now);  // last: now `hog` says that it has lost its P
     stay_ahead_of_hogs();
-    // One more than were missed: else every second hand-off waits for the template thread, on a machine full of hogs
-    // for tens of milliseconds.
-    if (r.first || r.heirless) want_spare_ms(r.heirless + 1);
+    // One more than were missed, or one where the last was used: else every second hand-off waits for the template
+    // thread, on a machine full of hogs for tens of milliseconds.
+    if (r.heirless) want_spare_ms(r.heirless + 1);
+    else if (r.first && spare_is_worth_making()) want_spare_ms(1);
     return soon || r.first || (r.heirless && !spare_ms_refused());
 }
 

@@ -237,7 +237,8 @@ void hogs(const std::string& how) {
             if (later) std::this_thread::sleep_for(5ms);
             while (!stop.load(std::memory_order_relaxed)) {}
         });
-    const pid_t sysmon = thread_named("rt0-sysmon");
+    pid_t sysmon;
+    while ((sysmon = thread_named("rt0-sysmon")) < 0) this_goroutine::sleep_for(1ms);
     const bool comes_forward = step_back && realtime_permitted();
     bool ahead = false;
     std::size_t turned = 0, stepped_back = 0;
@@ -259,7 +260,7 @@ void hogs(const std::string& how) {
     for (hog& h : all)
         if (sched_getscheduler(h.tid) == SCHED_IDLE) rt0::println("left behind");
     if (ahead && !step_back) rt0::println("sysmon came forward");
-    while (sched_getscheduler(sysmon) != SCHED_OTHER) this_goroutine::sleep_for(1ms);
+    while ((sched_getscheduler(sysmon) & ~SCHED_RESET_ON_FORK) != SCHED_OTHER) this_goroutine::sleep_for(1ms);
     rt0::println("stepped back:", stepped_back == all.size() ? "all" : stepped_back == 0 ? "none" : "some");
 }
 

@@ -203,6 +203,21 @@ TEST_F(Runq, GlobalQueueIsSharedFairly) {
     }
 }
 
+TEST_F(Runq, NoMoreFromTheGlobalQueueThanTheRingHolds) {
+    for (std::uint32_t room = 0; room < 6; room++) {
+        p pp;
+        fill(&pp, N - room);
+        guard l(sched.lock);  // an overflow would want it, too
+        for (std::size_t i = 0; i < 10; i++) globrunqput(gs[N + i]);
+        EXPECT_EQ(globrunqget(&pp, 4), gs[N]);
+        std::uint32_t into_ring = std::min(3u, room);
+        EXPECT_EQ(runqlen(&pp), N - room + into_ring);
+        EXPECT_EQ(sched.runqsize.load(), static_cast<std::int32_t>(9 - into_ring));
+        while (sched.runq.pop()) {}
+        sched.runqsize.store(0);
+    }
+}
+
 TEST_F(Runq, BatchPutKeepsOrderAndCount) {
     gqueue a, empty;
     for (int i = 0; i < 3; i++) a.push_back(gs[static_cast<std::size_t>(i)]);
