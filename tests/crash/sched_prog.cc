@@ -258,7 +258,8 @@ void hogs(const std::string& how) {
     stop = true;
     wg.wait();
     for (hog& h : all)
-        if (sched_getscheduler(h.tid) == SCHED_IDLE) rt0::println("left behind");
+        // Seen once to be SCHED_IDLE for a moment still: why is not known.  For good it would be a thread left behind.
+        while (sched_getscheduler(h.tid) == SCHED_IDLE) this_goroutine::sleep_for(1ms);
     if (ahead && !step_back) rt0::println("sysmon came forward");
     while ((sched_getscheduler(sysmon) & ~SCHED_RESET_ON_FORK) != SCHED_OTHER) this_goroutine::sleep_for(1ms);
     rt0::println("stepped back:", stepped_back == all.size() ? "all" : stepped_back == 0 ? "none" : "some");
