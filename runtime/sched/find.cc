@@ -202,6 +202,7 @@ g* from_others(m* mp, p* pp, bool timers, std::int64_t* now, bool* inherit) {
             if (timers && last && steal_timers(p2, now))
                 if (g* gp = runqget(pp, inherit)) return gp;
             if (g* gp = runqsteal(pp, p2, last)) {
+                // We had nothing, so what we have now was taken.
                 RT0_PROBE_WITH2(steal, gp->goid, mp->id, pp->id, p2->id, 1 + runqlen(pp));
                 return gp;
             }

@@ -169,7 +169,7 @@ void stopm() {
     if (mp->locks != 0) runtime_throw("stopm: holding locks");
     if (mp->pp) runtime_throw("stopm: holding P");
     if (mp->spinning) runtime_throw("stopm: spinning");
-    RT0_PROBE(stopm, probe_goid(mp->curg), mp->id, probe_pid(mp->pp));
+    RT0_PROBE(stopm, probe_goid(mp->curg), mp->id, -1);
     mp->blocked.store(true, memory_order_relaxed);  // relaxed: for reports
     do {
         bool surplus;
