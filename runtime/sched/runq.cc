@@ -42,7 +42,7 @@ bool runqshort(const p* pp) { return runqlen(pp) <= cfg::short_queue && born_emp
 bool runqputslow(p* pp, g* gp, std::uint32_t head, std::uint32_t tail) {
     constexpr std::uint32_t half = cfg::runq_size / 2;
     if (tail - head != cfg::runq_size) runtime_throw("runqputslow: queue is not full");
-    // Half of it, or up to a quarter less, at random: were it always the same number, a crowd of yielding Gs would
+    // More than a quarter of the ring and at most half, at random: were it always the same number, a crowd of yielding Gs would
     // repeat itself, and who stands where the cut falls would lose its turn each time (a factor of 2 in a second).
     pp->overflows = pp->overflows * 1664525 + 1013904223;
     const std::uint32_t n = half - (pp->overflows >> 16) % (half / 2);
