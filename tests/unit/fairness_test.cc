@@ -40,6 +40,7 @@ public:
         for (const auto& s : all_) v.push_back(s.turns.load(std::memory_order_relaxed));
         return v;
     }
+    std::size_t players() const { return all_.size(); }
     std::atomic<bool> over{false};
 
 private:
@@ -48,6 +49,16 @@ private:
     };
     std::vector<score> all_;
 };
+
+void let_yield(scores& s, rt0::wait_group& all) {
+    for (std::size_t i = 0; i < s.players(); i++)
+        all.go([&s, i] {
+            while (!s.over.load(std::memory_order_relaxed)) {
+                s.point(i);
+                this_goroutine::yield();
+            }
+        });
+}
 
 std::uint64_t sum(const std::vector<std::uint64_t>& v) {
     std::uint64_t n = 0;
@@ -79,13 +90,7 @@ TEST_F(Fairness, AThousandThatYield) {
         rt0::gomaxprocs(p);
         scores s(crowd);
         rt0::wait_group all;
-        for (std::size_t i = 0; i < crowd; i++)
-            all.go([&, i] {
-                while (!s.over.load(std::memory_order_relaxed)) {
-                    s.point(i);
-                    this_goroutine::yield();
-                }
-            });
+        let_yield(s, all);
         // Of two threads the kernel may let one run less.
         EXPECT_LE(spread(s, rounds), p == 1 ? 1.5 : 3) << p << " Ps";
         s.over = true;
@@ -127,13 +132,7 @@ TEST_F(Fairness, WhoBecomesReadyWaitsForItsTurn) {
         rt0::gomaxprocs(p);
         scores s(n);
         rt0::wait_group all;
-        for (std::size_t i = 0; i < n; i++)
-            all.go([&, i] {
-                while (!s.over.load(std::memory_order_relaxed)) {
-                    s.point(i);
-                    this_goroutine::yield();
-                }
-            });
+        let_yield(s, all);
         rt0::chan<std::uint64_t> ask(0), answer(0);
         all.go([&] {
             while (auto before = ask.recv()) answer.send(sum(s.now()) - *before);
