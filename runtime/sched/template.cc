@@ -125,8 +125,8 @@ bool serve_spares() {
         return true;
     }
     if (error) {
+        warn_refused(error);  // first: who sees a refusal may look for the line
         refused_until.store(kernel::nanotime() + cfg::spare_retry, memory_order_relaxed);  // relaxed: as above
-        warn_refused(error);
     }
     guard l(orders.lock);
     if (error || orders.spares <= n) orders.spares = 0;
