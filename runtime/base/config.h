@@ -35,8 +35,9 @@ inline constexpr std::uint32_t runq_size = 256;   // slots; Go's, one cache line
 #endif
 inline constexpr int goid_batch = 16;             // ids a P takes at a time from sched.goidgen
 inline constexpr int sched_tick_global = 61;      // rounds between looks at the global queue; prime, as in Go
-inline constexpr int sched_global_batch = 4;       // Gs taken at such a look: the luckiest of 500 communicating pairs has twice
-                                                  // the exchanges of the unluckiest in a second; with 1 three times
+inline constexpr std::uint32_t ring_laps = 8;     // times a ring goes round before its turn is over; of 500 communicating pairs
+                                                  // the luckiest has 1.08 times the exchanges of the unluckiest in a second,
+                                                  // with 16 laps 1.3 times
 inline constexpr std::uint32_t born_oldest = 256; // of so many newborns that a P runs, one is its oldest ...
 inline constexpr std::uint32_t born_crowd = born_size / 4;  // ... unless more than this wait: in a tree each oldest one brings
                                                             // a whole subtree, and a deque that overflows walks it in breadth:

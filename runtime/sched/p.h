@@ -38,7 +38,7 @@ struct alignas(64) p {
     atomic<std::uint32_t> schedtick{0};         // rounds of schedule [own:P], read by sysmon
     atomic<std::uint32_t> syscalltick{0};       // declared system calls [own:P], read by sysmon
     std::uint32_t inherited = 0;                // Gs in a row that inherited the time slice, RQ6 [own:P]
-    std::uint32_t overflows = 0;                // random state of runqputslow [own:P]
+    std::uint32_t refilltick = 0;               // schedtick when the ring was last filled from the global queue, RQ9 [own:P]
     std::uint32_t wakes_skipped = 0;            // since the last wakep that woke [own:P]
     bool sysmonbacklog = false;                 // the queue was not empty at sysmon's last look [own:sysmon]
     atomic<bool> preempt{false};                // its G was asked to yield: the next pick is one after a whole slice [atomic]

@@ -39,23 +39,38 @@ std::uint32_t runqlen(const p* pp) {
 
 bool runqshort(const p* pp) { return runqlen(pp) <= cfg::short_queue && born_empty(pp); }
 
+namespace {
+
+// Takes all between head and tail; false if thieves were there first.
+bool empty_ring(p* pp, std::uint32_t head, std::uint32_t tail, gqueue* to) {
+    // relaxed: the slots that this frees are only ours to fill again (RQ1), after we have read them.
+    if (!pp->runqhead.compare_exchange_strong(head, tail, memory_order_relaxed, memory_order_relaxed)) return false;
+    for (; head != tail; head++) to->push_back(pp->runq[head % cfg::runq_size].load(memory_order_relaxed));  // relaxed: RQ1
+    return true;
+}
+
+}  // namespace
+
 bool runqputslow(p* pp, g* gp, std::uint32_t head, std::uint32_t tail) {
-    constexpr std::uint32_t half = cfg::runq_size / 2;
     if (tail - head != cfg::runq_size) runtime_throw("runqputslow: queue is not full");
-    // More than a quarter of the ring and at most half, at random: were it always the same number, a crowd of yielding Gs would
-    // repeat itself, and who stands where the cut falls would lose its turn each time (a factor of 2 in a second).
-    pp->overflows = pp->overflows * 1664525 + 1013904223;
-    const std::uint32_t n = half - (pp->overflows >> 16) % (half / 2);
     gqueue batch;
-    g* taken[half];
-    for (std::uint32_t i = 0; i < n; i++)
-        taken[i] = pp->runq[(head + i) % cfg::runq_size].load(memory_order_relaxed);  // relaxed: RQ2, the CAS decides
-    // ORDER(runq-head): release; the reads above are done before the slots count as free.
-    if (!pp->runqhead.compare_exchange_strong(head, head + n, memory_order_release, memory_order_relaxed)) return false;
-    for (std::uint32_t i = 0; i < n; i++) batch.push_back(taken[i]);
+    if (!empty_ring(pp, head, tail, &batch)) return false;
     batch.push_back(gp);
     guard l(sched.lock);
-    globrunqputbatch(&batch, static_cast<std::int32_t>(n) + 1);
+    globrunqputbatch(&batch, static_cast<std::int32_t>(cfg::runq_size) + 1);
+    return true;
+}
+
+bool runqrotate(p* pp) {
+    // relaxed, all: our own, but for the head, of which the CAS makes sure, and runqsize, for sched.lock is held.
+    std::uint32_t rounds = pp->schedtick.load(memory_order_relaxed) - pp->refilltick;
+    std::uint32_t head = pp->runqhead.load(memory_order_relaxed), tail = pp->runqtail.load(memory_order_relaxed);
+    std::uint32_t n = tail - head;
+    auto waiting = static_cast<std::uint32_t>(sched.runqsize.load(memory_order_relaxed));
+    if (n == 0 || rounds < cfg::ring_laps * n || waiting < n) return false;
+    gqueue batch;
+    if (!empty_ring(pp, head, tail, &batch)) return false;
+    globrunqputbatch(&batch, static_cast<std::int32_t>(n));
     return true;
 }
 
@@ -202,6 +217,7 @@ g* globrunqget(p* pp, std::int32_t max) {
     std::int32_t n = size / gomaxprocs_now.load(memory_order_relaxed) + 1;  // relaxed: changes only in a stopped world
     if (n > size) n = size;
     if (max > 0 && n > max) n = max;
+    if (max == 0) pp->refilltick = pp->schedtick.load(memory_order_relaxed);  // relaxed: our own
     if (n > static_cast<std::int32_t>(cfg::runq_size / 2)) n = cfg::runq_size / 2;
     // All but the first go into the ring, which must not overflow: that would want sched.lock.
     // relaxed: our own tail; a head that is old makes the room seem smaller.

@@ -17,6 +17,10 @@
 //        from another processor takes as long as to run it, and its partners would follow through
 //        every channel they share.  One G that runs longer ends that: thieves watch for 3 us, and
 //        sysmon compares ticks (wake_for_backlog).
+//   RQ9  of a crowd that no ring holds each has its turn: a ring that has gone round ring_laps times while as many wait
+//        in the global queue goes to its end and is filled anew from its head.  So goroutines take turns in gangs,
+//        whose memory the processor's caches hold, and a few milliseconds later all have had the same.  Nobody needs to be
+//        woken for it: whoever made the global queue not empty saw to that (RQ5).
 //
 // Source: Go's proc.go (runqput, runqget, runqgrab, runqsteal).
 #pragma once
@@ -26,13 +30,13 @@ namespace rt0::runtime {
 
 bool runqempty(const p* pp);
 
-// The ring is full: up to half of it, at random, and gp go to the global queue.  False if thieves made room.
+// The ring is full: all of it, and gp, go to the global queue.  False if thieves made room.
 bool runqputslow(p* pp, g* gp, std::uint32_t head, std::uint32_t tail);
 // runqget where somebody has a turn: RQ6, BN4 to BN6; and where only newborns are left.
 g* runqget_turn(p* pp, bool* inherit);
 
-// next: into runnext, and the G that was there goes to the tail.  Up to half of a full ring
-// goes to the global queue.
+// next: into runnext, and the G that was there goes to the tail.  A full ring goes to
+// the global queue.
 inline void runqput(p* pp, g* gp, bool next) {
     if (next) {
         // relaxed: what is there is passed on below, and the exchange reads it again.
@@ -114,6 +118,8 @@ bool runqshort(const p* pp);
 // ---- the global queue; sched.lock is held
 void globrunqput(g* gp);
 void globrunqputbatch(gqueue* batch, std::int32_t n);
+// The ring's turn is over (RQ9): it goes to the global queue's end.
+bool runqrotate(p* pp);
 // One to run, and a fair share onto pp's ring (max 0: no limit but that).
 g* globrunqget(p* pp, std::int32_t max);
 

@@ -38,7 +38,7 @@ g* global_turn(p* pp) {
     if (pp->schedtick.load(memory_order_relaxed) % cfg::sched_tick_global != 0) return nullptr;
     if (sched.runqsize.load(memory_order_relaxed) == 0) return nullptr;
     guard l(sched.lock);
-    return globrunqget(pp, cfg::sched_global_batch);
+    return globrunqget(pp, runqrotate(pp) ? 0 : 1);
 }
 
 // A G stolen or taken by a spinning M: it is not looking any more; if it was the last

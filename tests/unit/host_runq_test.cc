@@ -74,24 +74,13 @@ TEST_F(Runq, EveryLengthInOrder) {
     }
 }
 
-// What an overflow took to the global queue: a random number, at most half, of the oldest, then `last`.
-std::size_t expect_cut(const std::vector<std::uint64_t>& global, std::uint64_t last) {
-    std::size_t cut = global.empty() ? 0 : global.size() - 1;
-    EXPECT_GT(cut, N / 4);
-    EXPECT_LE(cut, N / 2);
-    auto expected = ids(1, cut);
-    expected.push_back(last);
-    EXPECT_EQ(global, expected);
-    return cut;
-}
-
-TEST_F(Runq, OverflowTakesUpToHalfToTheGlobalQueue) {
+TEST_F(Runq, OverflowTakesTheRingToTheGlobalQueue) {
     for (bool wrap : {false, true}) {
         p pp;
         if (wrap) near_wrap(&pp);
         fill(&pp, N + 1);
-        std::size_t cut = expect_cut(drain_global(), N + 1);
-        EXPECT_EQ(drain(&pp), ids(cut + 1, N));
+        EXPECT_EQ(runqlen(&pp), 0u);
+        EXPECT_EQ(drain_global(), ids(1, N + 1));
     }
 }
 
@@ -122,9 +111,8 @@ TEST_F(Runq, KickOutOfAFullRingOverflows) {
     EXPECT_EQ(sched.runqsize.load(), 0);
     runqput(pp, gs[N + 1], true);  // kicks N + 1 into a full ring
     EXPECT_EQ(get(pp), gs[N + 1]);
-    auto ring = drain(pp);
-    std::size_t cut = expect_cut(drain_global(), N + 1);
-    EXPECT_EQ(ring, ids(cut + 1, N));
+    EXPECT_EQ(drain(pp), ids(1, 0));
+    EXPECT_EQ(drain_global(), ids(1, N + 1));
 }
 
 TEST_F(Runq, TheRingHasItsTurnBesideRunnext) {  // RQ6
@@ -213,6 +201,29 @@ TEST_F(Runq, NoMoreFromTheGlobalQueueThanTheRingHolds) {
         std::uint32_t into_ring = std::min(3u, room);
         EXPECT_EQ(runqlen(&pp), N - room + into_ring);
         EXPECT_EQ(sched.runqsize.load(), static_cast<std::int32_t>(9 - into_ring));
+        while (sched.runq.pop()) {}
+        sched.runqsize.store(0);
+    }
+}
+
+TEST_F(Runq, ARingWhoseTurnIsOverGoesToTheGlobalQueue) {  // RQ9
+    constexpr std::uint32_t n = 10, laps = cfg::ring_laps * n;
+    struct {
+        std::uint32_t ring, rounds, waiting;
+        bool over;
+    } const cases[] = {{n, laps, n, true}, {n, laps - 1, n, false}, {n, laps, n - 1, false}, {0, laps, n, false}, {1, laps, n, true}};
+    for (auto& c : cases) {
+        p pp;
+        pp.schedtick.store(7 + c.rounds);
+        pp.refilltick = 7;
+        fill(&pp, c.ring);
+        guard l(sched.lock);
+        for (std::size_t i = 0; i < c.waiting; i++) globrunqput(gs[N + i]);
+        EXPECT_EQ(runqrotate(&pp), c.over);
+        EXPECT_EQ(runqlen(&pp), c.over ? 0 : c.ring);
+        EXPECT_EQ(sched.runqsize.load(), static_cast<std::int32_t>(c.waiting + (c.over ? c.ring : 0)));
+        EXPECT_EQ(globrunqget(&pp, 0), gs[N]) << "those that waited come first";
+        EXPECT_EQ(pp.refilltick, 7 + c.rounds) << "the next turn begins";
         while (sched.runq.pop()) {}
         sched.runqsize.store(0);
     }
