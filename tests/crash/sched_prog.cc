@@ -258,7 +258,8 @@ void hogs(const std::string& how) {
     stop = true;
     wg.wait();
     for (hog& h : all)
-        // Seen once to be SCHED_IDLE for a moment still: why is not known.  For good it would be a thread left behind.
+        // wait() may be over before that: done() needs no runtime, and the thread comes back to it, and to its
+        // class, only when the goroutine ends.  For good it would be a thread left behind.
         while (sched_getscheduler(h.tid) == SCHED_IDLE) this_goroutine::sleep_for(1ms);
     if (ahead && !step_back) rt0::println("sysmon came forward");
     while ((sched_getscheduler(sysmon) & ~SCHED_RESET_ON_FORK) != SCHED_OTHER) this_goroutine::sleep_for(1ms);

@@ -211,7 +211,8 @@ TEST_F(Runq, ARingWhoseTurnIsOverGoesToTheGlobalQueue) {  // RQ9
     struct {
         std::uint32_t ring, rounds, waiting;
         bool over;
-    } const cases[] = {{n, laps, n, true}, {n, laps - 1, n, false}, {n, laps, n - 1, false}, {0, laps, n, false}, {1, laps, n, true}};
+    } const cases[] = {
+        {n, laps, n, true}, {n, laps - 1, n, false}, {n, laps, n - 1, false}, {0, laps, n, false}, {1, laps, n, true}};
     for (auto& c : cases) {
         p pp;
         pp.schedtick.store(7 + c.rounds);
