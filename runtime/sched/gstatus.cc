@@ -41,7 +41,7 @@ atomic<bool> scanning{false};  // somebody is between castogscanstatus and casfr
                 arch::cpu_relax();
         } else {
             forked_child_check();
-            kernel::osyield();
+            kernel::usleep(1);  // not sched_yield: a real-time sysmon (SM4) yields to nobody but its like
             next_yield = kernel::nanotime() + cfg::scan_spin / 2;
         }
     }

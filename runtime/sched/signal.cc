@@ -20,6 +20,8 @@
 //        the fault jumps out of it.  Any other fault of the reporting thread ends the process.
 //   SG7  Dumps that do not end the process run on a thread made for them, the only M
 //        that has their signal unblocked: no other thread of the runtime sees an EINTR.
+//   SG8  sysmon takes faults only: a handler of the program would run there as a real-time thread (SM4), or
+//        keep every other P from being looked at.
 //
 // Sanitizers report faults themselves: with one in the build only SIGQUIT and dumps are ours.
 #include "sched/signal.h"
@@ -256,6 +258,11 @@ void start_dumper() {
         sched.nmsys++;
     }
     newm(dumper, nullptr);
+}
+
+void block_all_but_faults() {
+    kernel::sigmask_block(nullptr);
+    for (int sig : fault_signals) kernel::sigmask_unblock_one(sig);
 }
 
 // ---- what reports ask for

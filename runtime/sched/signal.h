@@ -36,6 +36,9 @@ void minit_signal_stack(m* mp);
 // Before another thread may have mp: no handler of this one runs on its signal stack any more.
 void unminit_signal_stack(m* mp);
 
+// For sysmon (SG8).
+void block_all_but_faults();
+
 // The dumper sleeps until the next request for a dump.
 void wait_for_dump_request();
 int dump_signal();  // 0: none

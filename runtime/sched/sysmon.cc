@@ -3,7 +3,7 @@
 // It takes Ps back from system calls, declared or not, that last, and from goroutines that
 // run without end; it sees to it that due timers and left-over work find an M, and does
 // the slow chores (RCU grace periods).  It sleeps 20 us while there is something to do,
-// up to 1 ms after a calm while, 10 ms when every P is idle, and deeply (on a note) when they
+// up to 1 ms after a calm while, up to 10 ms when every P is idle, and deeply (on a note) when they
 // have been for a tenth of a second: an idle process costs nothing, and one that is
 // woken now and then does not pay 11 us each time for waking sysmon too.
 //
@@ -28,6 +28,8 @@
 // Source: Go's proc.go (sysmon, retake).
 #include "sched/sysmon.h"
 
+#include <algorithm>
+
 #include "base/chaos.h"
 #include "base/throw.h"
 #include "base/upcall.h"
@@ -47,6 +49,7 @@
 #include "sched/retake.h"
 #include "sched/runq.h"
 #include "sched/schedule.h"
+#include "sched/signal.h"
 #include "sched/template.h"
 
 namespace rt0::runtime {
@@ -100,11 +103,11 @@ kernel::activity activity_of(p* pp, std::int32_t tid) {
 // SM2, as far as it can be seen from here: racy, the handshake decides.  watch: look again soon.
 verdict judge(p* pp, m* mp, std::int64_t now) {
     std::uint32_t tick = pp->schedtick.load(memory_order_relaxed);  // relaxed: compared with the last look
-    if (pp->sysmontick != tick) {
+    const bool moved = pp->sysmontick != tick;
+    if (moved) {
         pp->sysmontick = tick;
         pp->sysmonwhen = now;
         pp->sysmonstill = 0;
-        return verdict::leave;
     }
     if (pp->sysmonwhen + cfg::forced_preempt <= now) preemptone(pp);
     // relaxed: RK5.
@@ -113,6 +116,7 @@ verdict judge(p* pp, m* mp, std::int64_t now) {
     std::int64_t used = kernel::thread_cputime(tid);
     bool at_rest = used == pp->sysmoncpu;
     pp->sysmoncpu = used;
+    if (moved) return verdict::leave;
     bool hog = pp->sysmonwhen + cfg::forced_retake <= now;
     if (at_rest || hog) {
         if (activity_of(pp, tid) == kernel::activity::blocked) return verdict::blocked;
@@ -281,6 +285,7 @@ bool retake(std::int64_t now) {
     bool soon = false;
     round r;
     guard one(retakelock);
+    sched.sysmonlooks.fetch_add(1, memory_order_relaxed);  // relaxed: a counter
     for (std::size_t i = 0;; i++) {
         p* pp;
         {
@@ -363,6 +368,7 @@ void sysmon() {
         guard l(sched.lock);
         sched.nmsys++;
     }
+    block_all_but_faults();
     kernel::set_thread_name("rt0-sysmon");
     std::int64_t delay = cfg::sysmon_tick_min;
     int calm = 0, idle = 0;
@@ -371,16 +377,23 @@ void sysmon() {
         std::int64_t nap = until_trace >= 0 && until_trace < delay ? until_trace : delay;
         kernel::usleep(static_cast<std::uint32_t>(nap / 1000));
         if (nothing_to_watch()) {
-            delay = cfg::sysmon_tick_idle;
+            // Not at once 10 ms: a busy process, too, has moments with every P idle, and who blocks after one
+            // should not wait for the end of a long tick.
             if (turn_hogs()) idle = 0;
+            else if (delay == cfg::sysmon_tick_idle) idle++;
+            delay = std::min(2 * delay, cfg::sysmon_tick_idle);
             // relaxed: a hint.
-            if (++idle < cfg::sysmon_idle_ticks || sched.exiting.load(memory_order_relaxed)) continue;
+            if (idle < cfg::sysmon_idle_ticks || sched.exiting.load(memory_order_relaxed)) continue;
             consider_scavenging(true, kernel::nanotime());
             sleep_deeply(trace_if_due());
             idle = 0;
             delay = cfg::sysmon_tick_min;
             calm = 0;
             continue;
+        }
+        if (delay > cfg::sysmon_tick_busy) {
+            delay = cfg::sysmon_tick_min;
+            calm = 0;
         }
         idle = 0;
         std::int64_t now = kernel::nanotime();

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -266,7 +267,22 @@ void hogs(const std::string& how) {
     rt0::println("stepped back:", stepped_back == all.size() ? "all" : stepped_back == 0 ? "none" : "some");
 }
 
+// Which of these sysmon's thread blocks.
+void sysmon_signals() {
+    pid_t sysmon;
+    while ((sysmon = thread_named("rt0-sysmon")) < 0) this_goroutine::sleep_for(1ms);
+    std::uint64_t blocked = 0;
+    std::ifstream status("/proc/self/task/" + std::to_string(sysmon) + "/status");
+    for (std::string word; status >> word;)
+        if (word == "SigBlk:") status >> std::hex >> blocked;
+    std::string s;
+    for (int sig : {SIGUSR1, SIGPROF, SIGTERM, SIGQUIT, SIGSEGV, SIGBUS, SIGFPE, SIGILL})
+        if (blocked >> (sig - 1) & 1) s += std::string(" ") + sigabbrev_np(sig);
+    rt0::println("blocks" + s);
+}
+
 void limits(const std::string& what) {
+    if (what == "sysmon-signals") sysmon_signals();
     if (what.starts_with("hogs")) hogs(what);
     if (what.starts_with("crowd-")) crowd(what);
     if (what == "up") rt0::println("up", rt0::kernel::inject_hits(rt0::kernel::inject::check));

@@ -210,6 +210,9 @@ TEST(Hogs, StayWithHogidleOff) {
     EXPECT_EQ(r.out, "stepped back: none\n") << r.summary();
 }
 
+// SG8: handlers of the program do not run there.
+TEST(Sysmon, TakesFaultsOnly) { EXPECT_EQ(scene("sysmon-signals").out, "blocks USR1 PROF TERM QUIT\n"); }
+
 TEST(End, ExitWithTenThousandGoroutines) {
     for (const char* p : {"1", "2", "8"}) {
         child_options o;

@@ -21,7 +21,9 @@
 #include <rt0/rt0.h>
 
 #include "base/chaos.h"
+#include "kernel_if/clock.h"
 #include "kernel_if/syscall.h"
+#include "sched/sched.h"
 #include "tests/support/gate.h"
 
 using namespace std::chrono_literals;
@@ -97,6 +99,34 @@ TEST_P(Retake, SleepersDoNotKeepOthersFromRunning) {
     EXPECT_EQ(sum, 999 * 1000 / 2);
     done.wait();
     EXPECT_EQ(sleeping.load(), 0);
+}
+
+// "Within about 100 us" in sysmon's own measure: it looks every 20 us when it took a P a moment ago.  A try that took as
+// long as an endless loop may run says nothing, on a busy machine.
+TEST(RetakeLooks, ABlockedOneLosesItsPInAFewLooks) {
+    const int procs = rt0::gomaxprocs(1);
+    struct moment {
+        std::uint32_t looks = rt::sched.sysmonlooks.load();
+        std::int64_t when = rt0::kernel::nanotime();
+    };
+    for (bool soon = false; !soon;) {
+        std::atomic<std::uint32_t> word{0};
+        moment blocked, others_run;
+        rt0::wait_group both;
+        both.go([&] {
+            both.go([&] {
+                others_run = {};
+                word = 1;
+                raw_futex_wake(&word);
+            });
+            blocked = {};
+            raw_futex_wait(&word, 0);
+        });
+        both.wait();
+        const auto took = others_run.when - blocked.when;  // negative: it was asked to yield before it blocked
+        soon = others_run.looks - blocked.looks <= 4 && took > 0 && took < rt::cfg::forced_retake;
+    }
+    rt0::gomaxprocs(procs);
 }
 
 // The holder of a std::mutex parks; others block on it in the kernel, on every P.
