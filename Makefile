@@ -72,7 +72,7 @@ LIBS_tbb   := -ltbb
 .DEFAULT_GOAL := all
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all tests programs benches run run-test test stress bench bench-deps profile asan tsan lint headers install uninstall clean help \
+.PHONY: all tests programs benches run run-test test stress faults bench bench-deps profile asan tsan lint headers install uninstall clean help \
         need-build need-test need-prog need-bench need-check need-lint need-perf
 
 all: $(B)/librt0.a $(B)/librt0.so $(B)/librt0_main.a  ## build the library: librt0.a, librt0.so, librt0_main.a
@@ -157,11 +157,14 @@ run: $(B)/tests/programs/hello $(B)/tests/programs/treesum  ## hello with the bo
 SMALL := $(filter asan tsan,$(MODE))
 SIZED := sieve:$(if $(SMALL),200,1000) skynet:$(if $(SMALL),100000,1000000) ring:$(if $(SMALL),200000,1000000) \
          powers:10 philosophers:5:$(if $(SMALL),500,2000) pingpong:$(if $(SMALL),20000,100000)
+# The slice of seeds that a commit tries wanders with its hash.
+CHAOS := $(or $(SEED),$(shell printf %d 0x$$(git rev-parse --short=7 HEAD 2>/dev/null || echo 1267)))
 STORM  = $(B)/tests/stress/storm_prog
 # LeakSanitizer does not know the stacks of parked goroutines: what only they refer to would count as leaked.
 export ASAN_OPTIONS ?= detect_stack_use_after_return=0:detect_leaks=0
 test: all tests programs $(STATIC) | need-check  ## build and run everything: programs at P = 1, 2, 3, 4, 8, 64; 60 s of stress
 	$(Q){ echo "- 240 $(STORM) $(if $(SMALL),20,60) $(SEED)"; \
+	  echo "- 240 env RT0DEBUG=chaos=$(CHAOS) $(STORM) $(if $(SMALL),10,20) $(CHAOS)"; \
 	  for t in $(HOST); do echo "- 240 $$t"; done; \
 	  echo "- 240 bash tests/programs/treesum_test.sh $(B)/tests/programs/treesum"; \
 	  for t in support/run lint/lint; do echo "- 240 sh tests/$${t}_test.sh"; done; \
@@ -173,6 +176,8 @@ test: all tests programs $(STATIC) | need-check  ## build and run everything: pr
 	  done; \
 	  $(if $(SMALL),,echo "- 240 sh tests/install/outside_test.sh $(MODE)";) \
 	} | sh tests/support/run.sh $(B)
+faults: $(B)/tests/crash/fault_test $(B)/tests/crash/fault_prog  ## make every system call of fault_prog fail, one at a time: ten minutes
+	$(Q)for p in 1 2 8; do RT0_TEST_FAULTS=all RT0_MAXPROCS=$$p $(B)/tests/crash/fault_test --gtest_brief=1 || exit; done
 stress: $(STORM)  ## the stress programme alone: SECS=600 SEED=
 	$(Q)$(STORM) $(SECS) $(SEED)
 asan:  ## make test with AddressSanitizer and UndefinedBehaviorSanitizer

@@ -81,7 +81,7 @@ void strangers(rng r) {
 bool resizing = false;
 void resizes(rng r) {
     for (int i = pick(r, 1, 10); resizing && i > 0; i--) {
-        rt0::gomaxprocs(pick(r, 1, 16));
+        rt0::gomaxprocs(pick(r, 1, pick(r, 0, 15) ? 16 : 1024));
         rt0::this_goroutine::sleep_for(std::chrono::microseconds(pick(r, 0, 300)));
     }
 }
