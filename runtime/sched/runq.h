@@ -63,6 +63,15 @@ inline void runqput(p* pp, g* gp, bool next) {
     }
 }
 
+// By the time of their switch the context of the next but one and the stack of the next are in the cache, which matters
+// when a crowd goes round.  At several Ps it brought nothing.
+inline void warm_up_next(const p* pp, std::uint32_t head, std::uint32_t tail) {
+    if (tail - head < 3) return;
+    auto slot = [=](std::uint32_t i) { return pp->runq[i % cfg::runq_size].load(memory_order_relaxed); };  // relaxed: a hint
+    __builtin_prefetch(slot(head + 2));
+    __builtin_prefetch(reinterpret_cast<const void*>(slot(head + 1)->sched.sp));
+}
+
 inline g* ring_get(p* pp) {
     // ORDER(runq-head): acquire; pairs with thieves' releases.
     std::uint32_t head = pp->runqhead.load(memory_order_acquire);
@@ -73,6 +82,7 @@ inline g* ring_get(p* pp) {
         if (one_p()) {  // RQ7
             // ORDER(runq-head): release; as below.
             pp->runqhead.store(head + 1, memory_order_release);
+            warm_up_next(pp, head, tail);
             return gp;
         }
         // ORDER(runq-head): acq_rel; the slot was read before it counts as free.
