@@ -1,4 +1,4 @@
-// Taking the P back from user code without a signal: RK1-RK6 of runtime/sched/retake.h, UC1 and UC5 of upcross.h, with SC2's
+// Taking the P back from user code without a signal: RK1-RK5 of runtime/sched/retake.h, UC1 and UC5 of upcross.h, with SC2's
 // stop-the-world as the second requester.
 //
 // What must hold, whatever the interleaving:
@@ -29,7 +29,8 @@
 //     protocol of sleeping and waking is wakeup.pml);
 //   - whose P is taken, and when, is sysmon's whim: any M at any time (judge() only decides when it is worth it);
 //   - rt_waiting and the futex are a wait for the phase (the futex compares the word); rt_preempt is rt_stop without the world;
-//     rt_fence, rt_hog, rt_exiting are left out.
+//     rt_fence, rt_hog, rt_exiting are left out;
+//   - a round of sysmon wants one M, so RK6 has nothing to do here.
 //
 // -DMUTATE=n breaks one thing; spin must find each:
 //   1  no membarrier
@@ -105,6 +106,7 @@ inline drain(x) {
     fi;
     nbuf[x] = 0; buf[x] = 0
 }
+inline decline() { atomic { drain(me); phase[me] = (phase[me] == wanted -> none : phase[me]) } }
 inline store_inrt(v) { atomic { nbuf[me] < 2 -> buf[me] = buf[me] | (v << nbuf[me]); nbuf[me]++ } }
 
 inline acquirep(p) {
@@ -153,7 +155,7 @@ out:  // user code
     fi;
 enter_slow:
     if
-    :: phase[me] == wanted -> atomic { drain(me); phase[me] = (phase[me] == wanted -> none : phase[me]) }; goto enter_slow  // decline
+    :: phase[me] == wanted -> decline(); goto enter_slow
 #if MUTATE == 7
     :: phase[me] == taking -> goto inside
 #else
@@ -212,7 +214,7 @@ leave_slow:
     store_inrt(1);
     r = phase[me] | (outside[me] << 2) | (stop[me] << 3);  // read_retake
     if
-    :: (r & 3) == wanted -> atomic { drain(me); phase[me] = (phase[me] == wanted -> none : phase[me]) }; goto leave_slow
+    :: (r & 3) == wanted -> decline(); goto leave_slow
     :: r == 8 -> atomic { drain(me); stop[me] = false; owes[me] = false; r = 0 }; goto yield
     :: else
     fi;
@@ -404,7 +406,10 @@ end_sysmon:
 #endif
             detach(x, pidle);
 #if MUTATE != 9
-            atomic { assert(nextp[heir] == NONE && !note[heir]); nextp[heir] = p; note[heir] = true; heir = NONE }  // startm_reserved
+            atomic {  // startm_reserved
+                assert(nextp[heir] == NONE && !note[heir]);
+                nextp[heir] = p; note[heir] = true; heir = NONE
+            }
 #endif
         fi;
 next:

@@ -22,8 +22,8 @@
 //
 // Memory: what the code says with a read-modify-write or under sched.lock is one step here, and drains the store buffer of
 // the thread first.  The put to a P's own queue (ring, runnext, newborns: one counter q here) is a release store without a
-// fence, so it goes to a store buffer (sb), and stays there as long as `memory` likes: that is x86, and as to this put and the loads
-// behind it ARM too.  That ARM may move other things is what the seq_cst of the rest excludes; mutations 1 and 3 are what
+// fence, so it goes to a store buffer (sb), and stays there as long as `memory` likes: that is x86, and as to this put and the
+// loads behind it ARM too.  That ARM may move other things is what the seq_cst of the rest excludes; mutations 1 and 3 are what
 // happens without it.  The pause of WK6 is taken at its word: what was in a buffer when it began is out when it ends.
 //
 // Simplified, and why nothing is lost by it:
@@ -37,6 +37,13 @@
 //   - timers, gcwaiting, locked Gs and the end of surplus Ms are left out: they have their own protocols
 //     (TM4, SC2, LO2, ID3), wake by the same startm, and do not put to queues;
 //   - wake_batch: a wake that comes later; as here when its M is slow.
+//
+// handoffp's look has no pause behind it: a put that was in a store buffer then waits for sysmon's next tick (WK6's
+// backstop), and only such a put (`tick`).  give_up_p's and handoffp_locked's looks at the global queue under the lock
+// save a wake-up; without them the looks after pidleput find the same.
+//
+// -DLIMIT: at the limit of threads (ID4) startm finds no idle M and leaves the P idle.  Spin shows what that may cost: an M
+// between its last look and the idle list is not found by startm and then sleeps beside the G.
 //
 // -DMUTATE=n breaks one thing; spin must find each:
 //   1  the last look comes before nmspinning-- (WK4's order lost)
