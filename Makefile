@@ -72,8 +72,8 @@ LIBS_tbb   := -ltbb
 .DEFAULT_GOAL := all
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all tests programs benches run run-test test stress faults bench bench-deps profile asan tsan lint headers install uninstall clean help \
-        need-build need-test need-prog need-bench need-check need-lint need-perf
+.PHONY: all tests programs benches run run-test test models faults stress bench bench-deps profile asan tsan lint headers install uninstall \
+        clean help need-build need-test need-prog need-bench need-check need-models need-lint need-perf
 
 all: $(B)/librt0.a $(B)/librt0.so $(B)/librt0_main.a  ## build the library: librt0.a, librt0.so, librt0_main.a
 tests: $(HOST) $(ONRT)  ## build the test programs
@@ -86,6 +86,7 @@ need-build: ; @$(NEED) g++ liburcu-dev systemtap-sdt-dev $(if $(CLANG),clang)
 need-test:  need-build ; @$(NEED) libgtest-dev libssl-dev linux-perf bpftrace python3
 need-prog:  need-build ; @$(NEED) libssl-dev
 need-check: need-build ; @$(NEED) cmake pkg-config
+need-models: ; @$(NEED) gcc spin
 need-lint:  need-build ; @$(NEED) clang
 need-perf:  ; @$(NEED) linux-perf
 need-bench: need-build ; @$(NEED) python3
@@ -178,6 +179,8 @@ test: all tests programs $(STATIC) | need-check  ## build and run everything: pr
 	} | sh tests/support/run.sh $(B)
 faults: $(B)/tests/crash/fault_test $(B)/tests/crash/fault_prog  ## make every system call of fault_prog fail, one at a time: ten minutes
 	$(Q)for p in 1 2 8; do RT0_TEST_FAULTS=all RT0_MAXPROCS=$$p $(B)/tests/crash/fault_test --gtest_brief=1 || exit; done
+models: | need-models  ## all states of the models in tests/model, by spin: each holds, and each mutation is found
+	$(Q)for m in wakeup retake note; do echo "- 600 sh tests/model/spin_test.sh $$m"; done | sh tests/support/run.sh build/models
 stress: $(STORM)  ## the stress programme alone: SECS=600 SEED=
 	$(Q)$(STORM) $(SECS) $(SEED)
 asan:  ## make test with AddressSanitizer and UndefinedBehaviorSanitizer

@@ -5,7 +5,7 @@
 # what to run.  Silent when nothing is missing.
 have() {
     case $1 in
-    g++ | clang | cmake | clang-format | setpriv | bpftrace) t=$1; [ "$1" = clang ] && t=clang++; command -v "$t" >/dev/null ;;
+    g++ | gcc | spin | clang | cmake | clang-format | setpriv | bpftrace) t=$1; [ "$1" = clang ] && t=clang++; command -v "$t" >/dev/null ;;
     linux-perf)   command -v perf >/dev/null ;;
     pkg-config)   command -v pkg-config >/dev/null ;;
     liburcu-dev)  ls /usr/include/urcu/urcu-memb.h /usr/include/*/urcu/urcu-memb.h 2>/dev/null | grep -q . ;;
