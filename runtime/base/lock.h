@@ -14,31 +14,32 @@
 #include <cstdint>
 
 #include "base/atomic.h"
+#include "base/guarded.h"
 #include "base/lockrank.h"
 
 namespace rt0::runtime {
 
-class mutex {
+class CAPABILITY("mutex") mutex {
 public:
     constexpr explicit mutex(lock_rank r = lock_rank::none) : rank_(r) {}
     mutex(const mutex&) = delete;
     mutex& operator=(const mutex&) = delete;
 
-    void lock() {
+    void lock() ACQUIRE() {
         std::uint32_t free = unlocked;
         // ORDER(mutex): acquire; pairs with the release in unlock().
         if (!key_.compare_exchange_strong(free, locked, memory_order_acquire, memory_order_relaxed)) [[unlikely]]
             lock_slow();
         took();
     }
-    bool try_lock() {
+    bool try_lock() TRY_ACQUIRE(true) {
         std::uint32_t free = unlocked;
         // ORDER(mutex): acquire; pairs with the release in unlock().
         if (!key_.compare_exchange_strong(free, locked, memory_order_acquire, memory_order_relaxed)) return false;
         took();
         return true;
     }
-    void unlock() {
+    void unlock() RELEASE() {
         dropping();
         // ORDER(mutex): release; pairs with the acquires in lock(), try_lock() and lock_slow().
         if (key_.exchange(unlocked, memory_order_release) == sleeping) [[unlikely]]
@@ -64,10 +65,10 @@ private:
     lock_rank rank_;
 };
 
-class guard {  // std::lock_guard without its header
+class SCOPED_CAPABILITY guard {  // std::lock_guard without its header
 public:
-    explicit guard(mutex& m) : m_(m) { m_.lock(); }
-    ~guard() { m_.unlock(); }
+    explicit guard(mutex& m) ACQUIRE(m) : m_(m) { m_.lock(); }
+    ~guard() RELEASE() { m_.unlock(); }
     guard(const guard&) = delete;
     guard& operator=(const guard&) = delete;
 

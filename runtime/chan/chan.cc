@@ -33,12 +33,13 @@ namespace rt0::runtime {
 
 namespace {
 
-bool full_now(const hchan* c) {
+// These two are not analysed: chanq::empty_now is for those without the lock.
+bool full_now(const hchan* c) NO_THREAD_SAFETY_ANALYSIS {
     if (c->dataqsiz == 0) return c->recvq.empty_now();
     // ORDER(chan_peek): acquire; pairs with the release in set_count(): `closed` is read after it.
     return c->qcount.load(memory_order_acquire) == c->dataqsiz;
 }
-bool empty_now(const hchan* c) {
+bool empty_now(const hchan* c) NO_THREAD_SAFETY_ANALYSIS {
     if (c->dataqsiz == 0) return c->sendq.empty_now();
     // ORDER(chan_peek): acquire; pairs with the release in set_count(): `closed` is read after it.
     return c->qcount.load(memory_order_acquire) == 0;
@@ -99,7 +100,8 @@ bool layout_of(const elem_type& t, std::size_t cap, chan_layout* l) {
     return true;
 }
 
-void drain(hchan* c) {
+// Not analysed: nobody else knows c any more.
+void drain(hchan* c) NO_THREAD_SAFETY_ANALYSIS {
     const elem_type& t = *c->type;
     if (!t.destroy) return;
     for (std::size_t n = c->count(); n != 0; n--) {
@@ -139,24 +141,26 @@ void release_chan(hchan* c) {
     chan_dealloc(c);
 }
 
-bool chanparkcommit(g*, void* c) {
+// Not analysed: it was locked by whoever parks.
+bool chanparkcommit(g*, void* c) NO_THREAD_SAFETY_ANALYSIS {
     unlockchan(static_cast<hchan*>(c));
     return true;
 }
 
 // Parks gp on q; the lock is held and is dropped.  ok: a partner took or brought the value.
-[[gnu::noinline]] static op_status park(g* gp, hchan* c, chanq& q, void* elem, wait_reason why) {
+[[gnu::noinline]] static op_status park(g* gp, hchan* c, chanq& q, void* elem, wait_reason why)
+    RELEASE(c->lock) {
     sudog sg;
     sg.gp = gp;
     sg.elem = elem;
     sg.c = c;
     park_on(q, c, &sg);
-    gopark(chanparkcommit, c, why);
+    gopark_unlockchan(c, why);
     return sg.success ? op_status::ok : op_status::closed;  // c may be gone (CH7)
 }
 
 // The lock is held, and dropped.
-[[gnu::noinline]] static op_status send_slow(g* gp, hchan* c, const void* elem, bool block) {
+[[gnu::noinline]] static op_status send_slow(g* gp, hchan* c, const void* elem, bool block) RELEASE(c->lock) {
     claim k;
     const tried t = send_plain(c, elem, k);
     if (t == tried::blocks && block)
@@ -166,7 +170,7 @@ bool chanparkcommit(g*, void* c) {
     return t == tried::blocks ? op_status::would_block : to_status(t);
 }
 
-[[gnu::noinline]] static op_status recv_slow(g* gp, hchan* c, void* elem, bool block) {
+[[gnu::noinline]] static op_status recv_slow(g* gp, hchan* c, void* elem, bool block) RELEASE(c->lock) {
     claim k;
     const tried t = recv_plain(c, elem, k);
     if (t == tried::blocks && block) return park(gp, c, c->recvq, elem, wait_reason::chan_receive);
@@ -229,7 +233,7 @@ static void ready_all(sudog* sg) {
     }
 }
 // Receivers of a closed channel that holds nothing and will get nothing more.
-sudog* take_receivers(hchan* c) {
+sudog* take_receivers(hchan* c) REQUIRES(c->lock) {
     sudog* woken = nullptr;
     if (c->is_closed() && c->filling == 0 && c->count() == 0) take_all(c->recvq, &woken);
     return woken;
@@ -267,7 +271,8 @@ hchan* makechan(const elem_type& t, std::size_t cap) {
     return build(mem, t, cap, l);
 }
 
-void freechan(hchan* c) noexcept {
+// Not analysed: where this thread may not enter no lock is taken.
+void freechan(hchan* c) noexcept NO_THREAD_SAFETY_ANALYSIS {
     bool mine;
     if (may_enter()) {
         runtime_call rc;

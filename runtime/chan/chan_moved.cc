@@ -41,20 +41,20 @@
 
 namespace rt0::runtime {
 
-sudog* take_receivers(hchan* c);
+sudog* take_receivers(hchan* c) REQUIRES(c->lock);
 void ready_list(sudog* sg);
 op_status nil_chan(bool block, wait_reason why);
 
 namespace {
 
-void* take_free(hchan* c) {
+void* take_free(hchan* c) REQUIRES(c->lock) {
     if (void* node = c->freenode) {
         std::memcpy(&c->freenode, node, sizeof(void*));
         return node;
     }
     return c->fresh < c->dataqsiz ? c->slot(c->fresh++) : nullptr;
 }
-void put_free(hchan* c, void* node) {
+void put_free(hchan* c, void* node) REQUIRES(c->lock) {
     std::memcpy(node, &c->freenode, sizeof(void*));
     c->freenode = node;
 }
@@ -180,7 +180,7 @@ static tried step(hchan* c, void* elem, bool send, bool block, claim& k, bool* d
     sg.elem = elem;
     sg.c = c;
     park_on(send ? c->sendq : c->recvq, c, &sg);
-    gopark(chanparkcommit, c, send ? wait_reason::chan_send : wait_reason::chan_receive);
+    gopark_unlockchan(c, send ? wait_reason::chan_send : wait_reason::chan_receive);
     *done = true;
     return sg.success ? tried::went : tried::closed;  // c may be gone (CH7)
 }

@@ -105,24 +105,24 @@ struct hchan : detail::chan_head {
     // chan_head: refs [atomic], qcount [lock to write], dataqsiz [const]
     mutex lock{lock_rank::hchan};    // of all that says [lock]; CH6
     atomic<bool> closed{false};      // [lock to write]
-    bool orphan = false;             // no handle is left: whoever leaves last frees it [lock]
+    bool orphan GUARDED_BY(lock) = false;  // no handle is left: whoever leaves last frees it [lock]
     bool moves = false;              // elements are `moved` [const]
 #ifdef RT0_DEBUG
-    bool busy = false;               // somebody is between lockchan and unlockchan [lock]
+    bool busy GUARDED_BY(lock) = false;  // somebody is between lockchan and unlockchan [lock]
 #endif
     std::size_t elemsize = 0;        // bytes from one slot to the next [const]
     char* buf = nullptr;             // dataqsiz slots [const]
-    std::size_t sendx = 0;           // where the next element goes in the ring [lock]
-    std::size_t recvx = 0;           // where the next comes from [lock]
-    chanq recvq;                     // [lock]
-    chanq sendq;                     // [lock]
-    std::uint32_t npark = 0;         // CH7 [lock]
+    std::size_t sendx GUARDED_BY(lock) = 0;    // where the next element goes in the ring [lock]
+    std::size_t recvx GUARDED_BY(lock) = 0;    // where the next comes from [lock]
+    chanq recvq GUARDED_BY(lock);              // [lock]
+    chanq sendq GUARDED_BY(lock);              // [lock]
+    std::uint32_t npark GUARDED_BY(lock) = 0;  // CH7 [lock]
 
     // moved elements only (chan_moved.cc)
-    std::uint32_t filling = 0;       // nodes being filled [lock]
+    std::uint32_t filling GUARDED_BY(lock) = 0;  // nodes being filled [lock]
     void** ring = nullptr;           // dataqsiz pointers to full nodes [const]
-    void* freenode = nullptr;        // stack of empty nodes, linked through their first word [lock]
-    std::size_t fresh = 0;           // nodes buf[fresh..] were never used [lock]
+    void* freenode GUARDED_BY(lock) = nullptr;  // stack of empty nodes, linked through their first word [lock]
+    std::size_t fresh GUARDED_BY(lock) = 0;     // nodes buf[fresh..] were never used [lock]
 
     const elem_type* type = nullptr; // [const]
 
@@ -138,19 +138,26 @@ struct hchan : detail::chan_head {
 };
 static_assert(std::is_base_of_v<detail::chan_head, hchan>);
 
-// ---- the lock (CH6)
-inline void lockchan(hchan* c) {
+// ---- the lock (CH6).  Neither function is analysed: with one P, that is the lock.
+inline void lockchan(hchan* c) ACQUIRE(c->lock) NO_THREAD_SAFETY_ANALYSIS {
     if (!one_p()) c->lock.lock();
 #ifdef RT0_DEBUG
     if (c->busy) runtime_throw("two goroutines inside one channel");
     c->busy = true;
 #endif
 }
-inline void unlockchan(hchan* c) {
+inline void unlockchan(hchan* c) RELEASE(c->lock) NO_THREAD_SAFETY_ANALYSIS {
 #ifdef RT0_DEBUG
     c->busy = false;
 #endif
     if (!one_p()) c->lock.unlock();
+}
+
+// For where clang does not see that it is held: taken in a loop, or under another name.
+inline void assert_locked([[maybe_unused]] const hchan* c) ASSERT_CAPABILITY(c->lock) {
+#ifdef RT0_DEBUG
+    if (!one_p() && !c->lock.is_locked()) runtime_throw("a channel is used without its lock");
+#endif
 }
 
 inline sudog* chanq::dequeue() {
@@ -160,6 +167,7 @@ inline sudog* chanq::dequeue() {
             if (!win_select(sg->gp)) continue;
             sg->gp->param = sg;
         } else {
+            assert_locked(sg->c);
             sg->c->npark--;  // it will not look at the channel again (CH7); a select will
         }
         return sg;
@@ -167,7 +175,7 @@ inline sudog* chanq::dequeue() {
     return nullptr;
 }
 
-inline void park_on(chanq& q, hchan* c, sudog* sg) {
+inline void park_on(chanq& q, hchan* c, sudog* sg) REQUIRES(c->lock) {
     q.enqueue(sg);
     c->npark++;
 }
@@ -196,7 +204,7 @@ struct claim {
 
 // plain: the element is copied here.  The two everyday cases first, room and nobody waiting,
 // short enough to stand in every caller.
-inline bool send_quick(hchan* c, const void* elem) {
+inline bool send_quick(hchan* c, const void* elem) REQUIRES(c->lock) {
     const std::size_t n = c->count();
     if (n == c->dataqsiz || c->recvq.first() || c->is_closed()) return false;
     copy_elem(c->slot(c->sendx), elem, c->elemsize);
@@ -204,7 +212,7 @@ inline bool send_quick(hchan* c, const void* elem) {
     c->set_count(n + 1);
     return true;
 }
-inline bool recv_quick(hchan* c, void* elem) {
+inline bool recv_quick(hchan* c, void* elem) REQUIRES(c->lock) {
     const std::size_t n = c->count();
     if (n == 0 || c->sendq.first()) return false;
     copy_elem(elem, c->slot(c->recvx), c->elemsize);
@@ -212,7 +220,7 @@ inline bool recv_quick(hchan* c, void* elem) {
     c->set_count(n - 1);
     return true;
 }
-inline tried send_plain(hchan* c, const void* elem, claim& k) {
+inline tried send_plain(hchan* c, const void* elem, claim& k) REQUIRES(c->lock) {
     if (c->is_closed()) [[unlikely]] return tried::closed;
     if (c->recvq.first()) {
         if (sudog* sg = c->recvq.dequeue()) {
@@ -224,7 +232,7 @@ inline tried send_plain(hchan* c, const void* elem, claim& k) {
     }
     return send_quick(c, elem) ? tried::went : tried::blocks;
 }
-inline tried recv_plain(hchan* c, void* elem, claim& k) {
+inline tried recv_plain(hchan* c, void* elem, claim& k) REQUIRES(c->lock) {
     const std::size_t n = c->count();
     if (c->sendq.first()) {
         if (sudog* sg = c->sendq.dequeue()) {
@@ -245,8 +253,8 @@ inline tried recv_plain(hchan* c, void* elem, claim& k) {
     return c->is_closed() ? tried::closed : tried::blocks;
 }
 // moved: a partner or a node is claimed; the move follows outside the lock (chan_moved.cc).
-tried send_moved(hchan* c, claim& k);
-tried recv_moved(hchan* c, claim& k);
+tried send_moved(hchan* c, claim& k) REQUIRES(c->lock);
+tried recv_moved(hchan* c, claim& k) REQUIRES(c->lock);
 // Runs what a claim on a moved channel needs.  Outside the runtime and every lock.
 void finish_send(hchan* c, void* elem, const claim& k);
 void finish_recv(hchan* c, void* elem, const claim& k);
@@ -257,6 +265,10 @@ hchan* makechan(const elem_type& t, std::size_t cap);  // null: refused
 op_status chansend(g* gp, hchan* c, const void* elem, bool block);
 op_status chanrecv(g* gp, hchan* c, void* elem, bool block);
 bool chanparkcommit(g*, void* c);  // gopark's unlockf: drops c's lock
+// Not analysed: it is chanparkcommit that drops the lock, on another stack.
+inline void gopark_unlockchan(hchan* c, wait_reason why) RELEASE(c->lock) NO_THREAD_SAFETY_ANALYSIS {
+    gopark(chanparkcommit, c, why);
+}
 void release_chan(hchan* c);       // frees it and what is left in it: no handle, nobody parked
 
 }  // namespace rt0::runtime

@@ -45,7 +45,7 @@ void group_wait_slow(group_state& s) {
         break;
     }
     w.enqueue(s.q.list);
-    w.park(wait_reason::waitgroup_wait);
+    w.park(l, wait_reason::waitgroup_wait);
 }
 
 // The counter reached zero with n waiters in the word; they are pinned by their being
@@ -84,7 +84,7 @@ void gate_wait(gate& g, bool (*closed)(std::uint64_t, std::uint64_t), std::uint6
         break;
     }
     w.enqueue(g.q.list);
-    w.park(wait_reason::semacquire);
+    w.park(l, wait_reason::semacquire);
 }
 
 void gate_open(gate& g, std::uint64_t from, std::uint64_t to) {

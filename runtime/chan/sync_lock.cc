@@ -149,7 +149,7 @@ bool lock_exclusive(lock_state& l, const kind& k, std::int64_t ns) {
         bool again = w.acquiretime != 0;
         if (!again) w.acquiretime = kernel::nanotime();
         w.enqueue(l.q.list, again);
-        w.park(k.reason);
+        w.park(m, k.reason);
         if (w.success) return true;    // handed over
         if (!w.index) return false;    // not woken by an unlock: timed out
         w.index = 0;
@@ -241,7 +241,7 @@ void lock_shared(lock_state& l, waitlist& readers) {
         break;
     }
     w.enqueue(readers);
-    w.park(wait_reason::rwmutex_rlock);  // until admitted (ML4)
+    w.park(m, wait_reason::rwmutex_rlock);  // until admitted (ML4)
 }
 
 // The last reader leaves, a writer is queued and the token is not out: hand over (ML5).

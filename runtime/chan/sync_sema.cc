@@ -55,7 +55,7 @@ bool sema_acquire_slow(sema_state& s, std::int64_t ns) {
         break;
     }
     w.enqueue(s.q.list);
-    w.park(wait_reason::semacquire);
+    w.park(l, wait_reason::semacquire);
     return w.success;
 }
 

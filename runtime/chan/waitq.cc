@@ -95,9 +95,9 @@ void waiter::enqueue(waitlist& l, bool front) {
     }
 }
 
-void waiter::park(wait_reason why) {
+void waiter::park(mutex& l, wait_reason why) {
     parked = true;
-    goparkunlock(&lock_of(*q), why);
+    goparkunlock(&l, why);
     parked = false;  // nobody but its goroutine looks at it now
 }
 

@@ -75,8 +75,8 @@ struct waiter : sudog {
     // The rest with q's lock held.
     // Joins l, at its front if it has waited before.
     void enqueue(waitlist& l, bool front = false);
-    // Parks and drops the lock; returns, without it, when taken off the list.
-    void park(wait_reason why);
+    // Parks and drops the lock, l; returns, without it, when taken off the list.
+    void park(mutex& l, wait_reason why) RELEASE(l);
     // From true on the timer's callback leaves the queue alone.  False: it is at it already
     // and waits for the lock.
     bool claim();

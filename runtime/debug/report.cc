@@ -104,8 +104,8 @@ void put_stacks() {
 }  // namespace
 
 // The report is user code's last: its M keeps what P it has, so that it does not become a hog
-// among those that run on.
-static void stay_inside() {
+// among those that run on.  Not analysed: see below.
+static void stay_inside() NO_THREAD_SAFETY_ANALYSIS {
     g* gp = getg();
     if (!gp || !gp->mp) return;
     m* mp = gp->mp;

@@ -78,15 +78,15 @@ public:
 
 private:
     friend struct mcentral_test;
-    mspan* with_space();
-    bool sweep_if_needed(mspan* s, std::uint32_t sg);
-    void relist(mspan* s);
+    mspan* with_space() REQUIRES(lock_);
+    bool sweep_if_needed(mspan* s, std::uint32_t sg) REQUIRES(lock_);
+    void relist(mspan* s) REQUIRES(lock_);
 
     mutex lock_{lock_rank::mcentral};
-    unsigned cls_ = 0;         // [const]
-    bool collected_ = false;   // [const]
-    spanlist partial_;         // MC4 [lock:mcentral]
-    spanlist full_;            // MC4 [lock:mcentral]
+    unsigned cls_ = 0;                    // [const]
+    bool collected_ = false;              // [const]
+    spanlist partial_ GUARDED_BY(lock_);  // MC4 [lock:mcentral]
+    spanlist full_ GUARDED_BY(lock_);     // MC4 [lock:mcentral]
 };
 
 extern mcentral mcentrals[num_size_classes];

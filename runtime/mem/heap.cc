@@ -15,11 +15,11 @@ constinit atomic<map_leaf*> arena_map[map_fan] = {};
 
 namespace {
 
-struct {  // [lock:heap]
+struct {
     std::uintptr_t at = 0, end = 0;
-} chunk;
-constinit mspan* free_headers = nullptr;            // linked through next [lock:heap]
-constinit std::uint64_t* free_bits[8] = {};         // by log2 of words; linked through the first word [lock:heap]
+} chunk GUARDED_BY(heap.lock);                                     // [lock:heap]
+constinit mspan* free_headers GUARDED_BY(heap.lock) = nullptr;     // linked through next [lock:heap]
+constinit std::uint64_t* free_bits[8] GUARDED_BY(heap.lock) = {};  // by log2 of words; linked through the first word [lock:heap]
 
 unsigned log2_up(std::size_t n) { return static_cast<unsigned>(std::bit_width(n - 1)); }
 
@@ -129,7 +129,7 @@ mspan* heap_alloc_large(std::size_t n) {
 }
 
 void heap_free(mspan* s) {
-    std::size_t n = heap.objects.bytes(s);
+    std::size_t n = s->npages * cfg::heap_page;
     asan_unpoison(reinterpret_cast<void*>(s->start), n);  // the next use has other bounds
     // What is as large as an arena goes back at once: clearing it for its next use would take longer.
     bool returned = n >= cfg::arena_size && kernel::sys_unused(reinterpret_cast<void*>(s->start), n) == 0;

@@ -22,25 +22,25 @@ struct mcache;
 
 struct mheap {
     mutex lock{lock_rank::heap};
-    pagealloc objects{cfg::heap_page, false};  // [lock:heap]
-    pagealloc stacks{cfg::stack_min, true};    // [lock:heap]
-    atomic<std::uint32_t> sweepgen{2};         // SP4; += 2 with the world stopped [stw]
-    std::size_t physHugePageSize = 0;          // [const] after mallocinit
-    std::size_t memory_max = 0;                // bytes of memory and swap in the machine [const] after mallocinit
-    std::size_t guards_max = 0;                // mprotect guards there may be; 0: no limit [const]
-    atomic<std::size_t> guards{0};             // mprotect guards in place [atomic]
-    std::size_t metadata = 0;                  // bytes reserved for books [lock:heap]
-    std::size_t object_pages = 0;              // in spans of objects [lock:heap]
+    pagealloc objects GUARDED_BY(lock){cfg::heap_page, false};  // [lock:heap]
+    pagealloc stacks GUARDED_BY(lock){cfg::stack_min, true};    // [lock:heap]
+    atomic<std::uint32_t> sweepgen{2};                          // SP4; += 2 with the world stopped [stw]
+    std::size_t physHugePageSize = 0;                           // [const] after mallocinit
+    std::size_t memory_max = 0;                                 // bytes of memory and swap in the machine [const] after mallocinit
+    std::size_t guards_max = 0;                                 // mprotect guards there may be; 0: no limit [const]
+    atomic<std::size_t> guards{0};                              // mprotect guards in place [atomic]
+    std::size_t metadata GUARDED_BY(lock) = 0;                  // bytes reserved for books [lock:heap]
+    std::size_t object_pages GUARDED_BY(lock) = 0;              // in spans of objects [lock:heap]
 };
 extern mheap heap;
 
 // ---- memory for books: never freed.  Zeroed; null when the kernel refuses.  [lock:heap]
-void* persistentalloc(std::size_t n, std::size_t align);
-mspan* spanheader_alloc();
-void spanheader_free(mspan* s);
+void* persistentalloc(std::size_t n, std::size_t align) REQUIRES(heap.lock);
+mspan* spanheader_alloc() REQUIRES(heap.lock);
+void spanheader_free(mspan* s) REQUIRES(heap.lock);
 // Words of bitmap, recycled by power of two.
-std::uint64_t* bits_alloc(std::uint32_t words);
-void bits_free(std::uint64_t* b, std::uint32_t words);
+std::uint64_t* bits_alloc(std::uint32_t words) REQUIRES(heap.lock);
+void bits_free(std::uint64_t* b, std::uint32_t words) REQUIRES(heap.lock);
 
 // ---- address map
 inline constexpr unsigned granule_shift = 22;
@@ -55,8 +55,8 @@ struct map_leaf {
 };
 extern atomic<map_leaf*> arena_map[map_fan];
 
-bool map_prepare(std::uintptr_t base, std::size_t n);  // [lock:heap]; false when out of memory
-void map_arena(arena* a);                              // [lock:heap]; the range is prepared
+bool map_prepare(std::uintptr_t base, std::size_t n) REQUIRES(heap.lock);  // false when out of memory
+void map_arena(arena* a) REQUIRES(heap.lock);                              // the range is prepared
 
 inline arena* arena_of(std::uintptr_t p) {
     if (p >= map_limit) return nullptr;

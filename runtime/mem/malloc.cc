@@ -26,7 +26,7 @@ namespace rt0::runtime {
 namespace {
 
 constinit atomic<bool> initialised{false};
-constinit mcache* free_mcaches = nullptr;  // [lock:heap]
+constinit mcache* free_mcaches GUARDED_BY(heap.lock) = nullptr;  // [lock:heap]
 
 // How many mprotect guards there may be: each splits a mapping in two places.
 std::size_t guard_limit() {

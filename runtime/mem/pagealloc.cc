@@ -1,4 +1,5 @@
-// Page allocator.  Invariants: pagealloc.h.
+// Page allocator.  Invariants: pagealloc.h.  What REQUIRES the lock says so here: pagealloc.h cannot name it,
+// and whoever calls from outside reaches both allocators through fields that are guarded by it (heap.h).
 #include "mem/pagealloc.h"
 
 #include <new>
@@ -148,7 +149,7 @@ mspan* pagealloc::best_fit(std::size_t npages) const {
     return best;
 }
 
-mspan* pagealloc::alloc(std::size_t npages, std::size_t align_pages, span_state state) {
+mspan* pagealloc::alloc(std::size_t npages, std::size_t align_pages, span_state state) REQUIRES(heap.lock) {
     std::uintptr_t align = align_pages << shift_;
     for (int attempt = 0; attempt < 2; attempt++) {
         // First the tightest span, if it happens to be aligned; then one in which an aligned run must be.
@@ -164,7 +165,7 @@ mspan* pagealloc::alloc(std::size_t npages, std::size_t align_pages, span_state 
 }
 
 // Takes [start, +npages) out of the free span s; what is left over stays free.
-mspan* pagealloc::carve(mspan* s, std::uintptr_t start, std::size_t npages, span_state state) {
+mspan* pagealloc::carve(mspan* s, std::uintptr_t start, std::size_t npages, span_state state) REQUIRES(heap.lock) {
     std::size_t before = (start - s->start) >> shift_, behind = s->npages - before - npages;
     mspan *head = before ? spanheader_alloc() : nullptr, *tail = behind ? spanheader_alloc() : nullptr;
     if ((before && !head) || (behind && !tail)) {
@@ -193,14 +194,14 @@ mspan* pagealloc::carve(mspan* s, std::uintptr_t start, std::size_t npages, span
     return s;
 }
 
-void pagealloc::merge(mspan* s, mspan* neighbour) {
+void pagealloc::merge(mspan* s, mspan* neighbour) REQUIRES(heap.lock) {
     erase(neighbour);
     if (neighbour->start < s->start) s->start = neighbour->start;
     s->npages += neighbour->npages;
     spanheader_free(neighbour);
 }
 
-void pagealloc::free(mspan* s) {
+void pagealloc::free(mspan* s) REQUIRES(heap.lock) {
     arena* a = s->ar;
     std::size_t first = a->page_of(s->start), end = first + s->npages;
     if (s->list || first >= a->npages || a->spans[first] != s) runtime_throw("pagealloc: bad span freed");
@@ -223,7 +224,7 @@ mspan* pagealloc::scavenge_begin() {
 
 // Reserves an arena in which npages fit; smaller and smaller ones when the kernel refuses.
 // From a granule up an arena is made of whole granules; below, it lies within one (HP3).
-bool pagealloc::grow(std::size_t npages, std::size_t align_pages) {
+bool pagealloc::grow(std::size_t npages, std::size_t align_pages) REQUIRES(heap.lock) {
     std::size_t need = npages << shift_, align = align_pages << shift_;
     bool first = reserved_ == 0;
     std::size_t want = first && !stacks_ && arena_size_ > cfg::arena_first ? cfg::arena_first : arena_size_;
@@ -238,7 +239,7 @@ bool pagealloc::grow(std::size_t npages, std::size_t align_pages) {
     }
 }
 
-bool pagealloc::add_arena(void* p, std::size_t n, bool huge_ok) {
+bool pagealloc::add_arena(void* p, std::size_t n, bool huge_ok) REQUIRES(heap.lock) {
     std::size_t npages = n >> shift_, words = (npages + 63) / 64;
     std::size_t table = npages * sizeof(mspan*), bitmap = words * sizeof(std::uint64_t);
     mspan* s = map_prepare(reinterpret_cast<std::uintptr_t>(p), n) ? spanheader_alloc() : nullptr;

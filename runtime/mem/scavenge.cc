@@ -23,7 +23,8 @@ bool is_released(const mspan* s, std::size_t i) {
 // Gives back the runs of s that are not released yet, at most max_pages in all; pages given
 // back, short of what there was if the kernel refuses (locked memory).  The bitmap words at the
 // ends are shared with neighbours, so the lock is held but for the system call.
-std::size_t release_runs(pagealloc& pa, mspan* s, std::size_t max_pages) {
+// pa: heap.stacks or heap.objects; by pointer, for what is constant of it is read without the lock.
+std::size_t release_runs(pagealloc* pa, mspan* s, std::size_t max_pages) {
     std::size_t done = 0;
     for (std::size_t i = 0; i < s->npages && done < max_pages;) {
         heap.lock.lock();
@@ -32,29 +33,29 @@ std::size_t release_runs(pagealloc& pa, mspan* s, std::size_t max_pages) {
         while (i + n < s->npages && done + n < max_pages && !is_released(s, i + n)) n++;
         heap.lock.unlock();
         if (n == 0) break;
-        void* p = reinterpret_cast<void*>(s->start + i * pa.page_size());
-        if (kernel::sys_unused(p, n * pa.page_size()) != 0) break;
+        void* p = reinterpret_cast<void*>(s->start + i * pa->page_size());
+        if (kernel::sys_unused(p, n * pa->page_size()) != 0) break;
         guard g(heap.lock);
-        pa.set_released(s, i, n);
+        pa->set_released(s, i, n);
         done += n;
         i += n;
     }
     return done;
 }
 
-std::size_t heap_scavenge(pagealloc& pa, std::size_t limit) {
-    std::size_t max_pages = limit >> pa.page_shift();
+std::size_t heap_scavenge(pagealloc* pa, std::size_t limit) {
+    std::size_t max_pages = limit >> pa->page_shift();
     if (max_pages == 0) return 0;
     mspan* s;
     {
         guard g(heap.lock);
-        s = pa.scavenge_begin();
+        s = pa->scavenge_begin();
     }
     if (!s) return 0;
     std::size_t n = release_runs(pa, s, max_pages);
     guard g(heap.lock);
-    pa.scavenge_end(s);
-    return n << pa.page_shift();
+    pa->scavenge_end(s);
+    return n << pa->page_shift();
 }
 
 }  // namespace
@@ -68,17 +69,17 @@ std::size_t scavenge(std::size_t limit) {
             done += n;
         }
     };
-    all_of([](std::size_t n) { return heap_scavenge(heap.stacks, n); });
-    all_of([](std::size_t n) { return heap_scavenge(heap.objects, n); });
+    all_of([](std::size_t n) { return heap_scavenge(&heap.stacks, n); });
+    all_of([](std::size_t n) { return heap_scavenge(&heap.objects, n); });
     for (int order = 0; order < stack_orders; order++)
         all_of([&](std::size_t n) { return stackpool_scavenge(order, n); });
-    while (done < limit && stacklarge_retire()) all_of([](std::size_t n) { return heap_scavenge(heap.stacks, n); });
+    while (done < limit && stacklarge_retire()) all_of([](std::size_t n) { return heap_scavenge(&heap.stacks, n); });
     return done;
 }
 
-std::size_t scavengeable() {
-    const pagealloc &st = heap.stacks, &ob = heap.objects;
-    std::size_t n = st.dirty_hint() * st.page_size() + ob.dirty_hint() * ob.page_size();
+// Not analysed: dirty_hint is for those without the lock.
+std::size_t scavengeable() NO_THREAD_SAFETY_ANALYSIS {
+    std::size_t n = heap.stacks.dirty_hint() * cfg::stack_min + heap.objects.dirty_hint() * cfg::heap_page;
     for (int order = 0; order < stack_orders; order++)
         n += stackpool[order].ndirty.load(memory_order_relaxed) * order_size(order);  // relaxed: a hint
     return n + stacklarge.bytes.load(memory_order_relaxed);                           // relaxed: a hint
@@ -96,13 +97,12 @@ memstats read_memstats() {
     // relaxed: the parts are read one after the other; the whole is no snapshot.
     std::size_t large_free = stacklarge.bytes.load(memory_order_relaxed);
     guard g(heap.lock);
-    const pagealloc &st = heap.stacks, &ob = heap.objects;
-    m.reserved = st.reserved() * st.page_size() + ob.reserved() * ob.page_size() + heap.metadata;
-    m.stack_idle = st.free_pages() * st.page_size() + pool_free + large_free;
-    m.stack_inuse = st.reserved() * st.page_size() - m.stack_idle;
-    m.heap_inuse = heap.object_pages * ob.page_size();
-    m.heap_idle = ob.free_pages() * ob.page_size();
-    m.released = st.free_released() * st.page_size() + ob.free_released() * ob.page_size() + pool_clean;
+    m.reserved = heap.stacks.reserved() * cfg::stack_min + heap.objects.reserved() * cfg::heap_page + heap.metadata;
+    m.stack_idle = heap.stacks.free_pages() * cfg::stack_min + pool_free + large_free;
+    m.stack_inuse = heap.stacks.reserved() * cfg::stack_min - m.stack_idle;
+    m.heap_inuse = heap.object_pages * cfg::heap_page;
+    m.heap_idle = heap.objects.free_pages() * cfg::heap_page;
+    m.released = heap.stacks.free_released() * cfg::stack_min + heap.objects.free_released() * cfg::heap_page + pool_clean;
     return m;
 }
 

@@ -33,7 +33,7 @@ void add_hint(atomic<std::size_t>& a, std::ptrdiff_t n) {
     std::size_t old = a.load(memory_order_relaxed);                   // relaxed: the lock is held
     a.store(old + static_cast<std::size_t>(n), memory_order_relaxed);  // relaxed: others read a hint
 }
-void add_dirty(stackpool_order& pool, std::ptrdiff_t n) { add_hint(pool.ndirty, n); }
+void add_dirty(stackpool_order& pool, std::ptrdiff_t n) REQUIRES(pool.lock) { add_hint(pool.ndirty, n); }
 
 // ---- guards
 
@@ -75,23 +75,23 @@ std::uint64_t best_slots(const mspan* s) {
 }
 
 // Puts s on the list where its free slots belong.
-void place(stackpool_order& pool, mspan* s) {
+void place(stackpool_order& pool, mspan* s) REQUIRES(pool.lock) {
     spanlist* want = s->slot_free == 0 ? nullptr : s->slot_free & ~s->slot_clean ? &pool.warm : &pool.cold;
     if (s->list == want) return;
     if (s->list) s->list->remove(s);
     if (want) want->push_front(s);
 }
 
-mspan* pool_grow(int order) {
+mspan* pool_grow(stackpool_order& pool, int order) REQUIRES(pool.lock) {
     std::size_t size = order_size(order), n = cfg::stack_span / size;
     mspan* s = stackspan_alloc(size, n);
     if (!s) s = stackspan_alloc(size, n = 1);  // little is left
     if (!s) return nullptr;
     s->order = static_cast<std::uint8_t>(order);
     s->slot_free = low_bits(n);
-    stackpool[order].nfree += n;
-    add_dirty(stackpool[order], std::popcount(s->slot_free & ~s->slot_clean));
-    place(stackpool[order], s);
+    pool.nfree += n;
+    add_dirty(pool, std::popcount(s->slot_free & ~s->slot_clean));
+    place(pool, s);
     return s;
 }
 
@@ -104,7 +104,7 @@ std::uint32_t pool_take(int order, std::uintptr_t* out, std::uint32_t want, std:
     guard g(pool.lock);
     while (n < want) {
         mspan* s = pool.warm.empty() ? pool.cold.first : pool.warm.first;
-        if (!s && (n > 0 || !(s = pool_grow(order)))) break;
+        if (!s && (n > 0 || !(s = pool_grow(pool, order)))) break;
         std::uint64_t m = best_slots(s);
         bool guarded = (m & s->slot_guarded) != 0;
         if (!guarded && n > 0) break;
@@ -133,7 +133,7 @@ mspan* checked_span(std::uintptr_t slot, int order) {
     return s;
 }
 
-void put_locked(stackpool_order& pool, int order, std::uintptr_t slot, bool clean) {
+void put_locked(stackpool_order& pool, int order, std::uintptr_t slot, bool clean) REQUIRES(pool.lock) {
     mspan* s = checked_span(slot, order);
     std::uint64_t bit = std::uint64_t{1} << ((slot - s->start) / order_size(order));
     if (s->slot_free & bit) runtime_throw("stackfree: stack is free already");
@@ -200,7 +200,7 @@ std::uint32_t pool_alloc(int order, std::uintptr_t* out, std::uint32_t want) {
 
 int large_order(std::size_t size) { return std::countr_zero(size) - std::countr_zero(cfg::stack_large); }
 
-void large_count(std::ptrdiff_t n) { add_hint(stacklarge.bytes, n); }
+void large_count(std::ptrdiff_t n) REQUIRES(stacklarge.lock) { add_hint(stacklarge.bytes, n); }
 
 [[gnu::noinline]] stack stackalloc_large(std::size_t n) {
     mallocinit();
@@ -234,7 +234,7 @@ void large_count(std::ptrdiff_t n) { add_hint(stacklarge.bytes, n); }
     mspan* s = span_of(st.slot);
     // relaxed: whoever owns the slot keeps the span in this state.
     if (!s || s->state.load(memory_order_relaxed) != span_state::manual || s->start != st.slot ||
-        heap.stacks.bytes(s) != st.size || s->slot_free)
+        s->npages * cfg::stack_min != st.size || s->slot_free)
         runtime_throw("stackfree: not a stack");
     guard g(stacklarge.lock);
     s->slot_free = 1;
@@ -247,7 +247,7 @@ void large_count(std::ptrdiff_t n) { add_hint(stacklarge.bytes, n); }
 // ---- spans
 
 mspan* stackspan_alloc(std::size_t slot_size, std::size_t nslots) {
-    std::size_t pages = slot_size * nslots >> heap.stacks.page_shift(), per_slot = pages / nslots;
+    std::size_t pages = slot_size * nslots / cfg::stack_min, per_slot = pages / nslots;
     mspan* s;
     bool misfit = false;
     std::size_t found = 0;
@@ -272,7 +272,7 @@ mspan* stackspan_alloc(std::size_t slot_size, std::size_t nslots) {
     // Pages cut anew: the old guards may lie in the middle of a new slot.
     s->slot_guarded = 0;
     if (heap.guards_max != 0) heap.guards.fetch_sub(found, memory_order_relaxed);  // relaxed: a count
-    if (kernel::guard_remove(reinterpret_cast<void*>(s->start), pages << heap.stacks.page_shift()) == 0) return s;
+    if (kernel::guard_remove(reinterpret_cast<void*>(s->start), pages * cfg::stack_min) == 0) return s;
     runtime_throw("stackalloc: cannot remove a guard");
 }
 
@@ -290,7 +290,7 @@ void stackspan_free(mspan* s) {
 // ---- giving back
 
 // The pool's coldest span with dirty slots, those slots taken out of it; null if none.
-static mspan* claim_dirty(stackpool_order& pool, std::size_t most, std::uint64_t* claimed) {
+static mspan* claim_dirty(stackpool_order& pool, std::size_t most, std::uint64_t* claimed) REQUIRES(pool.lock) {
     mspan* s = pool.warm.last;
     if (!s) return nullptr;
     std::uint64_t m = s->slot_free & ~s->slot_clean;

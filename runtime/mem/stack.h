@@ -24,10 +24,10 @@ namespace rt0::runtime {
 
 struct alignas(64) stackpool_order {
     mutex lock{lock_rank::stackpool};
-    spanlist warm;                      // spans with a free slot that may be resident, newest first [lock:stackpool]
-    spanlist cold;                      // spans whose free slots are all clean [lock:stackpool]
-    std::size_t nfree = 0;              // slots [lock:stackpool]
-    atomic<std::size_t> ndirty{0};      // free slots that may have resident pages; written under lock [atomic]
+    spanlist warm GUARDED_BY(lock);          // spans with a free slot that may be resident, newest first [lock:stackpool]
+    spanlist cold GUARDED_BY(lock);          // spans whose free slots are all clean [lock:stackpool]
+    std::size_t nfree GUARDED_BY(lock) = 0;  // slots [lock:stackpool]
+    atomic<std::size_t> ndirty{0};           // free slots that may have resident pages; written under lock [atomic]
 };
 extern stackpool_order stackpool[stack_orders];
 
@@ -35,8 +35,8 @@ inline constexpr int large_orders = std::countr_zero(cfg::stack_max) - std::coun
 
 struct stacklarge_pool {
     mutex lock{lock_rank::stacklarge};
-    spanlist free[large_orders];        // by log2 of size [lock:stacklarge]
-    atomic<std::size_t> bytes{0};       // on the lists; written under lock [atomic]
+    spanlist free[large_orders] GUARDED_BY(lock);  // by log2 of size [lock:stacklarge]
+    atomic<std::size_t> bytes{0};                  // on the lists; written under lock [atomic]
 };
 extern stacklarge_pool stacklarge;
 

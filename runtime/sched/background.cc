@@ -17,8 +17,8 @@ namespace {
 // gcenable's channel of capacity 2: the two announce themselves, gcenable waits for both.
 struct {
     mutex lock{lock_rank::waitq};
-    int arrived = 0;     // [lock]
-    g* waiter = nullptr; // [lock]
+    int arrived GUARDED_BY(lock) = 0;      // [lock]
+    g* waiter GUARDED_BY(lock) = nullptr;  // [lock]
 } started;
 
 void announce() {
@@ -42,7 +42,7 @@ void bgsweep(void*) {
 
 struct {
     mutex lock{lock_rank::waitq};
-    g* gp = nullptr;     // [lock] set while it is parked
+    g* gp GUARDED_BY(lock) = nullptr;  // [lock] set while it is parked
 } scavenger;
 
 void bgscavenge(void*) {

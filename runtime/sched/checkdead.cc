@@ -19,7 +19,7 @@ namespace rt0::runtime {
 
 namespace {
 
-bool disabled = false;  // [lock:sched]
+bool disabled GUARDED_BY(sched.lock) = false;  // [lock:sched]
 
 bool other_threads_exist() {
     rcu_reader r;
@@ -53,7 +53,7 @@ int waiting_goroutines() {
 }
 
 // Ms that run or may run a goroutine.  sched.lock is held.
-std::int64_t running_ms() {
+std::int64_t running_ms() REQUIRES(sched.lock) {
     // relaxed: an extra M goes in and out of the count of idle ones while it counts as made.
     return sched.mnext - sched.nmfreed - sched.nmidle - sched.nmidlelocked - sched.nmsys -
            sched.nmextraidle.load(memory_order_relaxed);

@@ -1,11 +1,12 @@
 // Deadlock detection.
 #pragma once
+#include "sched/sched.h"
 
 namespace rt0::runtime {
 
 // sched.lock is held; called when an M goes idle or ends.  If no goroutine can ever run
 // again, says so and ends the process.
-void checkdead();
+void checkdead() REQUIRES(sched.lock);
 // Without the lock: a thread that counted as a stranger is about to end; look when it has.
 void checkdead_later();
 // Without the lock: the runtime was booted from a foreign thread, so never report.

@@ -41,9 +41,9 @@ namespace rt0::runtime {
 namespace {
 
 mutex extra_lock{lock_rank::sched};
-m* extra_free = nullptr;  // extra Ms of threads that ended, with their Gs [lock:extra_lock]
-int extra_nfree = 0;      // how many [lock:extra_lock]
-glist extra_gs;           // Gs of threads that ended, without an M [lock:extra_lock]
+m* extra_free GUARDED_BY(extra_lock) = nullptr;  // extra Ms of threads that ended, with their Gs [lock:extra_lock]
+int extra_nfree GUARDED_BY(extra_lock) = 0;      // how many [lock:extra_lock]
+glist extra_gs GUARDED_BY(extra_lock);           // Gs of threads that ended, without an M [lock:extra_lock]
 
 g* new_foreign_g() {
     {

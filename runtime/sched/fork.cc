@@ -25,7 +25,8 @@ namespace rt0::runtime {
 
 namespace {
 
-void forked_child() {
+// Not analysed: the child has one thread, and retakelock may be held for ever by one it does not have.
+void forked_child() NO_THREAD_SAFETY_ANALYSIS {
     report_forked();
     disown_exit();
     sched.exiting.store(true, memory_order_relaxed);  // relaxed, as below: one thread

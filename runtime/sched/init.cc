@@ -88,7 +88,8 @@ void alginit() {
     }
 }
 
-void schedinit() {
+// Not analysed: there is one thread so far.
+void schedinit() NO_THREAD_SAFETY_ANALYSIS {
     sched.maxmcount = cfg::max_ms;
     sched.starttime = kernel::nanotime();
     sched.waitclock.store(sched.starttime, memory_order_relaxed);  // relaxed: one thread so far

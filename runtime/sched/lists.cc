@@ -35,7 +35,7 @@ struct block {
 };
 
 mutex retired_lock{lock_rank::retired};
-block* retired = nullptr;  // [lock:retired_lock]
+block* retired GUARDED_BY(retired_lock) = nullptr;  // [lock:retired_lock]
 atomic<bool> any_retired{false};
 
 block* new_block(std::size_t cap) {

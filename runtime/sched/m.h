@@ -11,6 +11,8 @@
 
 namespace rt0::runtime {
 
+extern mutex retakelock;  // retake.h
+
 // __cxa_eh_globals of the Itanium C++ ABI: exceptions caught and not yet finished, and
 // how many are in flight.  glibc keeps one per thread; a goroutine takes its own along.
 struct eh_globals {
@@ -26,13 +28,13 @@ struct m : mcore {
     // Crossings and the retake handshake (sched/retake.h).
     atomic<std::uint32_t> inrt{1};          // 1: runtime code, 0: user code [own:M], read by requesters
     atomic<std::uint32_t> retake{0};        // mretake: phase and bits; a futex word [atomic]
-    bool inround = false;                   // linked through retakelink [lock:retakelock]
-    m* retakelink = nullptr;                // next of the requester's round [lock:retakelock]
-    m* retakeheir = nullptr;                // M that will have its P [lock:retakelock]
-    bool hog = false;                       // it lost its P, or is about to, while it runs [lock:retakelock]
-    bool idle_class = false;                // and is SCHED_IDLE [lock:retakelock]
-    std::int64_t detachedcpu = 0;           // processor time when find_hogs looked last, ns [lock:retakelock]
-    std::int32_t detachedruns = 0;          // and how often in a row it was seen to run [lock:retakelock]
+    bool inround GUARDED_BY(retakelock) = false;           // linked through retakelink [lock:retakelock]
+    m* retakelink GUARDED_BY(retakelock) = nullptr;        // next of the requester's round [lock:retakelock]
+    m* retakeheir GUARDED_BY(retakelock) = nullptr;        // M that will have its P [lock:retakelock]
+    bool hog GUARDED_BY(retakelock) = false;               // it lost its P, or is about to, while it runs [lock:retakelock]
+    bool idle_class GUARDED_BY(retakelock) = false;        // and is SCHED_IDLE [lock:retakelock]
+    std::int64_t detachedcpu GUARDED_BY(retakelock) = 0;   // processor time when find_hogs looked last, ns [lock:retakelock]
+    std::int32_t detachedruns GUARDED_BY(retakelock) = 0;  // and how often in a row it was seen to run [lock:retakelock]
 
     g* g0 = nullptr;                        // system stack [const]
     std::uintptr_t g0sp = 0;                // where rt0_mcall starts on it, below the frames of mstart [const]

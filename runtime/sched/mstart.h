@@ -17,7 +17,7 @@ int newm_spare();
 // Random state, signal stack, publication on allm, for an m with its id.  False: no memory.
 bool mcommoninit(m* mp);
 // Go's fatal text when there are more Ms than sched.maxmcount.  sched.lock is held.
-void checkmcount();
+void checkmcount() REQUIRES(sched.lock);
 // On the thread of mp: what every thread of the runtime needs.
 void minit(m* mp);
 // Runs schedule() on the current stack, below the caller's frame.  Returns after mexit.

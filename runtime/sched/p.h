@@ -24,8 +24,8 @@ struct timers {  // sched/timer.h explains
         timer* t;
         std::int64_t when;                      // t's, so that sifting need not look at it
     };
-    slot* heap = nullptr;                       // 4-ary, by when [lock]
-    std::uint32_t len = 0, cap = 0;             // [lock]
+    slot* heap GUARDED_BY(lock) = nullptr;                             // 4-ary, by when [lock]
+    std::uint32_t len GUARDED_BY(lock) = 0, cap GUARDED_BY(lock) = 0;  // [lock]
     atomic<std::int64_t> when0{0};              // heap[0].when, 0 if empty [atomic] written under lock
 };
 

@@ -149,9 +149,10 @@ void gopark(unlockf_t unlockf, void* lock, wait_reason reason) {
         mcall(park_m);
 }
 
-void goparkunlock(mutex* l, wait_reason reason) {
+// Not analysed: the lock is dropped by the function that gopark is given, on another stack.
+void goparkunlock(mutex* l, wait_reason reason) NO_THREAD_SAFETY_ANALYSIS {
     gopark(
-        [](g*, void* lock) {
+        [](g*, void* lock) NO_THREAD_SAFETY_ANALYSIS {
             static_cast<mutex*>(lock)->unlock();
             return true;
         },

@@ -71,7 +71,7 @@ void mput(m* mp) {
 }
 
 namespace {
-void mtake(m* mp) {
+void mtake(m* mp) REQUIRES(sched.lock) {
     m* next = mp->schedlink;
     m* prev = mp->schedprev;
     (prev ? prev->schedlink : sched.midle) = next;
@@ -128,7 +128,7 @@ p* releasep() {
 namespace {
 
 // More idle Ms than are worth keeping.  sched.lock is held.
-bool idle_ms_in_surplus() {
+bool idle_ms_in_surplus() REQUIRES(sched.lock) {
     return sched.nmidle > gomaxprocs_now.load(memory_order_relaxed) + cfg::idle_ms_kept;  // relaxed: a heuristic
 }
 
@@ -217,7 +217,7 @@ void startm_reserved(m* heir, p* pp) {
 namespace {
 
 // ID4.  sched.lock is held; true: pp stays idle.
-bool leave_idle(p* pp, bool optional) {
+bool leave_idle(p* pp, bool optional) REQUIRES(sched.lock) {
     if (mcount() < sched.maxmcount || !(optional || runqempty(pp))) return false;
     pidleput(pp);
     return true;

@@ -5,11 +5,11 @@
 namespace rt0::runtime {
 
 // ---- lists; sched.lock is held
-void pidleput(p* pp);
-p* pidleget();
-void mput(m* mp);
-m* mget();
-m* mget_surplus();       // those that are not worth keeping, through schedlink
+void pidleput(p* pp) REQUIRES(sched.lock);
+p* pidleget() REQUIRES(sched.lock);
+void mput(m* mp) REQUIRES(sched.lock);
+m* mget() REQUIRES(sched.lock);
+m* mget_surplus() REQUIRES(sched.lock);  // those that are not worth keeping, through schedlink
 
 // ---- tying an M and a P
 void acquirep(p* pp);    // to the calling M; flushes a stale mcache

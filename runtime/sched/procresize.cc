@@ -42,7 +42,7 @@ void p_init(p* pp, std::int32_t id) {
     }
 }
 
-void p_destroy(p* pp) {
+void p_destroy(p* pp) REQUIRES(sched.lock) {
     bool inherit;
     while (g* gp = runqget(pp, &inherit)) globrunqput(gp);
     movetimers(pp, getg()->mp->pp);

@@ -59,8 +59,6 @@ enum mretake : std::uint32_t {
     rt_hog = 256,      // with taken: M runs though it has no P; set by holders of retakelock, cleared with the phase
 };
 
-extern mutex retakelock;
-
 // Registers for membarrier; null, or why it cannot be had (boot trace).
 const char* retakeinit();
 // What the retake word of a new M, or of one that starts anew, holds.
@@ -68,19 +66,19 @@ std::uint32_t retake_initial();
 
 // ---- the requester; holds retakelock
 // Step 1.  False: M is in a phase or in this round already.
-bool retake_want(m* mp, std::uint32_t bits);
+bool retake_want(m* mp, std::uint32_t bits) REQUIRES(retakelock);
 // Step 2, after the last want.
-void retake_fence();
+void retake_fence() REQUIRES(retakelock);
 // Step 3.  M's P: M stands still, and is the caller's until retake_detach or retake_release.  Null: not
 // this time.
-p* retake_begin(m* mp);
+p* retake_begin(m* mp) REQUIRES(retakelock);
 // Step 4: M's G is detached, pp has no M.  pp's status is the caller's to set: `to`.
-void retake_detach(m* mp, p* pp, pstatus to);
+void retake_detach(m* mp, p* pp, pstatus to) REQUIRES(retakelock);
 // Or: it goes on with its P.
-void retake_release(m* mp);
+void retake_release(m* mp) REQUIRES(retakelock);
 
 // Later: M's thread computes without its P.  False: it is back, or that is known.
-bool retake_mark_hog(m* mp);
+bool retake_mark_hog(m* mp) REQUIRES(retakelock);
 
 // ---- M
 // At the entry: waits while the phase is taking.

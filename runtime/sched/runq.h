@@ -126,11 +126,11 @@ std::uint32_t runqlen(const p* pp);
 bool runqshort(const p* pp);
 
 // ---- the global queue; sched.lock is held
-void globrunqput(g* gp);
-void globrunqputbatch(gqueue* batch, std::int32_t n);
+void globrunqput(g* gp) REQUIRES(sched.lock);
+void globrunqputbatch(gqueue* batch, std::int32_t n) REQUIRES(sched.lock);
 // The ring's turn is over (RQ9): it goes to the global queue's end.
-bool runqrotate(p* pp);
+bool runqrotate(p* pp) REQUIRES(sched.lock);
 // One to run, and a fair share onto pp's ring (max 0: no limit but that).
-g* globrunqget(p* pp, std::int32_t max);
+g* globrunqget(p* pp, std::int32_t max) REQUIRES(sched.lock);
 
 }  // namespace rt0::runtime

@@ -32,20 +32,20 @@ struct schedt {
     alignas(64) atomic<std::int32_t> runqsize{0};  // written under lock, read without [atomic]
 
     alignas(64) mutex lock{lock_rank::sched};   // [atomic]
-    m* midle = nullptr;                         // idle Ms waiting for work [lock]
-    std::int32_t nmidle = 0;                    // [lock]
-    std::int32_t nmcoming = 0;                  // spare Ms on their way to the idle list [lock]
-    std::int32_t nreserved = 0;                 // Ms taken off for a P that may not come (reserve_m) [lock]
-    std::int32_t nmidlelocked = 0;              // locked Ms waiting for their G [lock]
-    std::int64_t mnext = 0;                     // Ms created, next id [lock]
-    std::int32_t maxmcount = 0;                 // [lock]
-    std::int32_t nhogs = 0;                     // Ms that run without a P [lock:retakelock]
-    std::int32_t nmsys = 0;                     // Ms not counted for deadlock (sysmon, the template thread, the dumper) [lock]
-    std::int64_t nmfreed = 0;                   // [lock]
-    p* pidle = nullptr;                         // [lock]
-    gqueue runq;                                // global run queue [lock]
-    m* freem = nullptr;                         // exited Ms whose stacks may be in use; still on allm [lock]
-    std::int32_t stopwait = 0;                  // Ps still to stop [lock]
+    m* midle GUARDED_BY(lock) = nullptr;             // idle Ms waiting for work [lock]
+    std::int32_t nmidle GUARDED_BY(lock) = 0;        // [lock]
+    std::int32_t nmcoming GUARDED_BY(lock) = 0;      // spare Ms on their way to the idle list [lock]
+    std::int32_t nreserved GUARDED_BY(lock) = 0;     // Ms taken off for a P that may not come (reserve_m) [lock]
+    std::int32_t nmidlelocked GUARDED_BY(lock) = 0;  // locked Ms waiting for their G [lock]
+    std::int64_t mnext GUARDED_BY(lock) = 0;         // Ms created, next id [lock]
+    std::int32_t maxmcount GUARDED_BY(lock) = 0;     // [lock]
+    std::int32_t nhogs GUARDED_BY(retakelock) = 0;   // Ms that run without a P [lock:retakelock]
+    std::int32_t nmsys GUARDED_BY(lock) = 0;         // Ms not counted for deadlock (sysmon, the template thread, the dumper) [lock]
+    std::int64_t nmfreed GUARDED_BY(lock) = 0;       // [lock]
+    p* pidle GUARDED_BY(lock) = nullptr;             // [lock]
+    gqueue runq GUARDED_BY(lock);                    // global run queue [lock]
+    m* freem GUARDED_BY(lock) = nullptr;             // exited Ms whose stacks may be in use; still on allm [lock]
+    std::int32_t stopwait GUARDED_BY(lock) = 0;      // Ps still to stop [lock]
     note stopnote;                              // [atomic]
     atomic<bool> sysmonwait{false};             // sysmon sleeps deeply on sysmonnote [lock to set]
     atomic<std::uint32_t> sysmonlooks{0};      // looks at all Ps so far [own:sysmon], read by tests
@@ -57,8 +57,8 @@ struct schedt {
 
     struct {
         mutex lock{lock_rank::gfree};
-        glist stack;                            // dead Gs with stacks [lock]
-        glist nostack;                          // without [lock]
+        glist stack GUARDED_BY(lock);           // dead Gs with stacks [lock]
+        glist nostack GUARDED_BY(lock);         // without [lock]
         atomic<std::int32_t> n{0};              // written under lock, read without
     } gfree;
 
@@ -108,7 +108,7 @@ published<g> allgs();     // never shrinks; dead Gs stay
 // not park, and it runs on another stack.  False: the goroutine goes on.
 void gopark(unlockf_t unlockf, void* lock, wait_reason reason);
 // Parks, then releases l (a runtime mutex) once the context is saved.
-void goparkunlock(mutex* l, wait_reason reason);
+void goparkunlock(mutex* l, wait_reason reason) RELEASE(l);
 // Makes a parked goroutine runnable on the caller's P, next in line, and wakes a P if one idles.
 void goready(g* gp);
 // The same at the end of the queue: for whoever readies many and goes on itself.
@@ -156,7 +156,7 @@ mcache* current_mcache();           // null without a P
 
 // ---- sizes
 int gcount();              // user goroutines that are not dead
-int mcount();              // Ms that exist
+int mcount() REQUIRES(sched.lock);  // Ms that exist
 int numcpu();
 
 template <class F>

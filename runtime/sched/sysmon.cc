@@ -130,7 +130,7 @@ struct round {
     m* first = nullptr;
     std::int32_t heirless = 0;  // Ps that are left for want of an M
 
-    void add(m* mp, verdict v) {
+    void add(m* mp, verdict v) REQUIRES(retakelock) {
         m* heir = reserve_m();
         if (!heir) {
             heirless++;
@@ -191,14 +191,14 @@ bool retake_syscall(p* pp, std::int64_t now, round* r) {
 // relaxed: a hint: it may be on its way back.
 bool has_lost_its_p(const m* mp) { return (mp->retake.load(memory_order_relaxed) & rt_phase) == rt_taken; }
 
-void set_idle_class(m* mp, bool on) {
+void set_idle_class(m* mp, bool on) REQUIRES(retakelock) {
     if (mp->idle_class == on || !debug.hogidle || !kernel::idle_class_permitted()) return;
     // An error: the program gave the thread another class, which stays.
     if ((on ? kernel::idle_class_enter : kernel::idle_class_leave)(mp->tid) == 0) mp->idle_class = on;
 }
 
 // SM3: the next so many hogs have their turn.  retakelock is held.
-void rotate_hogs(std::int64_t now) {
+void rotate_hogs(std::int64_t now) REQUIRES(retakelock) {
     static std::int64_t last = 0, first = 0;
     if (sched.nhogs == 0) return;
     if (now - last < cfg::hog_turn) return;
@@ -212,7 +212,7 @@ void rotate_hogs(std::int64_t now) {
 }
 
 // Has M, who lost its P otherwise, become a hog?  It is seen to run twice in a row.
-void look_at_detached(m* mp) {
+void look_at_detached(m* mp) REQUIRES(retakelock) {
     if (mp->hog || !has_lost_its_p(mp)) return;
     std::int64_t used = kernel::thread_cputime(mp->tid);
     bool ran = used - mp->detachedcpu > cfg::hog_sign;
@@ -222,7 +222,7 @@ void look_at_detached(m* mp) {
 }
 
 // SM3: some of the Ms are looked at, each turn other ones.  retakelock is held.
-void find_hogs(std::int64_t now) {
+void find_hogs(std::int64_t now) REQUIRES(retakelock) {
     static std::int64_t last = 0;
     static std::size_t next = 0;
     if (!debug.hogidle || !kernel::idle_class_permitted() || now - last < cfg::hog_turn) return;
@@ -236,7 +236,7 @@ void find_hogs(std::int64_t now) {
 }
 
 // SM4.  retakelock is held.
-void stay_ahead_of_hogs() {
+void stay_ahead_of_hogs() REQUIRES(retakelock) {
     static bool crowd = false, ahead = false;
     if (crowd == (sched.nhogs > ncpu) || !debug.hogidle || !kernel::idle_class_permitted()) return;
     crowd = !crowd;
@@ -251,7 +251,7 @@ bool spare_is_worth_making() {
     return sched.nmidle + sched.nmcoming == 0 && mcount() + 1 < sched.maxmcount;
 }
 
-void take_p(m* mp) {
+void take_p(m* mp) REQUIRES(retakelock) {
     m* heir = mp->retakeheir;
     p* pp = retake_begin(mp);
     if (pp && sched.exiting.load(memory_order_relaxed)) {  // relaxed: EX2; who sets it has inrt 1 while he does
@@ -269,7 +269,7 @@ void take_p(m* mp) {
 }
 
 // What sysmon does about pp; whether it found something that is worth another look soon.
-bool look_at(p* pp, std::int64_t now, round* r) {
+bool look_at(p* pp, std::int64_t now, round* r) REQUIRES(retakelock) {
     std::uint32_t s = pp->status.load(memory_order_relaxed);  // relaxed: the CAS decides
     if (s == psyscall) return retake_syscall(pp, now, r);
     if (s != prunning) return false;

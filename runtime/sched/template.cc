@@ -43,19 +43,19 @@ namespace {
 
 constinit struct {
     mutex lock{lock_rank::handoff};
-    m* newm = nullptr;         // Ms that want a thread, through freelink [lock]
-    m** newm_tail = &newm;     // first come, first served [lock]
-    std::int32_t spares = 0;   // idle Ms wanted, 0: none asked for [lock]
-    bool burial = false;       // an M ended [lock]
-    bool trim = false;         // fewer idle Ms are worth keeping [lock]
-    bool waiting = false;      // the thread sleeps on wake (TT2) [lock]
-    note wake;                 // [atomic]
+    m* newm GUARDED_BY(lock) = nullptr;        // Ms that want a thread, through freelink [lock]
+    m** newm_tail GUARDED_BY(lock) = &newm;    // first come, first served [lock]
+    std::int32_t spares GUARDED_BY(lock) = 0;  // idle Ms wanted, 0: none asked for [lock]
+    bool burial GUARDED_BY(lock) = false;      // an M ended [lock]
+    bool trim GUARDED_BY(lock) = false;        // fewer idle Ms are worth keeping [lock]
+    bool waiting GUARDED_BY(lock) = false;     // the thread sleeps on wake (TT2) [lock]
+    note wake;                                 // [atomic]
 } orders;
 
 atomic<std::int64_t> refused_until{0};  // ns, when a spare may be tried again; 0: the last try succeeded
 
 // With orders.lock held, which it drops.
-void unlock_and_wake() {
+void unlock_and_wake() RELEASE(orders.lock) {
     bool wake = orders.waiting;
     orders.waiting = false;
     orders.lock.unlock();

@@ -11,12 +11,12 @@ namespace {
 
 // ---- the 4-ary heap of one P; its lock is held
 
-void put(timers& ts, std::uint32_t i, timers::slot e) {
+void put(timers& ts, std::uint32_t i, timers::slot e) REQUIRES(ts.lock) {
     ts.heap[i] = e;
     e.t->index = i;
 }
 
-void siftup(timers& ts, std::uint32_t i) {
+void siftup(timers& ts, std::uint32_t i) REQUIRES(ts.lock) {
     timers::slot e = ts.heap[i];
     while (i > 0) {
         std::uint32_t parent = (i - 1) / 4;
@@ -27,7 +27,7 @@ void siftup(timers& ts, std::uint32_t i) {
     put(ts, i, e);
 }
 
-void siftdown(timers& ts, std::uint32_t i) {
+void siftdown(timers& ts, std::uint32_t i) REQUIRES(ts.lock) {
     timers::slot e = ts.heap[i];
     for (;;) {
         std::uint32_t first = 4 * i + 1;
@@ -43,12 +43,12 @@ void siftdown(timers& ts, std::uint32_t i) {
 }
 
 // TM3.
-void publish_first(timers& ts) {
+void publish_first(timers& ts) REQUIRES(ts.lock) {
     // ORDER(poll): seq_cst; the deadline is visible before wakenetpoller looks for a sleeper.
     ts.when0.store(ts.len ? ts.heap[0].when : 0, memory_order_seq_cst);
 }
 
-void grow(timers& ts) {
+void grow(timers& ts) REQUIRES(ts.lock) {
     std::uint32_t cap = ts.cap ? 2 * ts.cap : 64;
     auto* heap = static_cast<timers::slot*>(rtalloc(cap * sizeof(timers::slot)));
     if (!heap) die("out of memory for timers");
@@ -58,52 +58,45 @@ void grow(timers& ts) {
     ts.cap = cap;
 }
 
-void insert(p* pp, timer* t) {
-    timers& ts = pp->timers;
-    if (ts.len == ts.cap) grow(ts);
+void insert(p* pp, timer* t) REQUIRES(pp->timers.lock) {
+    if (pp->timers.len == pp->timers.cap) grow(pp->timers);
     t->home = pp;
-    put(ts, ts.len, {t, t->when});
-    siftup(ts, ts.len++);
-    // ORDER(timer-owner): release; pairs with the acquire in lock_owner: t's fields are set.
+    put(pp->timers, pp->timers.len, {t, t->when});
+    siftup(pp->timers, pp->timers.len++);
+    // ORDER(timer-owner): release; pairs with the acquire in deltimer: t's fields are set.
     t->owner.store(pp, memory_order_release);
-    if (t->index == 0) publish_first(ts);
+    if (t->index == 0) publish_first(pp->timers);
 }
 
-void remove(p* pp, timer* t) {
-    timers& ts = pp->timers;
+void remove(p* pp, timer* t) REQUIRES(pp->timers.lock) {
     std::uint32_t i = t->index;
-    timers::slot last = ts.heap[--ts.len];
+    timers::slot last = pp->timers.heap[--pp->timers.len];
     if (last.t != t) {
-        put(ts, i, last);
-        siftup(ts, i);
-        siftdown(ts, last.t->index);
+        put(pp->timers, i, last);
+        siftup(pp->timers, i);
+        siftdown(pp->timers, last.t->index);
     }
     // ORDER(timer-owner): release; the heap is whole again before t counts as free.
     t->owner.store(nullptr, memory_order_release);
-    if (i == 0) publish_first(ts);
+    if (i == 0) publish_first(pp->timers);
 }
 
-// Locks the heap that t is in.  Null, nothing locked: it is in none.
-p* lock_owner(timer* t) {
-    for (;;) {
-        // ORDER(timer-owner): acquire; pairs with insert and remove.
-        p* pp = t->owner.load(memory_order_acquire);
-        if (!pp) return nullptr;
-        pp->timers.lock.lock();
-        if (t->owner.load(memory_order_relaxed) == pp) return pp;  // relaxed: TM1, we hold its lock
-        pp->timers.lock.unlock();  // it ran, or moved with a dying P
-    }
+// Locks pp's heap if t is in it.  False, nothing locked: it ran, or moved with a dying P.
+bool lock_if_in(p* pp, const timer* t) TRY_ACQUIRE(true, pp->timers.lock) {
+    pp->timers.lock.lock();
+    if (t->owner.load(memory_order_relaxed) == pp) return true;  // relaxed: TM1, we hold its lock
+    pp->timers.lock.unlock();
+    return false;
 }
 
-void run_first(p* pp, std::int64_t now) {
-    timers& ts = pp->timers;
-    timer* t = ts.heap[0].t;
+void run_first(p* pp, std::int64_t now) REQUIRES(pp->timers.lock) {
+    timer* t = pp->timers.heap[0].t;
     if (t->period > 0) {
         std::int64_t behind = (now - t->when) / t->period * t->period;  // periods missed are skipped
         if (__builtin_add_overflow(t->when + behind, t->period, &t->when)) t->when = INT64_MAX;
-        ts.heap[0].when = t->when;
-        siftdown(ts, 0);
-        publish_first(ts);
+        pp->timers.heap[0].when = t->when;
+        siftdown(pp->timers, 0);
+        publish_first(pp->timers);
     } else {
         remove(pp, t);
     }
@@ -127,19 +120,20 @@ void addtimer(timer* t) {
 }
 
 bool deltimer(timer* t) {
-    p* pp = lock_owner(t);
-    if (!pp) {
-        // TM2: its callback may be running right now; whoever runs it holds the lock of the
-        // heap it was in last.
-        if (p* home = t->home) {
-            home->timers.lock.lock();
-            home->timers.lock.unlock();
-        }
-        return false;
+    // ORDER(timer-owner): acquire; pairs with insert and remove.
+    while (p* pp = t->owner.load(memory_order_acquire)) {
+        if (!lock_if_in(pp, t)) continue;
+        remove(pp, t);
+        pp->timers.lock.unlock();
+        return true;
     }
-    remove(pp, t);
-    pp->timers.lock.unlock();
-    return true;
+    // TM2: its callback may be running right now; whoever runs it holds the lock of the
+    // heap it was in last.
+    if (p* home = t->home) {
+        home->timers.lock.lock();
+        home->timers.lock.unlock();
+    }
+    return false;
 }
 
 bool modtimer(timer* t, std::int64_t when, std::int64_t period) {
@@ -168,7 +162,8 @@ bool checktimers(p* pp, std::int64_t now, std::int64_t* until) {
     return ran;
 }
 
-void movetimers(p* from, p* to) {  // no locks: the world is stopped
+// Not analysed: no locks, the world is stopped.
+void movetimers(p* from, p* to) NO_THREAD_SAFETY_ANALYSIS {
     while (from->timers.len) {
         timer* t = from->timers.heap[0].t;
         remove(from, t);
