@@ -33,7 +33,7 @@ namespace {
 
 constexpr std::size_t mstart_gap = 4096;  // bytes between mstart's frame and where mcall starts: its own frame fits many times
 
-m* dead_ms = nullptr;  // m structs to reuse, MS2 [lock:sched]
+m* dead_ms GUARDED_BY(sched.lock) = nullptr;  // m structs to reuse, MS2 [lock:sched]
 
 // The Ms on freem whose threads are gone for good (MS1), linked by freelink; *left: others are not.
 m* take_gone(bool* left) {
@@ -126,9 +126,14 @@ int try_allocm(void (*fn)(), bool extra, m** out) {
     return -ENOMEM;
 }
 
-[[noreturn]] void no_slot_for_m() {
+std::int32_t max_ms() {
+    guard l(sched.lock);
+    return sched.maxmcount;
+}
+
+[[noreturn]] void no_slot_for_m(std::int32_t limit) {
     textbuf t;
-    t << "runtime: program exceeds " << sched.maxmcount << "-thread limit\n"
+    t << "runtime: program exceeds " << limit << "-thread limit\n"
       << "runtime: may need to raise it (rt0::set_max_threads)\n";
     runtime_throw(t, "thread exhaustion");
 }
@@ -160,7 +165,7 @@ bool bury_freem() {
 m* allocm(void (*fn)(), bool extra) {
     m* mp = nullptr;
     int error = try_allocm(fn, extra, &mp);
-    if (error == -ENOSPC) no_slot_for_m();
+    if (error == -ENOSPC) no_slot_for_m(max_ms());
     if (error) die("out of memory for the stacks of a new thread (see ulimit -v, vm.overcommit_memory)");
     return mp;
 }
@@ -236,8 +241,13 @@ void start_thread_of(m* mp) {
         kernel::usleep(1000u * static_cast<unsigned>(i + 1));  // limits may be shared with processes that come and go
     }
     if (rc == 0) return;
+    int have;
+    {
+        guard l(sched.lock);
+        have = mcount() - 1;
+    }
     textbuf t;
-    t << "runtime: failed to create new OS thread (have " << mcount() - 1 << " already; errno=" << -rc << ")\n";
+    t << "runtime: failed to create new OS thread (have " << have << " already; errno=" << -rc << ")\n";
     if (rc == -EAGAIN) t << "runtime: may need to increase max user processes (ulimit -u)\n";
     if (rc == -ENOMEM) t << "runtime: may need to increase memory (ulimit -v, vm.overcommit_memory)\n";
     runtime_throw(t, "newosproc");
@@ -320,7 +330,7 @@ void mend() {
 }
 
 void checkmcount() {
-    if (mcount() > sched.maxmcount) no_slot_for_m();
+    if (mcount() > sched.maxmcount) no_slot_for_m(sched.maxmcount);
 }
 
 int mcount() { return static_cast<int>(sched.mnext - sched.nmfreed); }
