@@ -32,7 +32,9 @@ constexpr std::size_t page = 64 << 10;  // bytes; a multiple of every page size
 // ST1: a word that another thread may be writing; relaxed: a report, not a decision.
 template <class T>
 T racy(const T& field) {
-    return __atomic_load_n(&field, __ATOMIC_RELAXED);
+    T value;
+    __atomic_load(&field, &value, __ATOMIC_RELAXED);  // clang's __atomic_load_n takes no enum
+    return value;
 }
 template <class T>
 T racy(const atomic<T>& field) {
@@ -75,7 +77,8 @@ std::uint32_t queued(const p* pp) {
     return ring + born_len(pp) + (racy(pp->runnext) != nullptr);
 }
 
-void put_totals(sink& out, bool detailed) {
+// Not analysed, here and in put_p: no lock is taken, each word is read as racy() does (ST1).
+void put_totals(sink& out, bool detailed) NO_THREAD_SAFETY_ANALYSIS {
     std::int64_t ms = (kernel::nanotime() - sched.starttime) / 1'000'000;
     out << "SCHED " << ms << "ms: gomaxprocs=" << racy(gomaxprocs_now) << " idleprocs=" << racy(sched.npidle)
         << " threads=" << racy(sched.mnext) - racy(sched.nmfreed) << " spinningthreads=" << racy(sched.nmspinning)
@@ -95,7 +98,7 @@ void put_queues(sink& out, published<p> ps) {
     out << "]\n";
 }
 
-void put_p(sink& out, const p* pp) {
+void put_p(sink& out, const p* pp) NO_THREAD_SAFETY_ANALYSIS {
     out << "  P" << pp->id << ": status=" << racy(pp->status) << " schedtick=" << racy(pp->schedtick)
         << " syscalltick=" << racy(pp->syscalltick) << " m=" << id_of(racy(pp->mp)) << " runqsize=" << queued(pp)
         << " gfreecnt=" << racy(pp->gfree_n) << " timerslen=" << racy(pp->timers.len) << '\n';
