@@ -163,7 +163,7 @@ CHAOS := $(or $(SEED),$(shell printf %d 0x$$(git rev-parse --short=7 HEAD 2>/dev
 STORM  = $(B)/tests/stress/storm_prog
 # LeakSanitizer does not know the stacks of parked goroutines: what only they refer to would count as leaked.
 export ASAN_OPTIONS ?= detect_stack_use_after_return=0:detect_leaks=0
-test: all tests programs $(STATIC) | need-check  ## build and run everything: programs at P = 1, 2, 3, 4, 8, 64; 60 s of stress
+test: all tests programs $(STATIC) | need-check need-lint  ## build and run everything: programs at P = 1, 2, 3, 4, 8, 64; 60 s of stress
 	$(Q){ echo "- 240 $(STORM) $(if $(SMALL),20,60) $(SEED)"; \
 	  echo "- 240 env RT0DEBUG=chaos=$(CHAOS) $(STORM) $(if $(SMALL),10,20) $(CHAOS)"; \
 	  for t in $(HOST); do echo "- 240 $$t"; done; \
@@ -187,8 +187,9 @@ asan:  ## make test with AddressSanitizer and UndefinedBehaviorSanitizer
 	$(Q)$(MAKE) --no-print-directory MODE=asan test
 tsan:  ## make test with ThreadSanitizer (clang)
 	$(Q)$(MAKE) --no-print-directory MODE=tsan test
-lint:  ## the rules of the house that a machine can check
+lint: | need-lint  ## the rules of the house that a machine can check
 	$(Q)sh tests/lint/lint.sh
+	$(Q)sh tests/lint/locks.sh
 headers: | need-lint  ## each header compiles alone, with g++ and clang++
 	$(Q)sh tests/lint/headers.sh g++ clang++
 profile: $(B)/$(PROG) | need-perf  ## where the time goes: PROG=perf/bench/spawn ARGS="2 1000"

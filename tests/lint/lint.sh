@@ -99,13 +99,16 @@ order() {
     ' $(printf '%s\n' $product | grep -v '\.S$')
 }
 
-# Each field of the central structures ends in a comment with its tag: who may touch it.
+# Each field of the central structures ends in a comment with its tag: who may touch it.  Under a lock that can be
+# named, clang is told, too (locks.sh).
 fields() {
     awk '
     /^struct (g|m|p|schedt|hchan|mspan)( .*)?\{/ { inside = 1; next }
     /^\};/ { inside = 0 }
-    inside && /^    [A-Za-z].*;/ && !/^    (using|static|friend|struct|constexpr|enum|template)/ &&
-    !/^[^;\/]*\([^;]*\)[^;{]*[;{]/ && !/\[(own|lock|atomic|const|stw)/ { print FILENAME ":" FNR ": a field without its tag" }
+    { line = $0; guarded = sub(/ GUARDED_BY\([a-z._]+\)/, "", line) }
+    inside && /\[lock(:retakelock)?\]$/ && !guarded { print FILENAME ":" FNR ": a field under a lock without GUARDED_BY" }
+    inside && line ~ /^    [A-Za-z].*;/ && line !~ /^    (using|static|friend|struct|constexpr|enum|template)/ &&
+    line !~ /^[^;\/]*\([^;]*\)[^;{]*[;{]/ && line !~ /\[(own|lock|atomic|const|stw)/ { print FILENAME ":" FNR ": a field without its tag" }
     ' $(printf '%s\n' $product | grep '\.h$')
 }
 

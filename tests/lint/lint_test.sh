@@ -1,6 +1,6 @@
 #!/bin/sh
-# lint_test.sh: each rule of lint.sh finds a planted breach, at its line, and a clean
-# tree passes.  The tree is a small one in a temporary directory.
+# lint_test.sh: each rule of lint.sh, and locks.sh, finds a planted breach, at its line, and a
+# clean tree passes.  The tree is a small one in a temporary directory.
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d) && trap 'rm -rf "$work"' EXIT
 status=0
@@ -51,6 +51,10 @@ printf '// O.\n// ORDER(solo): x\nx.load(%s_acquire);\n' $mo >runtime/sched/o.cc
 printf '// O.\nx.load(%s_relaxed);\n' $mo >runtime/sched/o.cc; finds "an unexplained relaxed" "runtime/sched/o.cc:2: relaxed, and no comment says why"
 printf '// M.\nstruct m {\n    int id = 0;  // [const]\n    int x;\n    int f(int);\n};\n' >runtime/sched/m.h
 finds "a field without a tag" "runtime/sched/m.h:4: a field without its tag"
+printf '// M.\nstruct m {\n    int id GUARDED_BY(lock) = 0;\n};\n' >runtime/sched/m.h
+finds "a guarded field without a tag" "runtime/sched/m.h:3: a field without its tag"
+printf '// S.\nstruct schedt {\n    int a GUARDED_BY(lock) = 0;  // [lock]\n    int b = 0;  // [lock]\n};\n' >runtime/sched/s.h
+finds "a field with a lock and no GUARDED_BY" "runtime/sched/s.h:4: a field under a lock without GUARDED_BY"
 (echo '// F.'; repeat 499 'int x;') >runtime/sched/f.cc; finds "a file of 500 lines" "runtime/sched/f.cc:500: not under 500 lines"
 (echo '// F.'; echo 'void f() {'; repeat 59 '    g();'; echo '}') >runtime/sched/f.cc; finds "a function of 61 lines" "runtime/sched/f.cc:2: a function of 61 lines"
 (echo '// F.'; echo 'struct f {'; repeat 99 '    int g;'; echo '};') >runtime/sched/f.cc
@@ -62,4 +66,31 @@ printf '// F.\nint x; \n' >runtime/sched/f.cc; finds "a blank at the end" "runti
 printf '// F.\n\tint x;\n' >runtime/sched/f.cc; finds "a tab" "runtime/sched/f.cc:2: a tab"
 printf '// F.\n// TO''DO: x\n' >runtime/sched/f.cc; finds "unfinished work" "runtime/sched/f.cc:2: unfinished work marked in the source"
 sed -i s/main/mein/ README.md; finds "a snippet that differs" "README.md:5: the snippet is not what stands in tests/p.cc"
+
+# locks NAME CODE [LINE]: locks.sh on CODE, which stands in line 8 beside the runtime's own locks, says LINE and
+# fails, or says nothing and does not.
+locks() {
+    cp "$here/locks.sh" tests/lint/ && cp "$here"/../../runtime/base/*.h runtime/base/ || exit 2
+    printf '%s\n' '// L.' '#include "base/lock.h"' 'using namespace rt0::runtime;' 'mutex a, b;' 'int n GUARDED_BY(a) = 0;' \
+        'void locked() REQUIRES(a) { n++; }' 'bool one_p();' "$2" >runtime/base/l.cc
+    [ -n "$3" ] && fails=yes || fails=no
+    said=$(sh tests/lint/locks.sh 2>&1) && failed=no || failed=yes
+    if [ "$said" = "${3:+runtime/base/l.cc:8: $3
+}locks: 1 files analysed" ] && [ $failed = "$fails" ]; then
+        echo "ok - locks.sh on $1"
+    else
+        echo "not ok - locks.sh on $1 said: $said"
+        status=1
+    fi
+    fresh
+}
+locks "a guard" 'void f() { guard l(a); n++; locked(); }'
+locks "lock and unlock" 'void f() { a.lock(); n++; a.unlock(); }'
+locks "a missing lock" 'void f() { n++; }' "writing variable 'n' requires holding mutex 'a' exclusively"
+locks "the wrong lock" 'void f() { guard l(b); n++; }' "writing variable 'n' requires holding mutex 'a' exclusively"
+locks "a lock given up too early" 'void f() { { guard l(a); } n++; }' "writing variable 'n' requires holding mutex 'a' exclusively"
+locks "a call without its lock" 'void f() { locked(); }' "calling function 'locked' requires holding mutex 'a' exclusively"
+locks "a lock that is kept" 'void f() { a.lock(); n++; }' "mutex 'a' is still held at the end of function"
+locks "a lock kept on one path" 'void f() { a.lock(); if (one_p()) return; a.unlock(); }' "mutex 'a' is not held on every path through here"
+locks "what is no C++" 'void f() { n++ }' "expected ';' after expression"
 exit $status
