@@ -43,6 +43,7 @@ struct schedt {
     std::int32_t nmsys = 0;                     // Ms not counted for deadlock (sysmon, the template thread, the dumper) [lock]
     std::int64_t nmfreed = 0;                   // [lock]
     p* pidle = nullptr;                         // [lock]
+    bool starved = false;                       // a P became idle for want of an M (ID4) [lock]
     gqueue runq;                                // global run queue [lock]
     m* freem = nullptr;                         // exited Ms whose stacks may be in use; still on allm [lock]
     std::int32_t stopwait = 0;                  // Ps still to stop [lock]

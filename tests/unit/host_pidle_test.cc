@@ -34,6 +34,7 @@ struct Pidle : testing::Test {
     void SetUp() override {
         sched.midle = nullptr;
         sched.pidle = nullptr;
+        sched.starved = false;
         sched.nmidle = sched.stopwait = 0;
         sched.npidle.store(0);
         sched.nmspinning.store(0);
@@ -207,6 +208,60 @@ TEST_F(Pidle, StartmWithoutAnyP) {
     startm(nullptr, true);
     EXPECT_FALSE(woken());
     EXPECT_EQ(sched.nmspinning.load(), 0u) << "the caller's count is taken back";
+}
+
+// ID4: at the limit of threads; the one other M is in sysmon's hands, or on its way to sleep.
+struct PidleAtTheLimit : Pidle {
+    void SetUp() override {
+        Pidle::SetUp();
+        sched.maxmcount = 2;
+        sched.mnext = 2;
+        EXPECT_EQ(reserve_m(), &sleeper);
+        idle(&pp);
+    }
+    void TearDown() override {
+        sched.maxmcount = cfg::max_ms;
+        sched.nreserved = 0;
+        Pidle::TearDown();
+    }
+    void expect_left_idle() {
+        EXPECT_EQ(sched.pidle, &pp);
+        EXPECT_EQ(sched.npidle.load(), 1u);
+        EXPECT_EQ(sched.nmspinning.load(), 0u);
+    }
+};
+
+TEST_F(PidleAtTheLimit, AnMThatIsPutBackTakesThePLeftIdle) {
+    queue_globally(gs[0]);
+    wakep();
+    expect_left_idle();
+    unreserve_m(&sleeper);
+    expect_started(&pp, true);
+    EXPECT_EQ(sched.nmspinning.load(), 1u);
+    EXPECT_EQ(sched.npidle.load(), 0u);
+}
+
+TEST_F(PidleAtTheLimit, AnMAboutToSleepTakesThePLeftIdle) {
+    pp.mcache = allocmcache();
+    startm(nullptr, false);
+    expect_left_idle();
+    releasep();
+    stopm();  // would sleep
+    EXPECT_EQ(me.mp.pp, &pp);
+    EXPECT_TRUE(me.mp.spinning);
+    EXPECT_EQ(sched.nmspinning.load(), 1u);
+    EXPECT_EQ(sched.nmidle, 0);
+    me.mp.spinning = false;
+    releasep();
+    freemcache(pp.mcache);
+    me.mp.pp = &me.pp;
+}
+
+TEST_F(PidleAtTheLimit, WithoutNeedTheyAreIdleBoth) {
+    unreserve_m(&sleeper);
+    expect_left_idle();
+    EXPECT_FALSE(woken());
+    EXPECT_EQ(sched.midle, &sleeper);
 }
 
 TEST_F(Pidle, WakepWakesOnlyIfAPIdlesAndNobodySpins) {
