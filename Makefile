@@ -11,6 +11,7 @@ LIBDIR  ?= $(PREFIX)/lib
 DIR     ?= /usr/include
 SECS    ?= 600
 SEED    ?=
+N       ?=
 BENCH   ?=
 REPS    ?= 5
 P       ?=
@@ -18,8 +19,8 @@ V       ?= 0
 VERSION := 0.1.0
 SOMAJOR := 0
 
-ifeq ($(filter release debug asan tsan,$(MODE)),)
-$(error MODE is release, debug, asan or tsan, not '$(MODE)')
+ifeq ($(filter release debug asan tsan model,$(MODE)),)
+$(error MODE is release, debug, asan, tsan or model, not '$(MODE)')
 endif
 ifeq ($(origin CXX),default)
 CXX := $(if $(filter tsan,$(MODE)),clang++,g++)
@@ -43,6 +44,8 @@ FLAGS_debug   := -O1 -DRT0_DEBUG
 # With ASan on, gcc 12 takes std::regex for uninitialised and loses the order of a constant compare-exchange.
 FLAGS_asan    := -O1 -DRT0_DEBUG -DRT0_ASAN -Wno-maybe-uninitialized -Wno-invalid-memory-model
 FLAGS_tsan    := -O1 -DRT0_DEBUG -DRT0_TSAN
+# The library under tests/model's machine (arch/model.h): for nothing but tests/model.
+FLAGS_model   := -O1 -DRT0_DEBUG -DRT_MODEL
 WARN     := -Wall -Wextra -Wshadow -Werror
 # libbacktrace's header lies in gcc's own directory, where clang does not look.
 BT_INC    = $(if $(CLANG),-idirafter $(dir $(shell g++ -print-file-name=libbacktrace.a))include)
@@ -58,7 +61,9 @@ LIB_SRC  := $(filter-out runtime/main/%,$(wildcard kernel_if/*.cc arch/*.cc arch
 LIB_OBJ  := $(patsubst %,$(B)/%.o,$(LIB_SRC))
 SUP_SRC  := $(filter-out tests/support/rt_gtest_main.cc,$(wildcard tests/support/*.cc))
 SUP_OBJ  := $(patsubst %,$(B)/%.o,$(SUP_SRC))
-HOST     := $(patsubst %.cc,$(B)/%,$(wildcard tests/unit/host_*_test.cc tests/model/*_test.cc $(if $(filter asan tsan,$(MODE)),,tests/perf/*_test.cc)))
+HOST     := $(patsubst %.cc,$(B)/%,$(wildcard tests/unit/host_*_test.cc $(if $(filter asan tsan,$(MODE)),,tests/perf/*_test.cc)))
+MODELS   := $(patsubst %.cc,$(B)/%,$(wildcard tests/model/*_test.cc))
+ENGINE   := $(patsubst %,$(B)/%.o,$(filter-out %_test.cc,$(wildcard tests/model/*.cc)))
 ONRT     := $(filter-out $(HOST),$(patsubst %.cc,$(B)/%,$(wildcard tests/unit/*_test.cc tests/stress/*_test.cc tests/crash/*_test.cc)))
 PROGS    := $(patsubst %.cc,$(B)/%,$(wildcard tests/programs/*.cc tests/stress/*_prog.cc tests/crash/*_prog.cc tests/perf/*_prog.cc))
 BENCHES  := $(patsubst %.cc,$(B)/%,$(wildcard perf/bench/*.cc))
@@ -72,11 +77,11 @@ LIBS_tbb   := -ltbb
 .DEFAULT_GOAL := all
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all tests programs benches run run-test test stress bench bench-deps profile asan tsan lint headers install uninstall clean help \
+.PHONY: all tests programs benches run run-test test everything models mutations stress bench bench-deps profile asan tsan lint headers install uninstall clean help \
         need-build need-test need-prog need-bench need-check need-lint need-perf
 
 all: $(B)/librt0.a $(B)/librt0.so $(B)/librt0_main.a  ## build the library: librt0.a, librt0.so, librt0_main.a
-tests: $(HOST) $(ONRT)  ## build the test programs
+tests: $(if $(filter model,$(MODE)),$(MODELS),$(HOST) $(ONRT))  ## build the test programs
 programs: $(PROGS)  ## build the example programs
 benches: $(BENCHES)  ## build the benchmarks
 
@@ -109,13 +114,16 @@ $(B)/librt0.so: $(LIB_OBJ) runtime/main/librt0.map
 	$(call say,LD,$@)
 	$(Q)$(CXX) -shared $(LDFLAGS) -Wl,-soname,librt0.so.$(SOMAJOR) -Wl,--version-script,runtime/main/librt0.map \
 	    $(LIB_OBJ) -o $@ $(LDLIBS)
-$(patsubst %,%.cc.o,$(HOST) $(ONRT)) $(SUP_OBJ) $(B)/tests/support/rt_gtest_main.cc.o: | need-test
+$(patsubst %,%.cc.o,$(HOST) $(ONRT) $(MODELS)) $(ENGINE) $(SUP_OBJ) $(B)/tests/support/rt_gtest_main.cc.o: | need-test
 $(patsubst %,%.cc.o,$(PROGS)): | need-prog
 
 LINK = $(Q)$(CXX) $(LDFLAGS) $(filter %.o,$^) -o $@ $(1) $(filter %.a,$^) $(LDLIBS)
 $(HOST): $(B)/%: $(B)/%.cc.o $(SUP_OBJ) $(B)/librt0.a
 	$(call say,LD,$@)
 	$(call LINK,-lgtest_main -lgmock -lgtest)
+$(MODELS): $(B)/%: $(B)/%.cc.o $(ENGINE) $(B)/librt0.a
+	$(call say,LD,$@)
+	$(call LINK,-lgtest_main -lgtest)
 $(ONRT): $(B)/%: $(B)/%.cc.o $(B)/tests/support/rt_gtest_main.cc.o $(SUP_OBJ) $(LIBS)
 	$(call say,LD,$@)
 	$(call LINK,-lgmock -lgtest)
@@ -160,7 +168,8 @@ SIZED := sieve:$(if $(SMALL),200,1000) skynet:$(if $(SMALL),100000,1000000) ring
 STORM  = $(B)/tests/stress/storm_prog
 # LeakSanitizer does not know the stacks of parked goroutines: what only they refer to would count as leaked.
 export ASAN_OPTIONS ?= detect_stack_use_after_return=0:detect_leaks=0
-test: all tests programs $(STATIC) | need-check  ## build and run everything: programs at P = 1, 2, 3, 4, 8, 64; 60 s of stress
+test: $(if $(filter model,$(MODE)),models,everything)  ## build and run everything (MODE=model: the models): programs at P = 1, 2, 3, 4, 8, 64; 60 s of stress
+everything: all tests programs $(STATIC) | need-check
 	$(Q){ echo "- 240 $(STORM) $(if $(SMALL),20,60) $(SEED)"; \
 	  for t in $(HOST); do echo "- 240 $$t"; done; \
 	  echo "- 240 bash tests/programs/treesum_test.sh $(B)/tests/programs/treesum"; \
@@ -173,6 +182,10 @@ test: all tests programs $(STATIC) | need-check  ## build and run everything: pr
 	  done; \
 	  $(if $(SMALL),,echo "- 240 sh tests/install/outside_test.sh $(MODE)";) \
 	} | sh tests/support/run.sh $(B)
+models: $(MODELS)
+	$(Q)for t in $(MODELS); do echo "- 240 $$t"; done | sh tests/support/run.sh $(B)
+mutations:  ## break each protocol in a copy and see its model fail: N=k/n for the k-th of n parts
+	$(Q)bash tests/model/mutate.sh $(N)
 stress: $(STORM)  ## the stress programme alone: SECS=600 SEED=
 	$(Q)$(STORM) $(SECS) $(SEED)
 asan:  ## make test with AddressSanitizer and UndefinedBehaviorSanitizer
@@ -210,6 +223,6 @@ clean:  ## remove build/
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
-	@echo "  variables: MODE=release|debug|asan|tsan CXX=clang++ V=1 P=procs DIR=tree SECS= SEED= PREFIX= DESTDIR="
+	@echo "  variables: MODE=release|debug|asan|tsan|model CXX=clang++ V=1 P=procs DIR=tree SECS= SEED= PREFIX= DESTDIR="
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
