@@ -98,6 +98,7 @@ private:
         x.mp.g0 = &x.g0;
         x.mp.gsignal = &x.gsignal;
         x.mp.eh = &x.eh;
+        x.mp.retake.store(rt0::runtime::retake_initial());
         x.mp.rand = 88172645463325252ull + static_cast<std::uint64_t>(i);
         x.g0.mp = x.gsignal.mp = &x.mp;
         x.g0.is_system = true;
