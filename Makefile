@@ -45,7 +45,7 @@ FLAGS_debug   := -O1 -DRT0_DEBUG
 FLAGS_asan    := -O1 -DRT0_DEBUG -DRT0_ASAN -Wno-maybe-uninitialized -Wno-invalid-memory-model
 FLAGS_tsan    := -O1 -DRT0_DEBUG -DRT0_TSAN
 # The library under tests/model's machine (arch/model.h): for nothing but tests/model.
-FLAGS_model   := -O1 -DRT0_DEBUG -DRT_MODEL
+FLAGS_model   := -O1 -DRT0_DEBUG -DRT_MODEL -include base/atomic.h
 WARN     := -Wall -Wextra -Wshadow -Werror
 # libbacktrace's header lies in gcc's own directory, where clang does not look.
 BT_INC    = $(if $(CLANG),-idirafter $(dir $(shell g++ -print-file-name=libbacktrace.a))include)

@@ -6,11 +6,16 @@
 //   CL2  A goroutine that has ended stays parked; the run is over when every M sleeps, and then every goroutine must
 //        have ended.
 #pragma once
+#include <gtest/gtest.h>
+
+#include <cerrno>
 #include <deque>
 #include <functional>
 #include <memory>
+#include <utility>
 
 #include "arch/arch.h"
+#include "kernel_if/inject.h"
 #include "sched/checkdead.h"
 #include "sched/pidle.h"
 #include "sched/runq.h"
@@ -21,25 +26,28 @@
 
 namespace model {
 
+// Whether crossings go by membarrier (as they do where the kernel has it) or by fences.
+inline void by_membarrier(bool on) {
+    using namespace rt0;
+    if (!on) kernel::inject_fail(kernel::inject::membarrier, 1, ENOSYS);
+    const bool have = runtime::retakeinit() == nullptr;
+    kernel::inject_off();
+    ASSERT_EQ(have, on);
+    runtime::local_gstatus = false;  // its instruction is not under the model
+}
+
 class cluster {
 public:
-    cluster(world& w, int ps, int ms) {
+    // stops: the world is going to be stopped.
+    cluster(world& w, int ps, int ms, bool stops = false) : n_ps_(ps) {
         using namespace rt0::runtime;
         fresh_sched(w, ps);
         checkdead_disable();
         sched.mnext = sched.maxmcount = ms;
-        w.constant(&sched.gcwaiting);
-        p* all[max_threads];
-        for (int i = 0; i < ps; i++) {
-            all[i] = &ps_.emplace_back();
-            all[i]->id = i;
-            all[i]->mcache = cache(i);
-            all[i]->status.store(pidle);
-            w.constant(&all[i]->preempt);
-            w.constant(&all[i]->schedtick);
-        }
-        allp_set(all, static_cast<std::size_t>(ps));
-        for (int i = 0; i < ms; i++) add_m(w, i, i < ps ? all[i] : nullptr);
+        if (!stops) w.constant(&sched.gcwaiting);
+        for (int i = 0; i < ps; i++) renew_p(w, i);
+        publish(ps);
+        for (int i = 0; i < ms; i++) add_m(w, i, i < ps ? pp(i) : nullptr);
     }
     // A goroutine, at first on the queue of P `on`.
     void go(int on, std::function<void()> f) {
@@ -54,20 +62,24 @@ public:
         gp.stk.hi = gp.stk.lo + stack_bytes;
         gp.sched.sp = rt0::arch::make_context(gp.stk.hi, rt0_goentry, run_goroutine, &gr);
         gp.atomicstatus.store(rt0::runtime::grunnable);
-        rt0::runtime::runqput(&ps_[static_cast<std::size_t>(on)], &gp, false);
+        rt0::runtime::runqput(pp(on), &gp, false);
     }
     int ended() const { return ended_; }
     rt0::runtime::g* gp(std::size_t i) { return &gs_[i].gp; }
-    rt0::runtime::p* pp(std::size_t i) { return &ps_[i]; }
+    // Ps lie still from run to run, and with them the list of them, which is not for scenarios to free.
+    static rt0::runtime::p* pp(int i) {
+        static rt0::runtime::p all[max_threads];
+        return &all[i];
+    }
     // CL2, and the books of the idle lists.
     void check_end() {
         using namespace rt0::runtime;
         MODEL_CHECK(ended_ == static_cast<int>(gs_.size()));  // else a goroutine waits that nobody will run
         MODEL_CHECK(sched.nmspinning.load() == 0);
-        MODEL_CHECK(sched.npidle.load() == ps_.size());
+        MODEL_CHECK(sched.npidle.load() == static_cast<std::uint32_t>(n_ps_));
         MODEL_CHECK(sched.nmidle == static_cast<std::int32_t>(ms_.size()));
         MODEL_CHECK(sched.runqsize.load() == 0);
-        for (p& pp : ps_) MODEL_CHECK(pp.status.load() == pidle && !pp.mp && runqempty(&pp));
+        for (int i = 0; i < n_ps_; i++) MODEL_CHECK(pp(i)->status.load() == pidle && !pp(i)->mp && runqempty(pp(i)));
     }
 
 private:
@@ -91,6 +103,29 @@ private:
         static std::deque<rt0::runtime::mcache*> all;
         while (static_cast<int>(all.size()) <= i) all.push_back(rt0::runtime::allocmcache());
         return all[static_cast<std::size_t>(i)];
+    }
+    static void renew_p(world& w, int i) {
+        auto* slots = heap(i);
+        rt0::runtime::p* pp = new (cluster::pp(i)) rt0::runtime::p;
+        pp->id = i;
+        pp->mcache = cache(i);
+        pp->status.store(rt0::runtime::pidle);
+        pp->timers.heap = slots;  // large enough: none is allocated during a run
+        pp->timers.cap = heap_slots;
+        w.constant(&pp->preempt);
+        w.constant(&pp->schedtick);
+    }
+    static void publish(int n) {
+        static int now = 0;
+        if (std::exchange(now, n) == n) return;
+        rt0::runtime::p* all[max_threads];
+        for (int i = 0; i < n; i++) all[i] = pp(i);
+        rt0::runtime::allp_set(all, static_cast<std::size_t>(n));
+    }
+    static constexpr std::uint32_t heap_slots = 64;
+    static rt0::runtime::timers::slot* heap(int i) {
+        static rt0::runtime::timers::slot all[max_threads][heap_slots];
+        return all[i];
     }
     void add_m(world& w, int i, rt0::runtime::p* pp) {
         machine_m& x = ms_.emplace_back();
@@ -123,7 +158,7 @@ private:
         fail("an ended goroutine was readied");
     }
 
-    std::deque<rt0::runtime::p> ps_;
+    const int n_ps_;
     std::deque<machine_m> ms_;
     std::deque<goroutine> gs_;
     int ended_ = 0;

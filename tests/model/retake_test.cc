@@ -2,11 +2,9 @@
 // into the runtime meanwhile waits or wins, and a request that finds it inside is seen at its exit.
 #include <gtest/gtest.h>
 
-#include <cerrno>
 #include <memory>
 
 #include "kernel_if/clock.h"
-#include "kernel_if/inject.h"
 #include "tests/model/cluster.h"
 
 using namespace rt0::runtime;
@@ -31,7 +29,7 @@ struct state {
     var<int> books[3];  // of each P: touched by who has it
     int taken = 0;
 
-    state(world& w, int ps, int ms) : c(w, ps, ms) {
+    state(world& w, int ps, int ms, bool stops) : c(w, ps, ms, stops) {
         for (auto& s : sysmon) s.mp.pp = nullptr;
     }
     void touch(p* pp) { books[pp->id].set(books[pp->id].get() + 1); }
@@ -71,18 +69,12 @@ struct state {
 // With membarrier, or without.
 class Retake : public testing::TestWithParam<bool> {
 protected:
-    void SetUp() override {
-        if (!GetParam()) rt0::kernel::inject_fail(rt0::kernel::inject::membarrier, 1, ENOSYS);
-        bool have = retakeinit() == nullptr;
-        rt0::kernel::inject_off();
-        ASSERT_EQ(have, GetParam());
-        local_gstatus = false;  // its instruction is not under the model
-    }
+    void SetUp() override { model::by_membarrier(GetParam()); }
     template <class F>
-    static void explore(const options& o, int ps, int ms, F f) {
+    static void explore(const options& o, int ps, int ms, F f, bool stops = false) {
         int taken = 0;
         model::explore(o, [&](world& w) {
-            auto s = std::make_shared<state>(w, ps, ms);
+            auto s = std::make_shared<state>(w, ps, ms, stops);
             f(w, s);
             w.after([s, &taken] {
                 s->c.check_end();
@@ -114,8 +106,24 @@ TEST_P(Retake, TwoRequesters) {
     explore(with(1, 5000), 2, 4, [](world& w, std::shared_ptr<state> s) {
         s->c.go(0, [s] { s->user(2); });
         s->c.go(1, [s] { s->user(1); });
-        for (auto i : {0u, 1u}) w.thread([s, i] { s->take(s->c.pp(0)), s->take(s->c.pp(i)); }, &s->sysmon[i].g0);
+        for (int i : {0, 1}) w.thread([s, i] { s->take(s->c.pp(0)), s->take(s->c.pp(i)); }, &s->sysmon[i].g0);
     });
+}
+
+// The world is stopped while sysmon takes a P: the two must not meet on one M (RK2), and when all has stopped nobody
+// else touches a P.
+TEST_P(Retake, BesideAStoppedWorld) {
+    options o = with(1, 3000);
+    o.timeouts = 4;
+    explore(o, 2, 5, [](world& w, std::shared_ptr<state> s) {
+        s->c.go(0, [s] {
+            stop_the_world();
+            for (int i : {0, 1}) s->touch(s->c.pp(i));
+            start_the_world();
+        });
+        s->c.go(1, [s] { s->user(2); });
+        w.thread([s] { s->take(s->c.pp(1)); }, &s->sysmon[0].g0);
+    }, true);
 }
 
 // RK4: a requester that met M inside has left its bit, and M has acted upon it when it is out again.
