@@ -64,6 +64,15 @@ public:
         gp.atomicstatus.store(rt0::runtime::grunnable);
         rt0::runtime::runqput(pp(on), &gp, false);
     }
+    // The same in user code: f makes public calls.
+    void user(int on, std::function<void()> f) {
+        go(on, [f = std::move(f)] {
+            rt0::runtime::leave_runtime(rt0::runtime::getg());
+            f();
+            rt0::runtime::runtime_call rc;
+            rc.stay_inside();
+        });
+    }
     int ended() const { return ended_; }
     rt0::runtime::g* gp(std::size_t i) { return &gs_[i].gp; }
     // Ps lie still from run to run, and with them the list of them, which is not for scenarios to free.
