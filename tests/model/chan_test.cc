@@ -2,6 +2,7 @@
 // can go goes, and what races with close or another select has one outcome.
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <memory>
 #include <new>
 #include <optional>
@@ -175,6 +176,23 @@ TEST_F(Select, CloseAgainstSend) {
                             rt0::recv(s.b, [&s](std::optional<int> v) { s.took(v); }));
         });
     }, [](state& s) { s.received(1); });
+}
+
+// A timer on each side beside the partner: both say that they met, or neither does.
+TEST_F(Select, TimersBesideAPartner) {
+    using namespace std::chrono_literals;
+    options o = with(1, 5000);
+    o.timeouts = 2;
+    explore(o, 2, 0, [](state& s) {
+        s.c.user(0, [&s] {
+            rt0::select(rt0::recv(s.a, [&s](std::optional<int> v) { s.took(v); }), rt0::after(20us, [] {}));
+        });
+        s.c.user(1, [&s] {
+            int v = 0;
+            s.sent[0].set(1);
+            if (s.a.send_for(v, 20us) == op_status::ok) s.none = 1;  // here: it was sent
+        });
+    }, [](state& s) { MODEL_CHECK(s.got[0] == s.none); });
 }
 
 // Two selects wait on one channel; one value and one close: each gets one of them.

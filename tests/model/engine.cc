@@ -390,11 +390,12 @@ std::string first_failure(const options& o, const std::function<void(world&)>& s
     std::string said;
     for (auto& [name, runs, s] : by) {
         if (runs == 0) continue;
-        unsigned n = all(m, *s, scenario);
+        const unsigned n = all(m, *s, scenario);
+        const std::string ran = std::to_string(n) + ' ' + name;
         if (!m.failure().empty())
-            return m.failure() + "\nrun " + std::to_string(n) + ' ' + name + "; to see it again:\n  RT_MODEL_TRACE=1 RT_MODEL_SCHEDULE=" +
+            return m.failure() + "\nrun " + ran + "; to see it again:\n  RT_MODEL_TRACE=1 RT_MODEL_SCHEDULE=" +
                    to_string(m.choices());
-        said += (said.empty() ? "    " : ", ") + std::to_string(n) + ' ' + name + (n == o.dfs.runs && &s == &by[0].s ? " (cut short)" : "");
+        said += (said.empty() ? "    " : ", ") + ran + (&s == &by[0].s && n == o.dfs.runs ? " (cut short)" : "");
     }
     std::puts(said.c_str());
     return "";

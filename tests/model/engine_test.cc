@@ -163,7 +163,8 @@ TEST(Engine, ALostWakeUpIsADeadlock) {
             auto word = std::make_shared<atomic<std::uint32_t>>(0u);
             w.thread([=] {  // wrong: sleeps on what it has not compared
                 std::uint32_t v;
-                while ((v = word->load(memory_order_acquire)) == 0) rt0::kernel::futex_wait(word.get(), right ? v : word->load(), -1);
+                while ((v = word->load(memory_order_acquire)) == 0)
+                    rt0::kernel::futex_wait(word.get(), right ? v : word->load(), -1);
             });
             w.thread([=] {
                 word->store(1, memory_order_release);

@@ -61,7 +61,7 @@ template <class F>
 void explore(const options& o, int ps, int ms, F f) {
     model::explore(o, [=](world& w) {
         auto s = std::make_shared<state>(w, ps, ms);
-        f(w, s);
+        f(w, s.get());
         w.after([=] { s->c.check_end(); });
     });
 }
@@ -69,7 +69,7 @@ void explore(const options& o, int ps, int ms, F f) {
 // From an M without a P, while those that have one run out of work.
 TEST(Wake, Injected) {
     for (int ps : {1, 2})
-        explore(with(2, 5000), ps, ps + 1, [](world& w, std::shared_ptr<state> s) {
+        explore(with(2, 5000), ps, ps + 1, [](world& w, state* s) {
             s->c.go(0, [s] { s->park(); });
             w.thread([s] {
                 g* gp;
@@ -81,7 +81,7 @@ TEST(Wake, Injected) {
 
 // The producer computes on until the other runs too: somebody else must take it.
 TEST(Wake, ForTheGlobalQueue) {
-    explore(with(1, 5000), 2, 4, [](world&, std::shared_ptr<state> s) {
+    explore(with(1, 5000), 2, 4, [](world&, state* s) {
         s->c.go(1, [s] { s->park(), s->together(2); });
         s->c.go(0, [s] { s->queue_globally(1), s->together(2); });
     });
@@ -89,7 +89,7 @@ TEST(Wake, ForTheGlobalQueue) {
 
 // WK3: one wake for two; the spinner that finds the first wakes one more.
 TEST(Wake, OneForTwo) {
-    explore(with(1, 1000, 500), 3, 6, [](world&, std::shared_ptr<state> s) {
+    explore(with(1, 1000, 500), 3, 6, [](world&, state* s) {
         s->c.go(1, [s] { s->park(), s->together(3); });
         s->c.go(0, [s] { s->queue_globally(2), s->together(3); });
         s->c.go(2, [s] { s->park(), s->together(3); });
@@ -98,7 +98,7 @@ TEST(Wake, OneForTwo) {
 
 // handoffp: a P whose M leaves it while work comes to the global queue.
 TEST(Wake, HandOff) {
-    explore(with(2, 5000), 2, 4, [](world& w, std::shared_ptr<state> s) {
+    explore(with(2, 5000), 2, 4, [](world& w, state* s) {
         s->c.go(1, [s] { s->park(); });
         s->c.go(0, [s] {
             entersyscall();

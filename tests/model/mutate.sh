@@ -1,12 +1,12 @@
 #!/bin/bash
-# mutate.sh [k/n]: breaks the product in a copy, one way at a time, and asserts that the model finds it.
+# mutate.sh [k/n [PATTERN]]: breaks the product in a copy, one way at a time, and asserts that the model finds it.
 #
 # tests/model/mutations lists them.  Each must apply (its old text stands in the file exactly once), and the named
-# test must pass without it and fail with it.  With k/n only the k-th of n parts of the list.  The copies lie in
+# test must pass without it and fail with it.  With k/n only the k-th of n parts of the list; with PATTERN only names that awk matches with it.  The copies lie in
 # build/mutations: `base` as it is, built, and `work`, made from it anew each time, so that only what includes the
 # changed file is compiled again.
 cd "$(dirname "$0")/../.." || exit 2
-slice=${1:-1/1}
+slice=${1:-1/1} only=${2:-.}
 top=build/mutations
 mkdir -p $top/base || exit 2
 passed=0 failed=0
@@ -36,7 +36,7 @@ list() {
     /^old: / { text("old", substr($0, 6)) }
     /^new: / { text("new", substr($0, 6)) }
     /^new:$/ { text("new", "") }
-    END { flush() }' tests/model/mutations | awk -v k="${slice%/*}" -v n="${slice#*/}" '(NR - 1) % n == k - 1'
+    END { flush() }' tests/model/mutations | awk -v k="${slice%/*}" -v n="${slice#*/}" -v only="$only" '(NR - 1) % n == k - 1 && $1 ~ only'
 }
 
 apply() {  # apply FILE NAME: in the working copy

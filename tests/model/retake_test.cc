@@ -75,7 +75,7 @@ protected:
         int taken = 0;
         model::explore(o, [&](world& w) {
             auto s = std::make_shared<state>(w, ps, ms, stops);
-            f(w, s);
+            f(w, s.get());
             w.after([s, &taken] {
                 s->c.check_end();
                 taken += s->taken;
@@ -87,7 +87,7 @@ protected:
 INSTANTIATE_TEST_SUITE_P(By, Retake, testing::Bool(), [](auto& i) { return i.param ? "Membarrier" : "Fences"; });
 
 TEST_P(Retake, OneP) {
-    explore(with(2, 5000), 1, 3, [](world& w, std::shared_ptr<state> s) {
+    explore(with(2, 5000), 1, 3, [](world& w, state* s) {
         s->c.go(0, [s] { s->user(2); });
         w.thread([s] { s->take(s->c.pp(0)); }, &s->sysmon[0].g0);
     });
@@ -95,7 +95,7 @@ TEST_P(Retake, OneP) {
 
 // Who loses the P finds another goroutine on it.
 TEST_P(Retake, TwoGoroutines) {
-    explore(with(1, 5000), 1, 3, [](world& w, std::shared_ptr<state> s) {
+    explore(with(1, 5000), 1, 3, [](world& w, state* s) {
         s->c.go(0, [s] { s->user(1); });
         s->c.go(0, [s] { s->user(1); });
         w.thread([s] { s->take(s->c.pp(0)), s->take(s->c.pp(0)); }, &s->sysmon[0].g0);
@@ -103,7 +103,7 @@ TEST_P(Retake, TwoGoroutines) {
 }
 
 TEST_P(Retake, TwoRequesters) {
-    explore(with(1, 5000), 2, 4, [](world& w, std::shared_ptr<state> s) {
+    explore(with(1, 5000), 2, 4, [](world& w, state* s) {
         s->c.go(0, [s] { s->user(2); });
         s->c.go(1, [s] { s->user(1); });
         for (int i : {0, 1}) w.thread([s, i] { s->take(s->c.pp(0)), s->take(s->c.pp(i)); }, &s->sysmon[i].g0);
@@ -115,7 +115,7 @@ TEST_P(Retake, TwoRequesters) {
 TEST_P(Retake, BesideAStoppedWorld) {
     options o = with(1, 3000);
     o.timeouts = 4;
-    explore(o, 2, 5, [](world& w, std::shared_ptr<state> s) {
+    explore(o, 2, 5, [](world& w, state* s) {
         s->c.go(0, [s] {
             stop_the_world();
             for (int i : {0, 1}) s->touch(s->c.pp(i));
