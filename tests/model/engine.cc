@@ -28,6 +28,7 @@ namespace {
 
 using rt0::arch::model_now;
 constexpr std::size_t stack_bytes = 256 << 10;
+constexpr unsigned fair_after = 500;  // steps without a switch: a loop may wait for somebody without saying so
 constexpr int timer_of = 128;  // in a list of threads: that thread's sleep times out
 
 struct failed_outside {};  // thrown by fail() in `after`
@@ -95,6 +96,7 @@ private:
     std::vector<const void*> constants_;
     std::int64_t clock_ = 0;
     unsigned steps_ = 0, early_ = 0, timeouts_ = 0;
+    unsigned alone_ = 0;  // steps since the last switch
     bool trace_ = false;
 };
 
@@ -142,7 +144,7 @@ bool machine::run(strategy& s, const std::function<void(world&)>& scenario) {
     failure_.clear();
     constants_ = std::move(w.constants_);
     clock_ = 1'000'000;
-    steps_ = early_ = timeouts_ = 0;
+    steps_ = early_ = timeouts_ = alone_ = 0;
     s.begin();
     start(w);
     current = this;
@@ -167,6 +169,7 @@ void machine::switch_to(fibre* from, fibre& to) {
     from->g = rt0::runtime::getg();
     rt0::runtime::setg(to.g);
     now_ = static_cast<int>(&to - fibres_);
+    alone_ = 0;
     if (trace_) std::fprintf(stderr, "-- T%d\n", now_);
     rt0_switch(&from->context, &to.context);
 }
@@ -262,7 +265,7 @@ void machine::point(const void* at) {
     clock_++;
     mem_.drain(1);
     fibres_[now_].relaxing = false;
-    reschedule(kind::go_on);
+    reschedule(++alone_ % fair_after ? kind::go_on : kind::yield);
 }
 
 void machine::say(const char* what, const void* at, word value, std::memory_order o, unsigned k) {

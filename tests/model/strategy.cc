@@ -52,13 +52,14 @@ public:
     void begin() override {
         switch_ = 1u << (1 + r_.below(4));  // one in 2, 4, 8, 16
         back_ = 1u << (1 + r_.below(3));
+        stays_ = 2u << (2 * r_.below(3));  // one in 2, 8, 32
     }
     unsigned choose(kind k, unsigned n, int, const int*) override {
         switch (k) {
             case kind::go_on: return r_.below(switch_) ? 0 : r_.below(n);
             case kind::see: return r_.below(back_) ? 0 : r_.below(n);
             case kind::early: return r_.below(8) == 0;
-            case kind::yield: return r_.below(n - (r_.below(8) != 0));  // rarely, stays
+            case kind::yield: return r_.below(stays_) == 0 ? n - 1 : r_.below(n - 1);
             case kind::block: break;
         }
         return r_.below(n);
@@ -70,6 +71,9 @@ protected:
 
 private:
     unsigned left_, switch_ = 2, back_ = 2;
+
+protected:
+    unsigned stays_ = 2;
 };
 
 class pct : public random_strategy {
@@ -87,7 +91,7 @@ public:
     unsigned choose(kind k, unsigned n, int current, const int* threads) override {
         if (k == kind::see || k == kind::early) return random_strategy::choose(k, n, current, threads);
         step_++;
-        if (k == kind::yield || std::find(changes_.begin(), changes_.end(), step_) != changes_.end())
+        if ((k == kind::yield && r_.below(stays_) != 0) || std::find(changes_.begin(), changes_.end(), step_) != changes_.end())
             priority_[current] = --lowest_;
         return static_cast<unsigned>(std::max_element(threads, threads + n,
             [this](int a, int b) { return priority_[a] < priority_[b]; }) - threads);
@@ -104,15 +108,15 @@ public:
     explicit dfs(const bounds& b) : b_(b) {}
     void begin() override { at_ = 0; }
     unsigned choose(kind k, unsigned n, int, const int*) override {
-        if (at_ == path_.size()) path_.push_back({k, n, 0, at_ ? path_.back().spent : bounds{0, 0, 0, 0}});
+        if (at_ == path_.size()) path_.push_back({k, n, 0, at_ ? path_.back().spent : none});
         node& here = path_[at_++];
         return here.k == k && here.n == n ? here.choice : not_deterministic;
     }
     bool next() override {
         if (++runs_ == b_.runs) return false;
         for (path_.resize(at_); !path_.empty(); path_.pop_back())
-            if (another(path_.back(), path_.size() > 1 ? path_[path_.size() - 2].spent : bounds{0, 0, 0, 0})) return true;
-        return false;
+            if (another(path_.back(), path_.size() > 1 ? path_[path_.size() - 2].spent : none)) return true;
+        return now_++ < b_.preemptions;
     }
 
 private:
@@ -126,17 +130,21 @@ private:
         if (d.choice++ + 1 == d.n) return false;
         d.spent = before;
         switch (d.k) {
-            case kind::go_on: case kind::yield: return ++d.spent.preemptions <= b_.preemptions;
+            case kind::go_on: return ++d.spent.preemptions <= now_;
+            case kind::yield:
+                if (d.choice + 1 == d.n) return ++d.spent.stays <= b_.stays;
+                return ++d.spent.preemptions <= now_ || (d.choice = d.n - 1, d.spent = before, ++d.spent.stays <= b_.stays);
             case kind::see: return ++d.spent.looks_back <= b_.looks_back;
             case kind::early: return ++d.spent.early <= b_.early;
             case kind::block: break;
         }
         return true;
     }
+    static constexpr bounds none{0, 0, 0, 0, 0};
     bounds b_;
     std::vector<node> path_;
     std::size_t at_ = 0;
-    unsigned runs_ = 0;
+    unsigned runs_ = 0, now_ = 0;  // now_: preemptions allowed in this search
 };
 
 class replayer : public strategy {

@@ -39,11 +39,12 @@ std::unique_ptr<strategy> random_walk(std::uint64_t seed, unsigned runs);
 // Bugs" (2010): the runnable thread of highest priority runs; priorities are random, and at `depth` - 1 random
 // steps the running thread's falls below all others.  A thread that yields falls too.
 std::unique_ptr<strategy> priorities(std::uint64_t seed, unsigned runs, unsigned depth);
-// All schedules within the bounds, depth first: Musuvathi and Qadeer, "Iterative Context Bounding" (2007), and
-// the same for loads that look back and for what comes early.
+// All schedules within the bounds, depth first, those with few preemptions before those with more: Musuvathi and
+// Qadeer, "Iterative Context Bounding" (2007); loads that look back and what comes early are bounded too.
 struct bounds {
     unsigned preemptions = 2, looks_back = 1, early = 1;
-    unsigned runs = 200'000;  // at most
+    unsigned runs = 200'000;  // at most, over all
+    unsigned stays = 1;       // a thread that yields goes on all the same
 };
 std::unique_ptr<strategy> exhaustive(const bounds& b);
 std::unique_ptr<strategy> replay(schedule s);
