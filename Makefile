@@ -11,6 +11,7 @@ LIBDIR  ?= $(PREFIX)/lib
 DIR     ?= /usr/include
 SECS    ?= 600
 SEED    ?=
+N       ?=
 BENCH   ?=
 REPS    ?= 5
 P       ?=
@@ -18,8 +19,8 @@ V       ?= 0
 VERSION := 0.1.0
 SOMAJOR := 0
 
-ifeq ($(filter release debug asan tsan,$(MODE)),)
-$(error MODE is release, debug, asan or tsan, not '$(MODE)')
+ifeq ($(filter release debug asan tsan model,$(MODE)),)
+$(error MODE is release, debug, asan, tsan or model, not '$(MODE)')
 endif
 ifeq ($(origin CXX),default)
 CXX := $(if $(filter tsan,$(MODE)),clang++,g++)
@@ -43,6 +44,8 @@ FLAGS_debug   := -O1 -DRT0_DEBUG
 # With ASan on, gcc 12 takes std::regex for uninitialised and loses the order of a constant compare-exchange.
 FLAGS_asan    := -O1 -DRT0_DEBUG -DRT0_ASAN -Wno-maybe-uninitialized -Wno-invalid-memory-model
 FLAGS_tsan    := -O1 -DRT0_DEBUG -DRT0_TSAN
+# The library under tests/model's machine (arch/model.h): for nothing but tests/model.
+FLAGS_model   := -O1 -DRT0_DEBUG -DRT_MODEL -include base/atomic.h
 WARN     := -Wall -Wextra -Wshadow -Werror
 # libbacktrace's header lies in gcc's own directory, where clang does not look.
 BT_INC    = $(if $(CLANG),-idirafter $(dir $(shell g++ -print-file-name=libbacktrace.a))include)
@@ -58,7 +61,9 @@ LIB_SRC  := $(filter-out runtime/main/%,$(wildcard kernel_if/*.cc arch/*.cc arch
 LIB_OBJ  := $(patsubst %,$(B)/%.o,$(LIB_SRC))
 SUP_SRC  := $(filter-out tests/support/rt_gtest_main.cc,$(wildcard tests/support/*.cc))
 SUP_OBJ  := $(patsubst %,$(B)/%.o,$(SUP_SRC))
-HOST     := $(patsubst %.cc,$(B)/%,$(wildcard tests/unit/host_*_test.cc tests/model/*_test.cc $(if $(filter asan tsan,$(MODE)),,tests/perf/*_test.cc)))
+HOST     := $(patsubst %.cc,$(B)/%,$(wildcard tests/unit/host_*_test.cc $(if $(filter asan tsan,$(MODE)),,tests/perf/*_test.cc)))
+MODELS   := $(patsubst %.cc,$(B)/%,$(wildcard tests/model/*_test.cc))
+ENGINE   := $(patsubst %,$(B)/%.o,$(filter-out %_test.cc,$(wildcard tests/model/*.cc)))
 ONRT     := $(filter-out $(HOST),$(patsubst %.cc,$(B)/%,$(wildcard tests/unit/*_test.cc tests/stress/*_test.cc tests/crash/*_test.cc)))
 PROGS    := $(patsubst %.cc,$(B)/%,$(wildcard tests/programs/*.cc tests/stress/*_prog.cc tests/crash/*_prog.cc tests/perf/*_prog.cc))
 BENCHES  := $(patsubst %.cc,$(B)/%,$(wildcard perf/bench/*.cc))
@@ -72,11 +77,11 @@ LIBS_tbb   := -ltbb
 .DEFAULT_GOAL := all
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all tests programs benches run run-test test models faults stress bench bench-deps profile asan tsan lint headers install uninstall \
-        clean help need-build need-test need-prog need-bench need-check need-models need-lint need-perf
+.PHONY: all tests programs benches run run-test test everything model-tests models mutations faults stress bench bench-deps profile asan \
+        tsan lint headers install uninstall clean help need-build need-test need-prog need-bench need-check need-models need-lint need-perf
 
 all: $(B)/librt0.a $(B)/librt0.so $(B)/librt0_main.a  ## build the library: librt0.a, librt0.so, librt0_main.a
-tests: $(HOST) $(ONRT)  ## build the test programs
+tests: $(if $(filter model,$(MODE)),$(MODELS),$(HOST) $(ONRT))  ## build the test programs
 programs: $(PROGS)  ## build the example programs
 benches: $(BENCHES)  ## build the benchmarks
 
@@ -110,13 +115,16 @@ $(B)/librt0.so: $(LIB_OBJ) runtime/main/librt0.map
 	$(call say,LD,$@)
 	$(Q)$(CXX) -shared $(LDFLAGS) -Wl,-soname,librt0.so.$(SOMAJOR) -Wl,--version-script,runtime/main/librt0.map \
 	    $(LIB_OBJ) -o $@ $(LDLIBS)
-$(patsubst %,%.cc.o,$(HOST) $(ONRT)) $(SUP_OBJ) $(B)/tests/support/rt_gtest_main.cc.o: | need-test
+$(patsubst %,%.cc.o,$(HOST) $(ONRT) $(MODELS)) $(ENGINE) $(SUP_OBJ) $(B)/tests/support/rt_gtest_main.cc.o: | need-test
 $(patsubst %,%.cc.o,$(PROGS)): | need-prog
 
 LINK = $(Q)$(CXX) $(LDFLAGS) $(filter %.o,$^) -o $@ $(1) $(filter %.a,$^) $(LDLIBS)
 $(HOST): $(B)/%: $(B)/%.cc.o $(SUP_OBJ) $(B)/librt0.a
 	$(call say,LD,$@)
 	$(call LINK,-lgtest_main -lgmock -lgtest)
+$(MODELS): $(B)/%: $(B)/%.cc.o $(ENGINE) $(B)/librt0.a
+	$(call say,LD,$@)
+	$(call LINK,-lgtest_main -lgtest)
 $(ONRT): $(B)/%: $(B)/%.cc.o $(B)/tests/support/rt_gtest_main.cc.o $(SUP_OBJ) $(LIBS)
 	$(call say,LD,$@)
 	$(call LINK,-lgmock -lgtest)
@@ -163,7 +171,8 @@ CHAOS := $(or $(SEED),$(shell printf %d 0x$$(git rev-parse --short=7 HEAD 2>/dev
 STORM  = $(B)/tests/stress/storm_prog
 # LeakSanitizer does not know the stacks of parked goroutines: what only they refer to would count as leaked.
 export ASAN_OPTIONS ?= detect_stack_use_after_return=0:detect_leaks=0
-test: all tests programs $(STATIC) | need-check  ## build and run everything: programs at P = 1, 2, 3, 4, 8, 64; 60 s of stress
+test: $(if $(filter model,$(MODE)),model-tests,everything)  ## build and run everything (MODE=model: seeded schedules): programs at P = 1, 2, 3, 4, 8, 64; 60 s of stress
+everything: all tests programs $(STATIC) | need-check
 	$(Q){ echo "- 240 $(STORM) $(if $(SMALL),20,60) $(SEED)"; \
 	  echo "- 240 env RT0DEBUG=chaos=$(CHAOS) $(STORM) $(if $(SMALL),10,20) $(CHAOS)"; \
 	  for t in $(HOST); do echo "- 240 $$t"; done; \
@@ -177,10 +186,14 @@ test: all tests programs $(STATIC) | need-check  ## build and run everything: pr
 	  done; \
 	  $(if $(SMALL),,echo "- 240 sh tests/install/outside_test.sh $(MODE)";) \
 	} | sh tests/support/run.sh $(B)
-faults: $(B)/tests/crash/fault_test $(B)/tests/crash/fault_prog  ## make every system call of fault_prog fail, one at a time: ten minutes
+faults: $(B)/tests/crash/fault_test $(B)/tests/crash/fault_prog  ## make every system call of fault_prog fail, one at a time: half an hour
 	$(Q)for p in 1 2 8; do RT0_TEST_FAULTS=all RT0_MAXPROCS=$$p $(B)/tests/crash/fault_test --gtest_brief=1 || exit; done
 models: | need-models  ## all states of the models in tests/model, by spin: each holds, and each mutation is found
 	$(Q)for m in wakeup retake note; do echo "- 600 sh tests/model/spin_test.sh $$m"; done | sh tests/support/run.sh build/models
+model-tests: $(MODELS)
+	$(Q)for t in $(MODELS); do echo "- 240 $$t"; done | sh tests/support/run.sh $(B)
+mutations:  ## break each protocol in a copy and see its model fail: N=k/n for the k-th of n parts
+	$(Q)bash tests/model/mutate.sh $(N)
 stress: $(STORM)  ## the stress programme alone: SECS=600 SEED=
 	$(Q)$(STORM) $(SECS) $(SEED)
 asan:  ## make test with AddressSanitizer and UndefinedBehaviorSanitizer
@@ -218,6 +231,6 @@ clean:  ## remove build/
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
-	@echo "  variables: MODE=release|debug|asan|tsan CXX=clang++ V=1 P=procs DIR=tree SECS= SEED= PREFIX= DESTDIR="
+	@echo "  variables: MODE=release|debug|asan|tsan|model CXX=clang++ V=1 P=procs DIR=tree SECS= SEED= PREFIX= DESTDIR="
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
