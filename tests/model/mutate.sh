@@ -15,7 +15,11 @@ result() {  # result STATUS NAME [WHY]
     if [ "$1" = 0 ]; then passed=$((passed + 1)); echo "ok - $2"
     else failed=$((failed + 1)); echo "not ok - $2${3:+: $3}"; fi
 }
-copy_sources() { tar cf - --exclude=./build --exclude=./.git . | tar xf - -C $top/base; }
+# With what is compiled already, if make MODE=model was here before.
+copy_sources() {
+    tar cf - --exclude=./build --exclude=./.git . | tar xf - -C $top/base
+    [ ! -d build/model ] || { mkdir -p $top/base/build && cp -a build/model $top/base/build/; }
+}
 models() { make -C "$1" --no-print-directory MODE=model "build/model/tests/model/$2" </dev/null >"$top/log" 2>&1; }
 run() { timeout 300 "$1/build/model/tests/model/$2" --gtest_brief=1 --gtest_filter="$3" </dev/null >"$top/log" 2>&1; }
 
