@@ -3,8 +3,8 @@
 // A seed makes a program (csp_gen.h) whose outcome no schedule can change; the reference (csp_ref.h) runs it
 // under three schedules, which must agree, and the runtime (csp_rt0.h) once, with RT0_MAXPROCS processors.
 // A difference prints the seed, the program and what differs, and ends with status 1; so does a program that
-// hangs, after a minute without an end (SIGALRM; then SIGQUIT, whose dump says where each goroutine is).  A
-// deadlock that the runtime finds names the seed too: it is the name of the goroutine that waits for the rest.
+// hangs, after a minute without an end (SIGALRM; then SIGQUIT, whose dump says where each goroutine is).  Each
+// seed is written before it runs, so that the last one is known whatever the end.
 // `show` prints each program before it runs.
 #include <rt0/rt0.h>
 
@@ -54,12 +54,12 @@ bool agrees(csp::u64 seed, const csp::program& p, csp::u64& steps) {
     csp::world w(p);
     if (why.empty()) {
         watch(seed);
-        rt0::spawn({.name = "seed " + std::to_string(seed)}, [&] { csp::actor::run(w, p.top, 0, false); }).join();
+        rt0::spawn([&] { csp::actor::run(w, p.top, 0, false); }).join();
         alarm(0);
         if (csp::outcome got = w.result(); !(got == want)) why = csp::differences(p, want, got);
     }
     if (why.empty()) return true;
-    std::printf("csp: seed %llu at GOMAXPROCS %d\n%s%s", static_cast<unsigned long long>(seed), rt0::gomaxprocs(),
+    std::printf("\ncsp: seed %llu at GOMAXPROCS %d\n%s%s", static_cast<unsigned long long>(seed), rt0::gomaxprocs(),
                 csp::text(p).c_str(), why.c_str());
     return false;
 }
@@ -81,11 +81,12 @@ void main_main() {
     csp::u64 steps = 0, processes = 0;
     for (csp::u64 seed = first; seed < first + count; seed++) {
         csp::program p = csp::maker(seed).make();
-        if (show) std::printf("seed %llu\n%s", static_cast<unsigned long long>(seed), csp::text(p).c_str()), std::fflush(stdout);
+        std::printf(" %llu%s", static_cast<unsigned long long>(seed), show ? ("\n" + csp::text(p)).c_str() : "");
+        std::fflush(stdout);
         if (!agrees(seed, p, steps)) rt0::exit(1);
         processes += p.processes.size();
     }
-    std::printf("csp: seeds %llu to %llu agree: %llu processes, %llu steps of the reference, GOMAXPROCS %d\n",
+    std::printf("\ncsp: seeds %llu to %llu agree: %llu processes, %llu steps of the reference, GOMAXPROCS %d\n",
                 static_cast<unsigned long long>(first), static_cast<unsigned long long>(first + count - 1),
                 static_cast<unsigned long long>(processes), static_cast<unsigned long long>(steps), rt0::gomaxprocs());
 }
