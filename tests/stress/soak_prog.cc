@@ -7,8 +7,10 @@
 // goroutine is left.  Goroutines are counted by their ids, which Ps take in batches of 16: the count may be
 // ahead by 16 for each P.  At the end:
 //
-//   SK1  resident memory after the last million is within 5 % of that after the 10th; below 20 million, which
-//        a process takes to get to its size, it is shown and not judged;
+//   SK1  resident memory after the last million is within 5 % of that after the 10th.  What a round leaves in
+//        caches differs by more than that from one row to the next, so it is the median of the last five
+//        rows, and of the five around the 10th.  Below 20 rows, which a process takes to get to its size,
+//        it is shown and not judged;
 //   SK2  the threads are as many as rested after the warm-up, with the same number of Ps;
 //   SK3  as many files are open as then, but for those of the watchman, who keeps one for each P that there
 //        ever was, to look at its thread (sysmon.cc).
@@ -175,6 +177,13 @@ void warm_up() {
     swarm(batch);
 }
 
+long median_kb(std::vector<row>::const_iterator first) {  // of five rows
+    long kb[5];
+    std::transform(first, first + 5, kb, [](const row& r) { return r.kb; });
+    std::sort(kb, kb + 5);
+    return kb[2];
+}
+
 bool verdict(std::string& out, const char* what, bool holds, long got, long want) {
     char line[160];
     std::snprintf(line, sizeof line, "%s: %s: %ld; %ld\n", holds ? "ok" : "not ok", what, got, want);
@@ -198,8 +207,8 @@ void write_file(const char* path, const std::vector<row>& rows, const std::strin
     FILE* f = std::fopen(path, "w");
     if (!f) return std::perror(path);
     std::fprintf(f, "# Soak: what is left after everything has run for long\n\n");
-    std::fprintf(f, "`make soak`, seed %llu, %s, %d processors, Linux %s.\n\n", seed_ull(), day,
-                 rt0::num_cpu(), u.release);
+    std::fprintf(f, "`soak_prog %s %s`, seed %llu, %s, %d processors, Linux %s.\n\n", rt0::args()[1], rt0::args()[2],
+                 seed_ull(), day, rt0::num_cpu(), u.release);
     std::fprintf(f, "```\n%s```\n\n%s", verdicts.c_str(), columns);
     for (const row& r : rows) std::fputs(line_of(r).c_str(), f);
     std::fclose(f);
@@ -241,7 +250,7 @@ void main_main() {
     std::string out;
     bool good = true;
     if (rows.size() >= 20) {
-        long then = rows[9].kb, last = rows.back().kb;
+        long then = median_kb(rows.begin() + 7), last = median_kb(rows.end() - 5);
         good &= verdict(out, "resident memory in the end, KiB; after 10 million", std::abs(last - then) * 20 <= then, last, then);
     }
     int now = rest(procs, resting_threads);
