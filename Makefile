@@ -123,20 +123,16 @@ $(B)/librt0.so: $(LIB_OBJ) runtime/main/librt0.map
 $(patsubst %,%.cc.o,$(HOST) $(ONRT) $(MODELS)) $(ENGINE) $(SUP_OBJ) $(B)/tests/support/rt_gtest_main.cc.o: | need-test
 $(patsubst %,%.cc.o,$(PROGS)): | need-prog
 
-LINK = $(Q)$(CXX) $(LDFLAGS) $(filter %.o,$^) -o $@ $(1) $(filter %.a,$^) $(LDLIBS)
+LINK = $(Q)$(if $(filter 1,$(V)),,printf '  %-5s %s\n' LD $@ &&) $(CXX) $(LDFLAGS) $(filter %.o,$^) -o $@ $(1) $(filter %.a,$^) $(LDLIBS)
 $(HOST): $(B)/%: $(B)/%.cc.o $(SUP_OBJ) $(B)/librt0.a
-	$(call say,LD,$@)
 	$(call LINK,-lgtest_main -lgmock -lgtest)
 $(MODELS): $(B)/%: $(B)/%.cc.o $(ENGINE) $(B)/librt0.a
-	$(call say,LD,$@)
 	$(call LINK,-lgtest_main -lgtest)
 $(ONRT): $(B)/%: $(B)/%.cc.o $(B)/tests/support/rt_gtest_main.cc.o $(SUP_OBJ) $(LIBS)
-	$(call say,LD,$@)
 	$(call LINK,-lgmock -lgtest)
 # A user's own flags may leave the frame pointer out.
 $(B)/tests/perf/chain_nofp_prog.cc.o: XFLAGS += -fomit-frame-pointer
 $(PROGS) $(BENCHES): $(B)/%: $(B)/%.cc.o $(LIBS)
-	$(call say,LD,$@)
 	$(call LINK,$(if $(filter %/treesum,$@),-lcrypto))
 
 $(TWINS): $(B)/%: $(B)/%.cc.o
@@ -151,10 +147,8 @@ STATIC_PROG := $(B)/tests/crash/signal_prog_static
 STATIC_TEST := $(B)/tests/unit/retake_test_static
 STATIC := $(if $(filter asan tsan coverage,$(MODE)),,$(STATIC_PROG) $(STATIC_TEST))
 $(STATIC_PROG): %_static: %.cc.o $(LIBS)
-	$(call say,LD,$@)
 	$(call LINK,-static)
 $(STATIC_TEST): %_static: %.cc.o $(B)/tests/support/rt_gtest_main.cc.o $(SUP_OBJ) $(LIBS)
-	$(call say,LD,$@)
 	$(call LINK,-static -lgmock -lgtest)
 
 bench: $(BENCHES) $(TWINS) | need-bench  ## run the workloads of rt0 and its peers interleaved, into perf/results: BENCH=pattern REPS=5
