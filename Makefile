@@ -9,8 +9,12 @@ MODE    ?= release
 PREFIX  ?= /usr/local
 LIBDIR  ?= $(PREFIX)/lib
 DIR     ?= /usr/include
-SECS    ?= 600
+SECS    ?=
 SEED    ?=
+N       ?=
+SEEDS   ?= 1000
+GOROUTINES ?= 100000000
+RESULTS ?=
 BENCH   ?=
 REPS    ?= 5
 P       ?=
@@ -18,8 +22,8 @@ V       ?= 0
 VERSION := 0.1.0
 SOMAJOR := 0
 
-ifeq ($(filter release debug asan tsan,$(MODE)),)
-$(error MODE is release, debug, asan or tsan, not '$(MODE)')
+ifeq ($(filter release debug asan tsan model coverage,$(MODE)),)
+$(error MODE is release, debug, asan, tsan, model or coverage, not '$(MODE)')
 endif
 ifeq ($(origin CXX),default)
 CXX := $(if $(filter tsan,$(MODE)),clang++,g++)
@@ -38,11 +42,16 @@ say    = $(if $(filter 1,$(V)),,@printf '  %-5s %s\n' $(1) $(2))
 # null: `catch (abi::__forced_unwind&)` binds a null reference by the ABI's design; a null access faults anyway.
 SAN_asan := -fsanitize=address,undefined -fno-sanitize=null -fno-sanitize-recover=undefined
 SAN_tsan := -fsanitize=thread
+# Counters are changed by many threads, and written out by exit_group too (kernel_if/sys.cc).
+SAN_coverage := --coverage -fprofile-update=atomic
 FLAGS_release := -O2 -DNDEBUG
 FLAGS_debug   := -O1 -DRT0_DEBUG
 # With ASan on, gcc 12 takes std::regex for uninitialised and loses the order of a constant compare-exchange.
 FLAGS_asan    := -O1 -DRT0_DEBUG -DRT0_ASAN -Wno-maybe-uninitialized -Wno-invalid-memory-model
+FLAGS_coverage := -O1 -DRT0_DEBUG -DRT0_COVERAGE
 FLAGS_tsan    := -O1 -DRT0_DEBUG -DRT0_TSAN
+# The library under tests/model's machine (arch/model.h): for nothing but tests/model.
+FLAGS_model   := -O1 -DRT0_DEBUG -DRT_MODEL -include base/atomic.h
 WARN     := -Wall -Wextra -Wshadow -Werror
 # libbacktrace's header lies in gcc's own directory, where clang does not look.
 BT_INC    = $(if $(CLANG),-idirafter $(dir $(shell g++ -print-file-name=libbacktrace.a))include)
@@ -58,7 +67,9 @@ LIB_SRC  := $(filter-out runtime/main/%,$(wildcard kernel_if/*.cc arch/*.cc arch
 LIB_OBJ  := $(patsubst %,$(B)/%.o,$(LIB_SRC))
 SUP_SRC  := $(filter-out tests/support/rt_gtest_main.cc,$(wildcard tests/support/*.cc))
 SUP_OBJ  := $(patsubst %,$(B)/%.o,$(SUP_SRC))
-HOST     := $(patsubst %.cc,$(B)/%,$(wildcard tests/unit/host_*_test.cc tests/model/*_test.cc $(if $(filter asan tsan,$(MODE)),,tests/perf/*_test.cc)))
+HOST     := $(patsubst %.cc,$(B)/%,$(wildcard tests/unit/host_*_test.cc $(if $(filter asan tsan coverage,$(MODE)),,tests/perf/*_test.cc)))
+MODELS   := $(patsubst %.cc,$(B)/%,$(wildcard tests/model/*_test.cc))
+ENGINE   := $(patsubst %,$(B)/%.o,$(filter-out %_test.cc,$(wildcard tests/model/*.cc)))
 ONRT     := $(filter-out $(HOST),$(patsubst %.cc,$(B)/%,$(wildcard tests/unit/*_test.cc tests/stress/*_test.cc tests/crash/*_test.cc)))
 PROGS    := $(patsubst %.cc,$(B)/%,$(wildcard tests/programs/*.cc tests/stress/*_prog.cc tests/crash/*_prog.cc tests/perf/*_prog.cc))
 BENCHES  := $(patsubst %.cc,$(B)/%,$(wildcard perf/bench/*.cc))
@@ -72,11 +83,10 @@ LIBS_tbb   := -ltbb
 .DEFAULT_GOAL := all
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all tests programs benches run run-test test models faults stress bench bench-deps profile asan tsan lint headers install uninstall \
-        clean help need-build need-test need-prog need-bench need-check need-models need-lint need-perf
+.PHONY: $(shell awk -F: '/^[a-z][a-z-]*:/ { print $$1 }' Makefile)
 
 all: $(B)/librt0.a $(B)/librt0.so $(B)/librt0_main.a  ## build the library: librt0.a, librt0.so, librt0_main.a
-tests: $(HOST) $(ONRT)  ## build the test programs
+tests: $(if $(filter model,$(MODE)),$(MODELS),$(HOST) $(ONRT))  ## build the test programs
 programs: $(PROGS)  ## build the example programs
 benches: $(BENCHES)  ## build the benchmarks
 
@@ -110,20 +120,19 @@ $(B)/librt0.so: $(LIB_OBJ) runtime/main/librt0.map
 	$(call say,LD,$@)
 	$(Q)$(CXX) -shared $(LDFLAGS) -Wl,-soname,librt0.so.$(SOMAJOR) -Wl,--version-script,runtime/main/librt0.map \
 	    $(LIB_OBJ) -o $@ $(LDLIBS)
-$(patsubst %,%.cc.o,$(HOST) $(ONRT)) $(SUP_OBJ) $(B)/tests/support/rt_gtest_main.cc.o: | need-test
+$(patsubst %,%.cc.o,$(HOST) $(ONRT) $(MODELS)) $(ENGINE) $(SUP_OBJ) $(B)/tests/support/rt_gtest_main.cc.o: | need-test
 $(patsubst %,%.cc.o,$(PROGS)): | need-prog
 
-LINK = $(Q)$(CXX) $(LDFLAGS) $(filter %.o,$^) -o $@ $(1) $(filter %.a,$^) $(LDLIBS)
+LINK = $(Q)$(if $(filter 1,$(V)),,printf '  %-5s %s\n' LD $@ &&) $(CXX) $(LDFLAGS) $(filter %.o,$^) -o $@ $(1) $(filter %.a,$^) $(LDLIBS)
 $(HOST): $(B)/%: $(B)/%.cc.o $(SUP_OBJ) $(B)/librt0.a
-	$(call say,LD,$@)
 	$(call LINK,-lgtest_main -lgmock -lgtest)
+$(MODELS): $(B)/%: $(B)/%.cc.o $(ENGINE) $(B)/librt0.a
+	$(call LINK,-lgtest_main -lgtest)
 $(ONRT): $(B)/%: $(B)/%.cc.o $(B)/tests/support/rt_gtest_main.cc.o $(SUP_OBJ) $(LIBS)
-	$(call say,LD,$@)
 	$(call LINK,-lgmock -lgtest)
 # A user's own flags may leave the frame pointer out.
 $(B)/tests/perf/chain_nofp_prog.cc.o: XFLAGS += -fomit-frame-pointer
 $(PROGS) $(BENCHES): $(B)/%: $(B)/%.cc.o $(LIBS)
-	$(call say,LD,$@)
 	$(call LINK,$(if $(filter %/treesum,$@),-lcrypto))
 
 $(TWINS): $(B)/%: $(B)/%.cc.o
@@ -136,12 +145,10 @@ run-test: $(B)/$(T)  ## build and run one test: T=tests/unit/foo_test [P=4] [ARG
 # The same scenes where everything is linked in: other unwind tables, another demangler, no loader.
 STATIC_PROG := $(B)/tests/crash/signal_prog_static
 STATIC_TEST := $(B)/tests/unit/retake_test_static
-STATIC := $(if $(filter asan tsan,$(MODE)),,$(STATIC_PROG) $(STATIC_TEST))
+STATIC := $(if $(filter asan tsan coverage,$(MODE)),,$(STATIC_PROG) $(STATIC_TEST))
 $(STATIC_PROG): %_static: %.cc.o $(LIBS)
-	$(call say,LD,$@)
 	$(call LINK,-static)
 $(STATIC_TEST): %_static: %.cc.o $(B)/tests/support/rt_gtest_main.cc.o $(SUP_OBJ) $(LIBS)
-	$(call say,LD,$@)
 	$(call LINK,-static -lgmock -lgtest)
 
 bench: $(BENCHES) $(TWINS) | need-bench  ## run the workloads of rt0 and its peers interleaved, into perf/results: BENCH=pattern REPS=5
@@ -155,21 +162,24 @@ run: $(B)/tests/programs/hello $(B)/tests/programs/treesum  ## hello with the bo
 	$(Q)$(B)/tests/programs/treesum $(DIR)
 
 # ---- running tests.  A job is "PROCS LIMIT COMMAND" (tests/support/run.sh).
-SMALL := $(filter asan tsan,$(MODE))
+SMALL := $(filter asan tsan coverage,$(MODE))
 SIZED := sieve:$(if $(SMALL),200,1000) skynet:$(if $(SMALL),100000,1000000) ring:$(if $(SMALL),200000,1000000) \
          powers:10 philosophers:5:$(if $(SMALL),500,2000) pingpong:$(if $(SMALL),20000,100000)
-# The slice of seeds that a commit tries wanders with its hash.
-CHAOS := $(or $(SEED),$(shell printf %d 0x$$(git rev-parse --short=7 HEAD 2>/dev/null || echo 1267)))
 STORM  = $(B)/tests/stress/storm_prog
+CSP    = $(B)/tests/stress/csp_prog
+# The slice of seeds that a commit tries wanders with its hash.
+HASH  := $(or $(SEED),$(shell printf %d 0x$$(git rev-parse --short=7 HEAD 2>/dev/null || echo 1267)))
 # LeakSanitizer does not know the stacks of parked goroutines: what only they refer to would count as leaked.
 export ASAN_OPTIONS ?= detect_stack_use_after_return=0:detect_leaks=0
-test: all tests programs $(STATIC) | need-check need-lint  ## build and run everything: programs at P = 1, 2, 3, 4, 8, 64; 60 s of stress
+test: $(if $(filter model,$(MODE)),model-tests,everything)  ## build and run everything (MODE=model: seeded schedules): programs at P = 1, 2, 3, 4, 8, 64; 60 s of stress
+everything: all tests programs $(STATIC) | need-check need-lint
 	$(Q){ echo "- 240 $(STORM) $(if $(SMALL),20,60) $(SEED)"; \
-	  echo "- 240 env RT0DEBUG=chaos=$(CHAOS) $(STORM) $(if $(SMALL),10,20) $(CHAOS)"; \
+	  echo "- 240 env RT0DEBUG=chaos=$(HASH) $(STORM) $(if $(SMALL),10,20) $(HASH)"; \
 	  for t in $(HOST); do echo "- 240 $$t"; done; \
 	  echo "- 240 bash tests/programs/treesum_test.sh $(B)/tests/programs/treesum"; \
 	  for t in support/run lint/lint; do echo "- 240 sh tests/$${t}_test.sh"; done; \
 	  for t in $(filter $(STATIC_TEST),$(STATIC)); do echo "2 240 $$t"; done; \
+	  for p in 1 2 3 8 64; do echo "$$p 240 $(CSP) $(HASH) $(if $(SMALL),15,60)"; done; \
 	  for p in 1 2 8; do for t in $(ONRT); do echo "$$p 240 $$t"; done; done; \
 	  for p in 1 2 3 4 8 64; do \
 	    for t in $(SIZED); do echo "$$p 240 $(B)/tests/programs/$$t" | tr : ' '; done; \
@@ -177,16 +187,29 @@ test: all tests programs $(STATIC) | need-check need-lint  ## build and run ever
 	  done; \
 	  $(if $(SMALL),,echo "- 240 sh tests/install/outside_test.sh $(MODE)";) \
 	} | sh tests/support/run.sh $(B)
-faults: $(B)/tests/crash/fault_test $(B)/tests/crash/fault_prog  ## make every system call of fault_prog fail, one at a time: ten minutes
+faults: $(B)/tests/crash/fault_test $(B)/tests/crash/fault_prog  ## make every system call of fault_prog fail, one at a time: half an hour
 	$(Q)for p in 1 2 8; do RT0_TEST_FAULTS=all RT0_MAXPROCS=$$p $(B)/tests/crash/fault_test --gtest_brief=1 || exit; done
 models: | need-models  ## all states of the models in tests/model, by spin: each holds, and each mutation is found
 	$(Q)for m in wakeup retake note; do echo "- 600 sh tests/model/spin_test.sh $$m"; done | sh tests/support/run.sh build/models
+model-tests: $(MODELS)
+	$(Q)for t in $(MODELS); do echo "- 240 $$t"; done | sh tests/support/run.sh $(B)
+mutations:  ## break each protocol in a copy and see its model fail: N=k/n for the k-th of n parts
+	$(Q)bash tests/model/mutate.sh $(N)
 stress: $(STORM)  ## the stress programme alone: SECS=600 SEED=
-	$(Q)$(STORM) $(SECS) $(SEED)
+	$(Q)$(STORM) $(or $(SECS),600) $(SEED)
+trust: $(CSP)  ## SEEDS=1000 random programs at each of P = 1, 2, 3, 8, 64; a rerun goes on: SEED=first RESULTS=1 (tests/results/csp.md)
+	$(Q)sh tests/stress/trust.sh $(B) $(SEEDS) $(or $(SEED),1) $(if $(RESULTS),tests/results/csp.md)
+soak: $(B)/tests/stress/soak_prog  ## all of it until SECS=1800 and GOROUTINES=100000000 are over; what is left: SEED= RESULTS=1 (tests/results/soak.md)
+	$(Q)mkdir -p tests/results
+	$(Q)$< $(or $(SECS),1800) $(GOROUTINES) "$(SEED)" $(if $(RESULTS),tests/results/soak.md)
 asan:  ## make test with AddressSanitizer and UndefinedBehaviorSanitizer
 	$(Q)$(MAKE) --no-print-directory MODE=asan test
 tsan:  ## make test with ThreadSanitizer (clang)
 	$(Q)$(MAKE) --no-print-directory MODE=tsan test
+coverage:  ## make test counting lines and branches; table per file, HTML in build/coverage/html: TARGET=test
+	$(Q)$(NEED) gcovr
+	$(Q)find build/coverage -name '*.gcda' -delete 2>/dev/null; $(MAKE) --no-print-directory MODE=coverage $(or $(TARGET),test); \
+	    sh tests/support/coverage.sh build/coverage
 lint: | need-lint  ## the rules of the house that a machine can check
 	$(Q)sh tests/lint/lint.sh
 	$(Q)sh tests/lint/locks.sh
@@ -219,6 +242,6 @@ clean:  ## remove build/
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
-	@echo "  variables: MODE=release|debug|asan|tsan CXX=clang++ V=1 P=procs DIR=tree SECS= SEED= PREFIX= DESTDIR="
+	@echo "  variables: MODE=release|debug|asan|tsan|model|coverage CXX=clang++ V=1 P=procs DIR=tree SECS= SEED= PREFIX= DESTDIR="
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

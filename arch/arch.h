@@ -2,6 +2,7 @@
 // runtime needs by name.  Knows saved contexts; knows nothing of G, M or P.
 #pragma once
 #include "arch/gobuf.h"
+#include "arch/model.h"
 
 #if defined(__x86_64__)
 #include "arch/amd64/cpu.h"
@@ -10,6 +11,16 @@
 #else
 #error "rt0 has no port to this processor (amd64 and arm64 exist)"
 #endif
+
+namespace rt0::arch {
+
+// One iteration of a busy-wait loop.
+inline void cpu_relax() {
+    if (model_machine* m = model()) return m->cpu_relax();
+    pause_instruction();
+}
+
+}  // namespace rt0::arch
 
 extern "C" {
 // Contracts stand in arch/<cpu>/switch.S.

@@ -9,6 +9,7 @@
 #include <linux/futex.h>
 #include <time.h>
 
+#include "arch/model.h"
 #include "kernel_if/inject.h"
 #include "kernel_if/syscall.h"
 
@@ -34,6 +35,7 @@ bool wait_injected(int* result) {
 }  // namespace
 
 int futex_wait(const std::atomic<std::uint32_t>* addr, std::uint32_t val, std::int64_t timeout) {
+    if (auto* m = arch::model()) return m->futex_wait(addr, val, timeout < 0 ? timeout : m->nanotime() + timeout);
     int e;
     if (wait_injected(&e)) return e;
     timespec ts = to_timespec(timeout < 0 ? 0 : timeout);
@@ -41,6 +43,7 @@ int futex_wait(const std::atomic<std::uint32_t>* addr, std::uint32_t val, std::i
 }
 
 int futex_wait_until(const std::atomic<std::uint32_t>* addr, std::uint32_t val, std::int64_t deadline) {
+    if (auto* m = arch::model()) return m->futex_wait(addr, val, deadline < 0 ? 0 : deadline);
     int e;
     if (wait_injected(&e)) return e;
     timespec ts = to_timespec(deadline < 0 ? 0 : deadline);
@@ -49,6 +52,7 @@ int futex_wait_until(const std::atomic<std::uint32_t>* addr, std::uint32_t val, 
 }
 
 int futex_wake(const std::atomic<std::uint32_t>* addr, int n) {
+    if (auto* m = arch::model()) return m->futex_wake(addr, n);
     if (int e = injected(inject::futex_wake)) return e;
     return static_cast<int>(sysc(SYS_futex, addr, FUTEX_WAKE_PRIVATE, n));
 }

@@ -3,6 +3,7 @@
 
 #include <linux/membarrier.h>
 
+#include "arch/model.h"
 #include "kernel_if/inject.h"
 #include "kernel_if/syscall.h"
 
@@ -14,6 +15,7 @@ int membarrier_register() {
 }
 
 int membarrier_all() {
+    if (auto* m = arch::model()) return m->membarrier(), 0;
     if (int e = injected(inject::membarrier_all)) return e;
     return static_cast<int>(sysc(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0));
 }

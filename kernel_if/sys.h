@@ -10,6 +10,13 @@ long write_all(int fd, const void* p, std::size_t n);
 long read_small_file(const char* path, char* buf, std::size_t cap);
 // Ends the process at once: no atexit handlers.
 [[noreturn]] void exit_group(int status);
+// MODE=coverage: writes gcov's counters out, which else only exit() does; for ends without it.
+#ifdef RT0_COVERAGE
+extern "C" void __gcov_dump();
+inline void dump_coverage() { __gcov_dump(); }
+#else
+inline void dump_coverage() {}
+#endif
 // Timer slack of the calling thread, ns (PR_SET_TIMERSLACK); timed futex waits overshoot by it.
 void set_timer_slack(unsigned long ns);
 // Name of the calling thread as shown by ps, top and perf; 15 bytes are kept.

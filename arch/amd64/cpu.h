@@ -9,7 +9,7 @@ namespace rt0::arch {
 inline constexpr std::uintptr_t stack_align = 16;
 
 // One iteration of a busy-wait loop (PAUSE: 40-140 cycles, lets the sibling run).
-inline void cpu_relax() { asm volatile("pause" ::: "memory"); }
+inline void pause_instruction() { asm volatile("pause" ::: "memory"); }
 
 // A compare-and-exchange without the lock prefix: one instruction, so whole towards interrupts, hence
 // towards whoever runs a membarrier, but not towards other processors.  A quarter of the cost.

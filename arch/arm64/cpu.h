@@ -9,7 +9,7 @@ namespace rt0::arch {
 inline constexpr std::uintptr_t stack_align = 16;
 
 // One iteration of a busy-wait loop.  ISB (some 30 cycles); YIELD takes none on most cores.
-inline void cpu_relax() { asm volatile("isb" ::: "memory"); }
+inline void pause_instruction() { asm volatile("isb" ::: "memory"); }
 
 // amd64's compare-and-exchange without lock: here a load and a store exclusive would do the same, at the
 // price of the locked form.

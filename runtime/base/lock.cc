@@ -28,8 +28,7 @@ int ncpu = 1;
 namespace {
 
 // Sleeps as long as *key == val and the kernel likes.
-void sleep_on(const atomic<std::uint32_t>* key, std::uint32_t val, int (*wait)(const atomic<std::uint32_t>*,
-              std::uint32_t, std::int64_t), std::int64_t t) {
+void sleep_on(const atomic<std::uint32_t>* key, std::uint32_t val, decltype(kernel::futex_wait)* wait, std::int64_t t) {
     forked_child_check();  // whoever would wake us is not there
     int e = wait(key, val, t);
     if (e != 0 && e != -EAGAIN && e != -EINTR && e != -ETIMEDOUT) runtime_throw("futex wait failed");

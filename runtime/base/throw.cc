@@ -13,6 +13,7 @@
 // No locks, no allocation: a report must come out of any state.
 #include "base/throw.h"
 
+#include "arch/model.h"
 #include "base/forked.h"
 #include "base/upcall.h"
 #include "kernel_if/clock.h"
@@ -93,6 +94,7 @@ void forked_child_die() {
 void runtime_throw(const char* what) { runtime_throw({}, what); }
 
 void runtime_throw(std::string_view facts, const char* what) {
+    if (auto* m = arch::model()) m->fail(what);
     report_begin();
     put(facts);
     put_line("fatal error: ", what);
@@ -101,6 +103,7 @@ void runtime_throw(std::string_view facts, const char* what) {
 }
 
 void fatal(std::string_view what) {
+    if (auto* m = arch::model()) m->fail(what);
     report_begin();
     put_line("fatal error: ", what);
     upcall_traceback(true);
@@ -114,6 +117,7 @@ void warn(std::string_view text) {
 }
 
 void die(std::string_view text) {
+    if (auto* m = arch::model()) m->fail(text);
     report_begin();
     warn(text);
     report_end();

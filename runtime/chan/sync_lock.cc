@@ -34,7 +34,7 @@ using detail::lk_queued;
 using detail::lk_reader;
 using detail::lk_woken;
 using detail::lock_state;
-using word_t = std::atomic<std::uint32_t>;
+using word_t = detail::atomic<std::uint32_t>;
 
 constexpr std::int64_t handoff_after = 1'000'000;  // ns; Go's starvationThresholdNs
 

@@ -24,7 +24,7 @@ void oneshot::wait_slow() {
         [](runtime::g* gp, void* word) {
             std::uintptr_t none = 0;
             // ORDER(oneshot): acq_rel; pairs with the exchange in set().  False: it has happened.
-            return static_cast<std::atomic<std::uintptr_t>*>(word)->compare_exchange_strong(
+            return static_cast<detail::atomic<std::uintptr_t>*>(word)->compare_exchange_strong(
                 none, reinterpret_cast<std::uintptr_t>(gp), std::memory_order_acq_rel, std::memory_order_acquire);
         },
         &word_, runtime::wait_reason::waitgroup_wait);

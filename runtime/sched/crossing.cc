@@ -208,6 +208,19 @@ std::uint32_t read_retake(m* mp) {
     return mp->retake.load(memory_order_seq_cst);  // ORDER(retake): seq_cst; as above
 }
 
+// Out of the runtime, with the word still being r: RK4; what comes later finds inrt 0.
+bool left_unseen(m* mp, std::uint32_t r) {
+    if (r & rt_fence) {
+        // ORDER(inrt): seq_cst; RK1's other way here too: else the store could wait while retake is read.
+        mp->inrt.exchange(0, memory_order_seq_cst);
+        return mp->retake.load(memory_order_seq_cst) == r;  // ORDER(retake): seq_cst; as above
+    }
+    // ORDER(inrt): release; as in leave_runtime.
+    mp->inrt.store(0, memory_order_release);
+    crossing_barrier();
+    return mp->retake.load(memory_order_relaxed) == r;  // relaxed: RK4
+}
+
 // M is inside and somebody wants it: M wins, unless he is `taking` already.
 void decline(m* mp, std::uint32_t r) {
     chaos_pause();
@@ -250,11 +263,7 @@ void runtime_call_leave_slow(g* gp) {
         // With its P on the way out, or none, there is nothing to yield.
         bool yield = r & (rt_preempt | rt_stop) && (r & rt_phase) == rt_none && !(r & rt_outside);
         if (!yield) {
-            // ORDER(inrt): release; as in leave_runtime.
-            mp->inrt.store(0, memory_order_release);
-            crossing_barrier();
-            // relaxed: RK4; what comes later finds inrt 0.
-            if (mp->retake.load(memory_order_relaxed) == r) return;
+            if (left_unseen(mp, r)) return;
             continue;
         }
         mp->retake.fetch_and(~std::uint32_t{rt_preempt | rt_stop}, memory_order_relaxed);  // relaxed: acted upon here

@@ -18,8 +18,15 @@
 //        At most gomaxprocs + idle_ms_kept Ms sleep without a time limit, those at the
 //        bottom; m0 always does, since the initial thread cannot end.
 //   ID4  At the limit of threads a P without an M to run it stays idle, if that loses nothing: an
-//        M that comes back from user code or a system call takes it (exitsyscall).  Only an M
-//        that must exist, for a P with work of its own or for a locked G, dies for want of a thread.
+//        M that comes back from user code or a system call takes it (exitsyscall), and one that is about to
+//        sleep, or to be put back on the idle list, takes it as a spinner, or work would wait beside both:
+//
+//        M, back from a system call           sysmon, or who makes a G ready
+//        no idle P: queues its G
+//                                             lock(sched); no idle M: the P is left idle; starved; unlock
+//        lock(sched); starved: takes the P    (without that: sleeps, and nobody looks at the queue)
+//
+//        Only an M that must exist, for a P with work of its own or for a locked G, dies for want of a thread.
 #include "sched/pidle.h"
 
 #include "base/throw.h"
@@ -164,6 +171,21 @@ bool sleep_idle(m* mp, bool surplus) {
 
 }  // namespace
 
+namespace {
+
+// ID4.  sched.lock is held; mp, about to be idle, gets the P that was left so.
+bool give_p_left_idle(m* mp) REQUIRES(sched.lock) {
+    if (!sched.starved) return false;
+    sched.starved = false;
+    if (!(mp->nextp = pidleget())) return false;
+    mp->spinning = true;
+    // ORDER(wake): seq_cst; as in wakep.
+    sched.nmspinning.fetch_add(1, memory_order_seq_cst);
+    return true;
+}
+
+}  // namespace
+
 void stopm() {
     m* mp = getg()->mp;
     if (mp->locks != 0) runtime_throw("stopm: holding locks");
@@ -175,6 +197,7 @@ void stopm() {
         bool surplus;
         {
             guard l(sched.lock);
+            if (give_p_left_idle(mp)) break;
             mput(mp);
             surplus = mp != &m0 && idle_ms_in_surplus();
         }
@@ -199,9 +222,13 @@ m* reserve_m() {
 }
 
 void unreserve_m(m* heir) {
-    guard l(sched.lock);
-    sched.nreserved--;
-    mput(heir);
+    bool has_p;
+    {
+        guard l(sched.lock);
+        sched.nreserved--;
+        if (!(has_p = give_p_left_idle(heir))) mput(heir);
+    }
+    if (has_p) notewakeup(&heir->park);
 }
 
 void startm_reserved(m* heir, p* pp) {
@@ -220,6 +247,7 @@ namespace {
 bool leave_idle(p* pp, bool optional) REQUIRES(sched.lock) {
     if (mcount() < sched.maxmcount || !(optional || runqempty(pp))) return false;
     pidleput(pp);
+    sched.starved = true;
     return true;
 }
 
@@ -278,6 +306,7 @@ void startm_for(p* pp) {
             bool inherit;
             while (g* gp = runqget(pp, &inherit)) globrunqput(gp);
             pidleput(pp);
+            sched.starved = true;
             pp = nullptr;
         }
     }

@@ -43,6 +43,7 @@ struct schedt {
     std::int32_t nmsys GUARDED_BY(lock) = 0;         // Ms not counted for deadlock (sysmon, the template thread, the dumper) [lock]
     std::int64_t nmfreed GUARDED_BY(lock) = 0;       // [lock]
     p* pidle GUARDED_BY(lock) = nullptr;             // [lock]
+    bool starved GUARDED_BY(lock) = false;           // a P became idle for want of an M (ID4) [lock]
     gqueue runq GUARDED_BY(lock);                    // global run queue [lock]
     m* freem GUARDED_BY(lock) = nullptr;             // exited Ms whose stacks may be in use; still on allm [lock]
     std::int32_t stopwait GUARDED_BY(lock) = 0;      // Ps still to stop [lock]

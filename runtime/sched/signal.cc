@@ -289,6 +289,7 @@ bool walk_safely(void (*walk)(void*), void* arg) {
 }
 
 void die_by_default(const signal_context& c) {
+    kernel::dump_coverage();
     kernel::sigaction_default(c.sig);
     kernel::sigmask_block_one(c.sig);  // it waits for the handler's end
     kernel::resend(c.info);

@@ -59,6 +59,9 @@ wakeup() {
     holds "wakeup: a system call, its P handed off" wakeup -DNM=3 -DPUTS=1 -DSYSCALLS=1 -DINJECTED=0
     holds "wakeup: three Ms, three Ps" wakeup -DNM=3 -DNP=3 -DPUTS=1 -DSYSCALLS=0 -DINJECTED=0
     holds "wakeup: wakes skipped, rings left alone" wakeup -DHINTS -DNM=2 -DPUTS=2 -DSYSCALLS=0 -DINJECTED=0
+    limit="-DLIMIT -DNM=2 -DPUTS=0 -DSYSCALLS=1 -DINJECTED=1"
+    holds "wakeup: at the limit of threads" wakeup $limit
+    holds "wakeup: at the limit, puts" wakeup -DLIMIT -DNM=2 -DPUTS=1 -DSYSCALLS=1 -DINJECTED=0
     two="-DNM=2 -DPUTS=2 -DSYSCALLS=0 -DINJECTED=0"
     three="-DNM=3 -DPUTS=1 -DSYSCALLS=1 -DINJECTED=0"
     finds "nmspinning-- before the last look" 1 wakeup $two
@@ -74,6 +77,8 @@ wakeup() {
     finds "counting itself again" 9 wakeup $two
     finds "exitsyscall's compare-and-swap" 10 wakeup $three
     finds "sysmon's look at rings" 11 wakeup -DHINTS $two
+    finds "taking the P that was left idle" 12 wakeup $limit
+    finds "waking who was put back for it" 13 wakeup -DLIMIT -DNM=2 -DPUTS=1 -DSYSCALLS=1 -DINJECTED=0
 }
 retake() {
     holds "retake: two rounds of sysmon" retake -DCALLS=2 -DROUNDS=2 -DSTOPS=0

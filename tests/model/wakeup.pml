@@ -42,8 +42,7 @@
 // backstop), and only such a put (`tick`).  give_up_p's and handoffp_locked's looks at the global queue under the lock
 // save a wake-up; without them the looks after pidleput find the same.
 //
-// -DLIMIT: at the limit of threads (ID4) startm finds no idle M and leaves the P idle.  Spin shows what that may cost: an M
-// between its last look and the idle list is not found by startm and then sleeps beside the G.
+// -DLIMIT: at the limit of threads (ID4) startm finds no idle M and leaves the P idle.
 //
 // -DMUTATE=n breaks one thing; spin must find each:
 //   1  the last look comes before nmspinning-- (WK4's order lost)
@@ -57,6 +56,8 @@
 //   9  an M that finds an idle P in the last look goes on as a spinner without counting itself
 //   10 exitsyscall takes its old P without a compare-and-swap
 //   11 sysmon does not look at rings
+//   12 an M about to sleep does not take the P that was left idle (ID4, LIMIT)
+//   13 an M that sysmon puts back does not (ID4, LIMIT)
 #ifndef MUTATE
 #define MUTATE 0
 #endif
@@ -103,6 +104,7 @@ byte P[NM + 1];         // m.pp
 bool spinning[NM + 1];
 byte nextp[NM], note[NM];
 bool sysmonwait;
+bool starved;           // startm left a P idle for want of an M
 byte tick;              // Ps that handoffp idled while a put was in a store buffer: its look has no pause, sysmon's tick mends that
 
 byte puts = PUTS, injected = INJECTED, syscalls = SYSCALLS, yields = YIELDS;  // what may still be done
@@ -152,6 +154,18 @@ inline mget(m) {
     :: else
     fi
 }
+// give_p_left_idle: to m, about to be idle; p is NONE if there was none.
+inline p_left_idle(m, p) {
+    p = NONE;
+    if
+    :: starved -> starved = false; pidleget(p)
+    :: else
+    fi;
+    if
+    :: p != NONE -> spinning[m] = true; nmspinning++
+    :: else
+    fi
+}
 inline acquirep(p) {
     assert(P[me] == NONE && holder[p] == NONE && !insyscall[p] && !(pidle & (1 << p)));  // wirep
     P[me] = p; holder[p] = me
@@ -172,7 +186,7 @@ inline startm(spin) {
         :: wp != NONE -> mget(wm);
 #ifdef LIMIT
             if
-            :: wm == NONE -> assert(optional || runqempty(wp)); pidleput(wp); wp = NONE  // leave_idle
+            :: wm == NONE -> assert(optional || runqempty(wp)); pidleput(wp); starved = true; wp = NONE  // leave_idle
             :: else
             fi
 #endif
@@ -363,7 +377,15 @@ stop:
     atomic {
         was = false; last = false; left_alone = false;
         assert(P[me] == NONE && !spinning[me]);
-        !lk; midle = midle | (1 << me)
+        !lk;
+#if MUTATE != 12
+        p_left_idle(me, old);
+        if
+        :: old != NONE -> drain(me); acquirep(old); old = NONE; goto schedule
+        :: else
+        fi;
+#endif
+        midle = midle | (1 << me)
     };
 asleep:
 end_asleep:
@@ -526,9 +548,23 @@ take:
             nextp[heir] = wp; note[heir] = 1
         }
     :: won && heir == NONE -> won = false; handoffp()
-    :: !won && heir != NONE -> atomic { !lk; nreserved--; midle = midle | (1 << heir) }  // unreserve_m
+    :: !won && heir != NONE ->  // unreserve_m
+        atomic {
+            !lk; nreserved--;
+#if MUTATE != 13
+            p_left_idle(heir, wp);
+            if
+            :: wp != NONE -> nextp[heir] = wp; goto wake
+            :: else
+            fi;
+#endif
+            midle = midle | (1 << heir)
+        }
     :: else
     fi;
+    goto round;
+wake:
+    atomic { assert(!note[heir]); note[heir] = 1 };
     goto round
 }
 
@@ -557,7 +593,11 @@ proctype watch() {
     byte p;
     timeout;
     // Nothing can move any more.
+#ifdef LIMIT
+    assert((runqsize + queued == 0) || npidle == 0 || midle == 0);
+#else
     assert((runqsize + queued == 0) || npidle == 0);
+#endif
     assert(nmspinning == 0 && nreserved == 0 && !lk);
     assert(npidle == (pidle & 1) + (pidle >> 1 & 1) + (pidle >> 2));
     for (p : 0 .. NP - 1) { assert((holder[p] == NONE) == (pidle >> p & 1)) };

@@ -1,11 +1,8 @@
-// Idle Ms and Ps, every branch of startm and handoffp, lists under their readers: on fake
-// Ms, where each situation can be built as wanted.
+// Idle Ms and Ps, every branch of startm and handoffp: on fake Ms, where each situation can be
+// built as wanted.
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <memory>
-#include <set>
-#include <thread>
 #include <vector>
 
 #include "base/upcall.h"
@@ -34,6 +31,7 @@ struct Pidle : testing::Test {
     void SetUp() override {
         sched.midle = nullptr;
         sched.pidle = nullptr;
+        sched.starved = false;
         sched.nmidle = sched.stopwait = 0;
         sched.npidle.store(0);
         sched.nmspinning.store(0);
@@ -207,6 +205,60 @@ TEST_F(Pidle, StartmWithoutAnyP) {
     startm(nullptr, true);
     EXPECT_FALSE(woken());
     EXPECT_EQ(sched.nmspinning.load(), 0u) << "the caller's count is taken back";
+}
+
+// ID4: at the limit of threads; the one other M is in sysmon's hands, or on its way to sleep.
+struct PidleAtTheLimit : Pidle {
+    void SetUp() override {
+        Pidle::SetUp();
+        sched.maxmcount = 2;
+        sched.mnext = 2;
+        EXPECT_EQ(reserve_m(), &sleeper);
+        idle(&pp);
+    }
+    void TearDown() override {
+        sched.maxmcount = cfg::max_ms;
+        sched.nreserved = 0;
+        Pidle::TearDown();
+    }
+    void expect_left_idle() {
+        EXPECT_EQ(sched.pidle, &pp);
+        EXPECT_EQ(sched.npidle.load(), 1u);
+        EXPECT_EQ(sched.nmspinning.load(), 0u);
+    }
+};
+
+TEST_F(PidleAtTheLimit, AnMThatIsPutBackTakesThePLeftIdle) {
+    queue_globally(gs[0]);
+    wakep();
+    expect_left_idle();
+    unreserve_m(&sleeper);
+    expect_started(&pp, true);
+    EXPECT_EQ(sched.nmspinning.load(), 1u);
+    EXPECT_EQ(sched.npidle.load(), 0u);
+}
+
+TEST_F(PidleAtTheLimit, AnMAboutToSleepTakesThePLeftIdle) {
+    pp.mcache = allocmcache();
+    startm(nullptr, false);
+    expect_left_idle();
+    releasep();
+    stopm();  // would sleep
+    EXPECT_EQ(me.mp.pp, &pp);
+    EXPECT_TRUE(me.mp.spinning);
+    EXPECT_EQ(sched.nmspinning.load(), 1u);
+    EXPECT_EQ(sched.nmidle, 0);
+    me.mp.spinning = false;
+    releasep();
+    freemcache(pp.mcache);
+    me.mp.pp = &me.pp;
+}
+
+TEST_F(PidleAtTheLimit, WithoutNeedTheyAreIdleBoth) {
+    unreserve_m(&sleeper);
+    expect_left_idle();
+    EXPECT_FALSE(woken());
+    EXPECT_EQ(sched.midle, &sleeper);
 }
 
 TEST_F(Pidle, WakepWakesOnlyIfAPIdlesAndNobodySpins) {
@@ -389,84 +441,6 @@ TEST_F(PidleDeathTest, InvariantsAreChecked) {
     EXPECT_EXIT((sleeper.nextp = &third, startm(&pp, false)), dies, "fatal error: startm: M has a P");
     EXPECT_EXIT((runqput(&pp, gs[0], false), startm(&pp, true)), dies, "fatal error: startm: P has runnable goroutines");
     EXPECT_EXIT(startm(nullptr, true), dies, "fatal error: startm: negative nmspinning");
-}
-
-// ---- lists read without a lock
-
-TEST(Lists, ReadersAgainstGrowth) {
-    fake_m me;
-    constexpr std::size_t n = 20'000;
-    std::size_t before;
-    {
-        rcu_reader r;
-        before = allgs().n;
-    }
-    static tokens gs(n, gdead);  // allgs keeps them for the life of the process
-    std::atomic<bool> stop{false};
-    std::atomic<int> wrong{0}, ready{0};
-    std::vector<std::thread> readers;
-    for (int i = 0; i < 3; i++)
-        readers.emplace_back([&] {
-            rcu_thread_enter();
-            ready++;
-            std::size_t last = 0;
-            while (!stop.load()) {
-                rcu_reader r;
-                auto all = allgs();
-                if (all.n < last) wrong++;
-                last = all.n;
-                for (std::size_t k = before; k < all.n; k++)
-                    if (all.data[k] != gs[k - before]) wrong++;
-            }
-            rcu_thread_leave();
-        });
-    while (ready.load() < 3) rt0::kernel::osyield();
-    for (std::size_t i = 0; i < n; i++) {
-        allg_add(gs[i]);
-        if (i % 512 == 0) reclaim_retired();
-    }
-    stop = true;
-    for (auto& t : readers) t.join();
-    reclaim_retired();
-    EXPECT_EQ(wrong.load(), 0);
-    rcu_reader r;
-    EXPECT_EQ(allgs().n, before + n);
-}
-
-TEST(Lists, ReadersAgainstMsThatComeAndGo) {
-    fake_m me;
-    constexpr std::size_t fixed = 70;
-    std::vector<std::unique_ptr<m>> stay, come_and_go;
-    for (std::size_t i = 0; i < fixed; i++) {
-        stay.push_back(std::make_unique<m>());
-        come_and_go.push_back(std::make_unique<m>());
-        allm_add(stay.back().get());
-    }
-    std::atomic<bool> stop{false};
-    std::atomic<int> wrong{0}, looks{0};
-    std::thread reader([&] {
-        rcu_thread_enter();
-        while (!stop.load()) {
-            rcu_reader r;
-            std::size_t seen = 0;
-            for (m* mp : allm()) {
-                if (!mp) wrong++;
-                for (auto& s : stay) seen += s.get() == mp;
-            }
-            if (seen != fixed) wrong++;
-            looks++;
-        }
-        rcu_thread_leave();
-    });
-    for (int round = 0; round < 40 || looks.load() < 100; round++) {
-        for (auto& mp : come_and_go) allm_add(mp.get());
-        for (auto& mp : come_and_go) allm_remove(mp.get());
-        reclaim_retired();
-    }
-    stop = true;
-    reader.join();
-    EXPECT_EQ(wrong.load(), 0);
-    for (auto& mp : stay) allm_remove(mp.get());
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include <rt0/detail/atomic.h>
 #include <rt0/detail/waitq.h>
 
 namespace rt0 {
@@ -49,7 +50,7 @@ private:
     static std::uint64_t missing(std::uint64_t s) { return (s & 0xffffffff) >> 1; }
 
     mutable gate g_;
-    std::atomic<std::uint64_t> expected_;
+    atomic<std::uint64_t> expected_;
 };
 
 }  // namespace detail

@@ -19,6 +19,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <rt0/detail/atomic.h>
+
 namespace rt0 {
 
 /// How an operation on a channel ended.
@@ -49,8 +51,8 @@ struct elem_type {
 
 // The part of a channel that templates may look at.
 struct chan_head {
-    std::atomic<std::uint32_t> refs{1};              // handles
-    std::atomic<std::size_t> qcount{0};              // elements in the buffer
+    atomic<std::uint32_t> refs{1};              // handles
+    atomic<std::size_t> qcount{0};              // elements in the buffer
     std::size_t dataqsiz = 0;                        // its capacity
 };
 

@@ -15,6 +15,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <rt0/detail/atomic.h>
 #include <rt0/go.h>
 
 namespace rt0 {
@@ -39,7 +40,7 @@ public:
 private:
     enum : std::uintptr_t { happened = 1 };
     void wait_slow();
-    std::atomic<std::uintptr_t> word_{0};  // 0, the waiting g, or happened
+    atomic<std::uintptr_t> word_{0};  // 0, the waiting g, or happened
 };
 
 template <class R>

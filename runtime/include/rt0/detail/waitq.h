@@ -18,6 +18,8 @@
 #include <cstdint>
 #include <type_traits>
 
+#include <rt0/detail/atomic.h>
+
 namespace rt0::runtime {
 struct sudog;
 }
@@ -30,7 +32,7 @@ struct waitlist {
 };
 
 struct waitq {
-    std::atomic<std::uint32_t> key{0};
+    atomic<std::uint32_t> key{0};
     unsigned char rank = 5;  // lock_rank::waitq, asserted in waitq.cc
     waitlist list;
 };
@@ -47,7 +49,7 @@ constexpr bool mutex_quiet(std::uint32_t s) {
 }
 
 struct lock_state {
-    std::atomic<std::uint32_t> word{0};
+    atomic<std::uint32_t> word{0};
     waitq q;
 };
 
@@ -66,7 +68,7 @@ void shared_unlock_shared_slow(lock_state& l, waitlist& readers);
 // ---- condition variable: waits for a notification or until `ns` are over.  `unlock(m)`
 // is called when the goroutine stands in the queue.  False: time over.
 struct cond_state {
-    std::atomic<std::uint32_t> waiting{0};  // non-zero while the queue is not empty
+    atomic<std::uint32_t> waiting{0};  // non-zero while the queue is not empty
     waitq q;
 };
 bool cond_wait(cond_state& c, void (*unlock)(void*), void* m, std::int64_t ns);
@@ -74,7 +76,7 @@ void cond_notify(cond_state& c, bool all);
 
 // ---- wait_group: counter in the upper half, waiters in the lower one
 struct group_state {
-    std::atomic<std::uint64_t> word{0};
+    atomic<std::uint64_t> word{0};
     waitq q;
 };
 inline constexpr std::uint64_t group_one = std::uint64_t{1} << 32;
@@ -84,7 +86,7 @@ void group_release(group_state& s, std::uint64_t seen);
 
 // ---- semaphore: permits << 1 | somebody waits
 struct sema_state {
-    std::atomic<std::uint64_t> word;
+    atomic<std::uint64_t> word;
     waitq q;
 };
 bool sema_acquire_slow(sema_state& s, std::int64_t ns);
@@ -93,7 +95,7 @@ void sema_release_slow(sema_state& s, std::uint64_t k);
 // ---- gate: a word whose bit 0 says that somebody waits for the rest to change.  Once,
 // latch and barrier are gates.
 struct gate {
-    std::atomic<std::uint64_t> word;
+    atomic<std::uint64_t> word;
     waitq q;
 };
 inline constexpr std::uint64_t gate_queued = 1;
@@ -105,11 +107,11 @@ void gate_open(gate& g, std::uint64_t from, std::uint64_t to);
 
 // Compare-and-swap with `order`.  relaxed: where it fails, that decides nothing and the caller looks again.
 template <class W>
-bool cas(std::atomic<W>& w, W& expected, std::type_identity_t<W> to, std::memory_order order) {
+bool cas(atomic<W>& w, W& expected, std::type_identity_t<W> to, std::memory_order order) {
     return w.compare_exchange_weak(expected, to, order, std::memory_order_relaxed);
 }
 template <class W>
-bool cas_strong(std::atomic<W>& w, W& expected, std::type_identity_t<W> to, std::memory_order order) {
+bool cas_strong(atomic<W>& w, W& expected, std::type_identity_t<W> to, std::memory_order order) {
     // relaxed: as above.
     return w.compare_exchange_strong(expected, to, order, std::memory_order_relaxed);
 }

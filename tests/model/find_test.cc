@@ -1,0 +1,123 @@
+// The wake-up discipline (WK1 to WK5): work that reaches the global queue while the last M stops spinning and goes to
+// sleep is run all the same, and without anybody who mends it.
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "kernel_if/clock.h"
+#include "sched/find.h"
+#include "tests/model/cluster.h"
+
+using namespace rt0::runtime;
+using model::options;
+using model::world;
+
+namespace {
+
+options with(unsigned preemptions, unsigned runs, unsigned dfs = 20'000) {
+    options o;
+    o.dfs = {preemptions, 1, 0, dfs};
+    o.random_runs = o.pct_runs = runs;
+    o.early = 1;
+    return o;
+}
+
+struct state {
+    model::cluster c;
+    model::fake_m other{99};  // an M without a P, as sysmon's
+    mutex l{lock_rank::hchan};
+    gqueue waiting;
+    atomic<int> running{0};
+
+    state(world& w, int ps, int ms) : c(w, ps, ms) { other.mp.pp = nullptr; }
+    void park() {
+        l.lock();
+        waiting.push_back(getg());
+        goparkunlock(&l, wait_reason::zero);
+    }
+    g* take_parked() {
+        guard g(l);
+        return waiting.pop();
+    }
+    // Computes until n goroutines do so at the same time.
+    void together(int n) {
+        running.fetch_add(1, memory_order_relaxed);
+        while (running.load(memory_order_relaxed) < n) rt0::kernel::osyield();
+    }
+    // Hands goroutines that have parked to the global queue, and wakes for all of them once.
+    void queue_globally(int n) {
+        for (int i = 0; i < n; i++) {
+            g* gp;
+            while (!(gp = take_parked())) rt0::kernel::osyield();
+            casgstatus(gp, gwaiting, grunnable);
+            guard g(sched.lock);
+            globrunqput(gp);
+        }
+        wakep();
+    }
+};
+
+template <class F>
+void explore(const options& o, int ps, int ms, F f) {
+    model::explore(o, [=](world& w) {
+        auto s = std::make_shared<state>(w, ps, ms);
+        f(w, s.get());
+        w.after([=] { s->c.check_end(); });
+    });
+}
+
+// From an M without a P, while those that have one run out of work.
+TEST(Wake, Injected) {
+    for (int ps : {1, 2})
+        explore(with(2, 5000), ps, ps + 1, [](world& w, state* s) {
+            s->c.go(0, [s] { s->park(); });
+            w.thread([s] {
+                g* gp;
+                while (!(gp = s->take_parked())) rt0::kernel::osyield();
+                goready_injected(gp);
+            }, &s->other.g0);
+        });
+}
+
+// The producer computes on until the other runs too: somebody else must take it.
+TEST(Wake, ForTheGlobalQueue) {
+    explore(with(1, 5000), 2, 4, [](world&, state* s) {
+        s->c.go(1, [s] { s->park(), s->together(2); });
+        s->c.go(0, [s] { s->queue_globally(1), s->together(2); });
+    });
+}
+
+// WK3: one wake for two; the spinner that finds the first wakes one more.
+TEST(Wake, OneForTwo) {
+    explore(with(1, 1000, 500), 3, 6, [](world&, state* s) {
+        s->c.go(1, [s] { s->park(), s->together(3); });
+        s->c.go(0, [s] { s->queue_globally(2), s->together(3); });
+        s->c.go(2, [s] { s->park(), s->together(3); });
+    });
+}
+
+// handoffp: a P whose M leaves it while work comes to the global queue.
+TEST(Wake, HandOff) {
+    explore(with(2, 5000), 2, 4, [](world& w, state* s) {
+        s->c.go(1, [s] { s->park(); });
+        s->c.go(0, [s] {
+            entersyscall();
+            s->together(2);
+            exitsyscall();
+        });
+        w.thread([s] {  // sysmon's: the P of who is in a system call
+            p* pp = s->c.pp(0);
+            for (std::uint32_t in = psyscall; !pp->status.compare_exchange_strong(in, pidle); in = psyscall) {
+                rt0::kernel::osyield();
+                pp = s->c.pp(pp == s->c.pp(0));
+            }
+            handoffp(pp);
+            g* gp;
+            while (!(gp = s->take_parked())) rt0::kernel::osyield();
+            goready_injected(gp);
+            s->running.fetch_add(1, memory_order_relaxed);
+        }, &s->other.g0);
+    });
+}
+
+}  // namespace

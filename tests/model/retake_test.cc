@@ -1,0 +1,159 @@
+// The retake handshake, by membarrier and by fences: a P taken from user code is nobody else's, an M that comes back
+// into the runtime meanwhile waits or wins, and a request that finds it inside is seen at its exit.
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "kernel_if/clock.h"
+#include "tests/model/cluster.h"
+
+using namespace rt0::runtime;
+using model::options;
+using model::var;
+using model::world;
+
+namespace {
+
+options with(unsigned preemptions, unsigned runs) {
+    options o;
+    o.dfs = {preemptions, 2, 0, 20'000};
+    o.random_runs = o.pct_runs = runs;
+    o.early = 1;
+    o.timeouts = 2;
+    return o;
+}
+
+struct state {
+    model::cluster c;
+    model::fake_m sysmon[2] = {model::fake_m{98}, model::fake_m{99}};  // Ms without Ps
+    var<int> books[3];  // of each P: touched by who has it
+    int taken = 0;
+
+    state(world& w, int ps, int ms, bool stops) : c(w, ps, ms, stops) {
+        for (auto& s : sysmon) s.mp.pp = nullptr;
+    }
+    void touch(p* pp) { books[pp->id].set(books[pp->id].get() + 1); }
+
+    // A public call.
+    void call() {
+        runtime_call rc;
+        touch(rc.gp->mp->pp);
+    }
+    // A goroutine: user code with n calls.
+    void user(int n) {
+        leave_runtime(getg());
+        for (int i = 0; i < n; i++) call();
+        runtime_call rc;
+        touch(rc.gp->mp->pp);
+        rc.stay_inside();
+    }
+    // What sysmon does about a P whose M is in user code (take_p), once.
+    void take(p* pp, std::uint32_t bits = rt_none) {
+        m* heir = reserve_m();
+        if (!heir) return;
+        guard l(retakelock);
+        m* mp = pp->mp;
+        p* got = nullptr;
+        if (mp && retake_want(mp, bits)) {
+            retake_fence();
+            got = retake_begin(mp);
+        }
+        if (!got) return unreserve_m(heir);
+        touch(got);
+        taken++;
+        retake_detach(mp, got, pidle);
+        startm_reserved(heir, got);
+    }
+};
+
+// With membarrier, or without.
+class Retake : public testing::TestWithParam<bool> {
+protected:
+    void SetUp() override { model::by_membarrier(GetParam()); }
+    template <class F>
+    static void explore(const options& o, int ps, int ms, F f, bool stops = false) {
+        int taken = 0;
+        model::explore(o, [&](world& w) {
+            auto s = std::make_shared<state>(w, ps, ms, stops);
+            f(w, s.get());
+            w.after([s, &taken] {
+                s->c.check_end();
+                taken += s->taken;
+            });
+        });
+        EXPECT_GT(taken, 0) << "the scenario is about nothing";
+    }
+};
+INSTANTIATE_TEST_SUITE_P(By, Retake, testing::Bool(), [](auto& i) { return i.param ? "Membarrier" : "Fences"; });
+
+TEST_P(Retake, OneP) {
+    explore(with(2, 5000), 1, 3, [](world& w, state* s) {
+        s->c.go(0, [s] { s->user(2); });
+        w.thread([s] { s->take(s->c.pp(0)); }, &s->sysmon[0].g0);
+    });
+}
+
+// Who loses the P finds another goroutine on it.
+TEST_P(Retake, TwoGoroutines) {
+    explore(with(1, 5000), 1, 3, [](world& w, state* s) {
+        s->c.go(0, [s] { s->user(1); });
+        s->c.go(0, [s] { s->user(1); });
+        w.thread([s] { s->take(s->c.pp(0)), s->take(s->c.pp(0)); }, &s->sysmon[0].g0);
+    });
+}
+
+TEST_P(Retake, TwoRequesters) {
+    explore(with(1, 5000), 2, 4, [](world& w, state* s) {
+        s->c.go(0, [s] { s->user(2); });
+        s->c.go(1, [s] { s->user(1); });
+        for (int i : {0, 1}) w.thread([s, i] { s->take(s->c.pp(0)), s->take(s->c.pp(i)); }, &s->sysmon[i].g0);
+    });
+}
+
+// The world is stopped while sysmon takes a P: the two must not meet on one M (RK2), and when all has stopped nobody
+// else touches a P.
+TEST_P(Retake, BesideAStoppedWorld) {
+    options o = with(1, 3000);
+    o.timeouts = 4;
+    explore(o, 2, 5, [](world& w, state* s) {
+        s->c.go(0, [s] {
+            stop_the_world();
+            for (int i : {0, 1}) s->touch(s->c.pp(i));
+            start_the_world();
+        });
+        s->c.go(1, [s] { s->user(2); });
+        w.thread([s] { s->take(s->c.pp(1)); }, &s->sysmon[0].g0);
+    }, true);
+}
+
+// RK4: a requester that met M inside has left its bit, and M has acted upon it when it is out again.
+TEST_P(Retake, TheBitIsSeenAtTheExit) {
+    model::explore(with(3, 5000), [](world& w) {
+        struct one_m {
+            model::fake_m me{0}, sysmon{1};
+            g gp;
+            bool declined = false;
+        };
+        model::fresh_sched(w, 2);
+        auto s = std::make_shared<one_m>();
+        s->gp.mp = &s->me.mp;
+        s->gp.atomicstatus.store(grunning);
+        s->me.mp.curg = &s->gp;
+        s->me.mp.retake.store(retake_initial());
+        s->sysmon.mp.pp = nullptr;
+        w.thread([s] { leave_runtime(&s->gp); }, &s->gp);
+        w.thread([s] {
+            guard l(retakelock);
+            for (int i = 0; i < 2; i++) {
+                s->declined = false;
+                if (!retake_want(&s->me.mp, rt_preempt)) continue;
+                retake_fence();
+                if (retake_begin(&s->me.mp)) retake_release(&s->me.mp);
+                else s->declined = true;
+            }
+        }, &s->sysmon.g0);
+        w.after([s] { MODEL_CHECK(!s->declined || !(s->me.mp.retake.load() & rt_preempt)); });
+    });
+}
+
+}  // namespace

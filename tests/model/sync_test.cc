@@ -1,0 +1,105 @@
+// semaphore and mutex between goroutines on Ms that run schedule(): permits are neither lost nor made, also where a
+// timed wait ends while a permit is on its way to it.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <memory>
+
+#include <rt0/mutex.h>
+#include <rt0/sync.h>
+
+#include "tests/model/cluster.h"
+
+using model::options;
+using model::var;
+using model::world;
+using namespace std::chrono_literals;
+
+namespace {
+
+options with(unsigned preemptions, unsigned runs) {
+    options o;
+    o.dfs = {preemptions, 1, 0, 10'000};
+    o.random_runs = o.pct_runs = runs;
+    o.early = 1;
+    return o;
+}
+
+struct state {
+    model::cluster c;
+    rt0::semaphore sem;
+    rt0::mutex l;
+    var<int> inside{0};
+    int had = 0;
+    state(world& w, int ps, int permits) : c(w, ps, ps + 2), sem(permits) {}
+    void alone() {
+        inside.set(inside.get() + 1);
+        had++;
+    }
+};
+
+template <class F>
+void explore(const options& o, int ps, int permits, int left, F f) {
+    model::explore(o, [=](world& w) {
+        auto s = std::make_shared<state>(w, ps, permits);
+        f(*s);
+        w.after([=] {
+            s->c.check_end();
+            for (int i = 0; i < left; i++) MODEL_CHECK(s->sem.try_acquire());
+            MODEL_CHECK(!s->sem.try_acquire());
+        });
+    });
+}
+
+class Sync : public testing::Test {
+    void SetUp() override { model::by_membarrier(true); }
+};
+
+TEST_F(Sync, SemaphoreOfOne) {
+    explore(with(1, 3000), 2, 1, 1, [](state& s) {
+        for (int i : {0, 1, 1})
+            s.c.user(i, [&s] {
+                s.sem.acquire();
+                s.alone();
+                s.sem.release();
+            });
+    });
+}
+
+TEST_F(Sync, ReleaseOfTwo) {
+    explore(with(1, 3000), 2, 0, 0, [](state& s) {
+        for (int i : {0, 1}) s.c.user(i, [&s] { s.sem.acquire(); });
+        s.c.user(0, [&s] { s.sem.release(2); });
+    });
+}
+
+// The one that times out leaves the permit to others, or has it.
+TEST_F(Sync, TimedAcquire) {
+    options o = with(1, 5000);
+    o.timeouts = 2;
+    explore(o, 2, 1, 1, [](state& s) {
+        s.c.user(0, [&s] {
+            if (!s.sem.acquire_for(20us)) return;
+            s.alone();
+            s.sem.release();
+        });
+        s.c.user(1, [&s] {
+            s.sem.acquire();
+            s.alone();
+            s.sem.release();
+        });
+    });
+}
+
+TEST_F(Sync, Mutex) {
+    explore(with(1, 3000), 2, 0, 0, [](state& s) {
+        for (int i : {0, 1, 1})
+            s.c.user(i, [&s] {
+                s.l.lock();
+                s.alone();
+                s.l.unlock();
+            });
+    });
+}
+
+}  // namespace

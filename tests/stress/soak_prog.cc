@@ -1,0 +1,264 @@
+// soak_prog SECS GOROUTINES [SEED [FILE]]: everything for a long time, and nothing may be left behind.
+//
+// Rounds until SECS seconds are over and GOROUTINES goroutines have ended.  A round runs a few acts of the
+// storm, a random program beside its reference (csp.h), and a swarm of short goroutines, as many as it takes
+// to get through with both at about the same time.  What goes wrong inside is found by their own oracles.
+// After each million: resident memory, threads and open files of the process, at a moment when only the main
+// goroutine is left.  Goroutines are counted by their ids, which Ps take in batches of 16: the count may be
+// ahead by 16 for each P.  At the end:
+//
+//   SK1  resident memory after the last million is within 5 % of that after the 10th.  What a round leaves in
+//        caches differs by more than that from one row to the next, so it is the median of the last five
+//        rows, and of the five around the 10th.  With fewer than 20 rows, or the 10th within the first 30 s,
+//        by when a process has not got to its size, it is shown and not judged;
+//   SK2  the threads are as many as rested after the warm-up, with the same number of Ps;
+//   SK3  as many files are open as then, but for those of the watchman, who keeps one for each P that there
+//        ever was, to look at its thread (sysmon.cc).
+// FILE: where the table goes, in Markdown.  Status 1 if one of them does not hold, 2 if an oracle says so.
+#include <rt0/rt0.h>
+
+#include <dirent.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <random>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tests/stress/csp_gen.h"
+#include "tests/stress/csp_ref.h"
+#include "tests/stress/csp_rt0.h"
+#include "tests/stress/storm_acts.h"
+
+namespace {
+
+constexpr long million = 1'000'000;
+constexpr int most_procs = 16;  // of the storm's acts
+constexpr int batch = 1000;  // of the swarm: so many at a time
+
+template <class F>
+int entries(const std::string& dir, F counts) {
+    int n = 0;
+    DIR* d = opendir(dir.c_str());
+    if (!d) rt0::panic("soak: /proc is not there");
+    while (const dirent* e = readdir(d))
+        if (e->d_name[0] != '.') n += counts(dir + e->d_name);
+    closedir(d);
+    return n;
+}
+int threads() {
+    return entries("/proc/self/task/", [](const std::string&) { return true; });
+}
+bool watchmans(const std::string& file) {
+    char to[64] = {};
+    return readlink(file.c_str(), to, sizeof to - 1) > 0 && std::string_view(to).ends_with("/syscall");
+}
+int files() {
+    return entries("/proc/self/fd/", [](const std::string& f) { return !watchmans(f); }) - 1;  // the directory itself
+}
+int watch_files() { return entries("/proc/self/fd/", watchmans); }
+long resident_kb() {
+    long total = 0, resident = 0;
+    FILE* f = std::fopen("/proc/self/statm", "r");
+    if (!f || std::fscanf(f, "%ld %ld", &total, &resident) != 2) rt0::panic("soak: /proc/self/statm");
+    std::fclose(f);
+    return resident * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+// The id of a goroutine made now: how many there have been.
+long made() {
+    return static_cast<long>(rt0::spawn([] { return rt0::this_goroutine::id(); }).join());
+}
+
+// ---- a swarm: goroutines that do one thing each
+struct hive {
+    rt0::chan<parcel> ch{16};
+    rt0::mutex m;
+    long plain = 0, caught = 0;
+    std::atomic<long> ended{0};
+    ledger books;
+};
+
+void one_thing(hive& h, int i) {
+    rt0::chan<parcel> nil;
+    parcel p(i);
+    switch (i % 8) {
+    case 0: h.books.in(p), h.ch.send(p); break;
+    case 1: h.books.in(p), rt0::select(rt0::recv(nil, [] {}), rt0::send(h.ch, p)); break;
+    case 2: {
+        std::lock_guard l(h.m);
+        h.plain++;
+        break;
+    }
+    case 3:
+        try { throw i; } catch (int) {
+            std::lock_guard l(h.m);  // may park inside the catch block
+            h.caught++;
+        }
+        break;
+    case 4: if (rt0::spawn([i] { return i; }).join() != i) expect("swarm", "a result", 0, i); break;
+    case 5: rt0::this_goroutine::yield(); break;
+    default: break;
+    }
+    h.ended++;
+}
+
+void swarm(long n) {
+    for (; n > 0; n -= batch) {
+        hive h;
+        rt0::wait_group bees, keeper;
+        keeper.go([&] {
+            for (parcel& p : rt0::chan<parcel>(h.ch)) h.books.out("swarm", p);
+        });
+        for (int i = 0; i < batch; i++) bees.go([&h, i] { one_thing(h, i); });
+        bees.wait();
+        h.ch.close();
+        keeper.wait();
+        expect("swarm", "the goroutines ended", h.ended, batch);
+        expect("swarm", "the sum under the lock", h.plain + h.caught, batch / 4);
+        h.books.settle("swarm");
+    }
+}
+
+void random_program(std::uint64_t which) {
+    csp::program p = csp::maker(which).make();
+    csp::outcome want = csp::reference(p, 1).run();
+    csp::world w(p);
+    csp::actor::run(w, p.top, 0, false);
+    if (w.result() == want) return;
+    std::fprintf(stderr, "soak: the outcome of csp_prog's seed %llu\n", static_cast<unsigned long long>(which));
+    expect("csp", "an outcome that agrees", 0, 1);
+}
+
+void round(rng& dice, long goroutines) {
+    if (resizing) rt0::gomaxprocs(pick(dice, 1, 8));
+    rt0::wait_group wg;
+    for (int i = pick(dice, 1, 4); i > 0; i--) {
+        const act& a = acts[static_cast<std::size_t>(pick(dice, 0, static_cast<int>(std::size(acts)) - 1))];
+        wg.go([&a, own = rng(dice())] { a.run(own); });
+    }
+    wg.go([which = dice()] { random_program(which); });
+    wg.go([goroutines] { swarm(goroutines); });
+    wg.wait();
+}
+
+// ---- what is left
+struct row {
+    long goroutines, secs, kb;
+    int threads, files;
+};
+
+row look(long goroutines, long secs) { return {goroutines, secs, resident_kb(), threads(), files()}; }
+
+// Waits until the threads are at most so many; 0: until they have not changed for longer than any lives idle.
+int rest(int procs, int most) {
+    rt0::gomaxprocs(procs);
+    int now = threads();
+    for (int i = 0, same = 0; i < 1200 && (most ? now > most : same < 80); i++) {
+        rt0::this_goroutine::sleep_for(100ms);
+        int then = std::exchange(now, threads());
+        same = then == now ? same + 1 : 0;
+    }
+    return now;
+}
+
+// Enough threads, files and memory for the resting numbers to be those of a process that has been busy.
+void warm_up() {
+    rt0::wait_group wg;
+    for (int i = 0; i < 64; i++) wg.go([] { rt0::blocking([] { usleep(20'000); }); });
+    wg.wait();
+    swarm(batch);
+}
+
+long median_kb(std::vector<row>::const_iterator first) {  // of five rows
+    long kb[5];
+    std::transform(first, first + 5, kb, [](const row& r) { return r.kb; });
+    std::sort(kb, kb + 5);
+    return kb[2];
+}
+
+bool verdict(std::string& out, const char* what, bool holds, long got, long want) {
+    char line[160];
+    std::snprintf(line, sizeof line, "%s: %s: %ld; %ld\n", holds ? "ok" : "not ok", what, got, want);
+    out += line;
+    return holds;
+}
+
+constexpr const char* columns = "| goroutines | s | RSS, KiB | threads | open files |\n|---|---|---|---|---|\n";
+std::string line_of(const row& r) {
+    char line[128];
+    std::snprintf(line, sizeof line, "| %ld | %ld | %ld | %d | %d |\n", r.goroutines, r.secs, r.kb, r.threads, r.files);
+    return line;
+}
+
+void write_file(const char* path, const std::vector<row>& rows, const std::string& verdicts) {
+    utsname u{};
+    uname(&u);
+    char day[32];
+    std::time_t now = std::time(nullptr);
+    std::strftime(day, sizeof day, "%Y-%m-%d", std::gmtime(&now));
+    FILE* f = std::fopen(path, "w");
+    if (!f) return std::perror(path);
+    std::fprintf(f, "# Soak: what is left after everything has run for long\n\n");
+    std::fprintf(f, "`soak_prog %s %s`, seed %llu, %s, %d processors, Linux %s.\n\n", rt0::args()[1], rt0::args()[2],
+                 seed_ull(), day, rt0::num_cpu(), u.release);
+    std::fprintf(f, "```\n%s```\n\n%s", verdicts.c_str(), columns);
+    for (const row& r : rows) std::fputs(line_of(r).c_str(), f);
+    std::fclose(f);
+}
+
+}  // namespace
+
+void main_main() {
+    auto argv = rt0::args();
+    const double secs = argv.size() > 1 ? std::atof(argv[1]) : 60;
+    const long goal = argv.size() > 2 ? std::atol(argv[2]) : million;
+    seed = argv.size() > 3 && *argv[3] ? std::strtoull(argv[3], nullptr, 0) : std::random_device()();
+    std::printf("soak: %g s and %ld goroutines, seed %llu\n", secs, goal, seed_ull());
+    std::fflush(stdout);
+    const int procs = rt0::gomaxprocs();
+    warm_up();
+    const int resting_threads = rest(procs, 0), resting_files = files();
+    resizing = !std::getenv("RT0_MAXPROCS");
+
+    rng dice(seed);
+    const auto start = std::chrono::steady_clock::now();
+    auto passed = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
+    std::vector<row> rows;
+    long first = made(), done = 0, next = million;
+    double per_round = 0.05;
+    while (done < goal || passed() < secs) {
+        double begun = passed(), left = std::max(secs - begun, 0.1);
+        long n = std::clamp(static_cast<long>(static_cast<double>(goal - done) / left * per_round), 2L * batch, 200L * batch);
+        round(dice, n);
+        per_round = passed() - begun;
+        done = made() - first;
+        if (done < next && (done < goal || passed() < secs)) continue;
+        rows.push_back(look(done, static_cast<long>(passed())));
+        std::printf("%s%s", rows.size() == 1 ? columns : "", line_of(rows.back()).c_str());
+        std::fflush(stdout);
+        while (next <= done) next += million;
+    }
+
+    std::string out;
+    bool good = true;
+    if (rows.size() >= 20 && rows[9].secs >= 30) {
+        long then = median_kb(rows.begin() + 7), last = median_kb(rows.end() - 5);
+        good &= verdict(out, "resident memory in the end, KiB; after 10 million", std::abs(last - then) * 20 <= then, last, then);
+    }
+    int now = rest(procs, resting_threads);
+    good &= verdict(out, "threads at rest in the end; at the start", now <= resting_threads, now, resting_threads);
+    good &= verdict(out, "open files in the end; at the start", files() == resting_files, files(), resting_files);
+    const int most = std::max(procs, most_procs);
+    good &= verdict(out, "files of the watchman; Ps there ever were", watch_files() <= most, watch_files(), most);
+    std::printf("%s", out.c_str());
+    if (argv.size() > 4) write_file(argv[4], rows, out);
+    rt0::exit(good ? 0 : 1);
+}
