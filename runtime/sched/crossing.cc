@@ -114,6 +114,7 @@ g* needm() {
     minit(mp);
     mp->curg = gp;
     gp->mp = mp;
+    san_foreign(gp);
     gp->stk = thread_stack();
     // relaxed: only uniqueness matters.
     gp->goid = sched.goidgen.fetch_add(1, memory_order_relaxed) + 1;

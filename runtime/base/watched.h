@@ -1,0 +1,41 @@
+// watched: a word with one writer at a time, its owner or the holder of a lock, that others look at whenever
+// they like: requesters, scanners, reports.  What they see may be old, and says nothing about other words: so
+// every access is relaxed, and who needs more has it from elsewhere (a status, a lock, a stop).  ++ and += are
+// for the writer alone, no read-modify-writes.
+#pragma once
+#include "base/atomic.h"
+
+namespace rt0::runtime {
+
+template <class T>
+class watched {
+public:
+    constexpr watched() = default;
+    watched(const watched&) = delete;
+    watched& operator=(const watched& from) { return *this = static_cast<T>(from); }
+    watched& operator=(T v) {
+        word_.store(v, memory_order_relaxed);  // relaxed: see above
+        return *this;
+    }
+    T get() const { return word_.load(memory_order_relaxed); }  // relaxed: see above
+    operator T() const { return get(); }
+    T operator->() const { return get(); }
+    watched& operator+=(T d) { return *this = static_cast<T>(*this + d); }
+    watched& operator++() { return *this += T{1}; }
+    watched& operator--() { return *this = static_cast<T>(*this - T{1}); }
+    T operator++(int) {
+        T was = *this;
+        *this = static_cast<T>(was + 1);
+        return was;
+    }
+    T operator--(int) {
+        T was = *this;
+        *this = static_cast<T>(was - 1);
+        return was;
+    }
+
+private:
+    atomic<T> word_{T{}};
+};
+
+}  // namespace rt0::runtime
