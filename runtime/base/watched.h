@@ -1,7 +1,8 @@
 // watched: a word with one writer at a time, its owner or the holder of a lock, that others look at whenever
 // they like: requesters, scanners, reports.  What they see may be old, and says nothing about other words: so
-// every access is relaxed, and who needs more has it from elsewhere (a status, a lock, a stop).  ++ and += are
-// for the writer alone, no read-modify-writes.
+// accesses are relaxed, and who needs more has it from elsewhere (a status, a lock, a stop).  ++ and += are
+// for the writer alone, no read-modify-writes.  Where a looker goes on to what a pointer leads to, the writer
+// publishes and the looker follows: else he might find it unmade.
 #pragma once
 #include "base/atomic.h"
 
@@ -20,6 +21,10 @@ public:
     T get() const { return word_.load(memory_order_relaxed); }  // relaxed: see above
     operator T() const { return get(); }
     T operator->() const { return get(); }
+    // ORDER(watched): release; pairs with the acquire in follow().
+    void publish(T v) { word_.store(v, memory_order_release); }
+    // ORDER(watched): acquire; pairs with the release in publish().
+    T follow() const { return word_.load(memory_order_acquire); }
     watched& operator+=(T d) { return *this = static_cast<T>(*this + d); }
     watched& operator++() { return *this += T{1}; }
     watched& operator--() { return *this = static_cast<T>(*this - T{1}); }

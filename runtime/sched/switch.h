@@ -50,6 +50,7 @@ inline void load_eh(const g* gp, m* mp) {
 //   san_thread                 mp belongs to the calling thread from now on
 //   san_g0_enter, _leave       the thread's frames end and g0's begin, on the same stack; and back
 //   san_g0_turn, san_g0_dead   g0 is about to be entered afresh; its M is no more
+// always_inline: the ThreadSanitizer's note of a call would be taken on one fiber and dropped on the other.
 #ifdef RT0_ASAN
 inline void san_leave(g* from, const g* to) {
     __sanitizer_start_switch_fiber(from ? &from->asan_fake : nullptr, reinterpret_cast<void*>(to->stk.lo), to->stk.hi - to->stk.lo);
@@ -57,7 +58,7 @@ inline void san_leave(g* from, const g* to) {
 inline void san_entered(const g* gp) { __sanitizer_finish_switch_fiber(gp ? gp->asan_fake : nullptr, nullptr, nullptr); }
 inline void san_born(g* gp) { gp->asan_fake = nullptr; }
 #elif defined(RT0_TSAN)
-inline void san_leave(g*, const g* to) { __tsan_switch_to_fiber(to->tsan_fiber, 0); }
+[[gnu::always_inline]] inline void san_leave(g*, const g* to) { __tsan_switch_to_fiber(to->tsan_fiber, 0); }
 inline void san_entered(const g*) {}
 inline void san_born(g* gp) { gp->tsan_fiber = __tsan_create_fiber(0); }
 #else
@@ -77,11 +78,11 @@ inline void san_g0_turn(m* mp) {
     san_g0_dead(mp);
     san_born(mp->g0);
 }
-inline void san_g0_enter(m* mp) {
+[[gnu::always_inline]] inline void san_g0_enter(m* mp) {
     san_g0_turn(mp);
     san_leave(nullptr, mp->g0);
 }
-inline void san_g0_leave(m* mp) { __tsan_switch_to_fiber(mp->tsan_fiber, 0); }
+[[gnu::always_inline]] inline void san_g0_leave(m* mp) { __tsan_switch_to_fiber(mp->tsan_fiber, 0); }
 inline void san_foreign(g* gp) { gp->tsan_fiber = gp->mp->tsan_fiber; }
 #else
 inline void san_dead(g*) {}
