@@ -4,6 +4,9 @@
 // for the writer alone, no read-modify-writes.  Where a looker goes on to what a pointer leads to, the writer
 // publishes and the looker follows: else he might find it unmade.
 #pragma once
+#include <atomic>
+#include <cstddef>
+
 #include "base/atomic.h"
 
 namespace rt0::runtime {
@@ -42,5 +45,13 @@ public:
 private:
     atomic<T> word_{T{}};
 };
+
+// The same for text: from or to what others may look at, or write, meanwhile.
+inline void watched_copy(char* to, const char* from, std::size_t n) {
+    for (std::size_t i = 0; i < n; i++) {
+        char c = std::atomic_ref<char>(const_cast<char&>(from[i])).load(memory_order_relaxed);  // relaxed: see above
+        std::atomic_ref<char>(to[i]).store(c, memory_order_relaxed);                            // relaxed: see above
+    }
+}
 
 }  // namespace rt0::runtime

@@ -206,7 +206,7 @@ void collect_identity(const g* gp, goroutine_info* out) {
     out->locked = gp->lockedm != nullptr;
     out->gopc = gp->gopc;
     out->startpc = gp->startpc;
-    std::memcpy(out->name, gp->name, sizeof out->name);
+    watched_copy(out->name, gp->name, sizeof out->name);
     out->name[sizeof out->name - 1] = 0;
 }
 

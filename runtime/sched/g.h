@@ -112,15 +112,15 @@ struct g {
     stack stk;                                  // [own:G]
     std::uintptr_t stack_top = 0;               // where the first frame goes, closure above it [own:G]
     std::int64_t waitsince = 0;                 // sched.waitclock when it parked last, ns [own:G], read by dumps
-    std::uintptr_t gopc = 0;                    // pc of the go statement [const]
-    std::uintptr_t startpc = 0;                 // the function it started with [const]
-    std::uint64_t parentgoid = 0;               // [const]
+    watched<std::uintptr_t> gopc;               // pc of the go statement [const]
+    watched<std::uintptr_t> startpc;            // the function it started with [const]
+    watched<std::uint64_t> parentgoid;          // [const]
     void (*entry)(void*) = nullptr;             // [own:G]
     void* closure = nullptr;                    // [own:G]
     struct alignas(16) {
         unsigned char bytes[32];
     } unwind_exception = {};                        // of this_goroutine::exit: must outlive the frames it unwinds [own:G]
-    char name[32] = {};                         // go_options::name, truncated, NUL-terminated [const]
+    char name[32] = {};                         // go_options::name, truncated, NUL-terminated; by watched_copy [const]
 #ifdef RT0_ASAN
     void* asan_fake = nullptr;                  // fake stack while not running [own:G]
 #endif

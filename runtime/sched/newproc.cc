@@ -131,7 +131,7 @@ void gdestroy(g* gp) {
     gp->lockedm = nullptr;
     gp->goexiting = false;
     gp->param = nullptr;
-    gp->name[0] = 0;
+    watched_copy(gp->name, "", 1);
     gp->waitreason = wait_reason::zero;
     gp->eh_caught = nullptr;
     gp->eh_uncaught = 0;
@@ -157,8 +157,8 @@ g* newproc_begin(const newproc_args& a) {
     newg->parentgoid = self->goid;
     newg->gopc = a.callerpc;
     std::size_t n = a.name.size() < sizeof newg->name ? a.name.size() : sizeof newg->name - 1;
-    if (n != 0) std::memcpy(newg->name, a.name.data(), n);  // an empty view has no data
-    newg->name[n] = 0;
+    watched_copy(newg->name, a.name.data(), n);
+    watched_copy(newg->name + n, "", 1);
     std::uintptr_t top = newg->stk.hi - (newg->stk.slot / newg->stk.size % cfg::stack_colours) * 64;
     std::size_t align = a.closure_align < arch::stack_align ? arch::stack_align : a.closure_align;
     top = (top - a.closure_size) & ~(align - 1);

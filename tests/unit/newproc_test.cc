@@ -120,7 +120,7 @@ TEST_F(Newproc, CallablesOfEverySizeAndAlignment) {
     expect_called_and_destroyed<4096, 4096>(at_rest);
 }
 
-int free_function_calls = 0;
+std::atomic<int> free_function_calls{0};
 void free_function() { free_function_calls++; }
 struct with_member {
     int n = 0;
