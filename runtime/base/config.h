@@ -117,6 +117,9 @@ inline constexpr std::int64_t waitclock_step = 1'000'000'000;  // ns; dumps give
 inline constexpr std::int64_t forced_preempt = 8'000'000;    // ns; a G that has run this long is asked to yield
 inline constexpr std::int64_t forced_retake = 10'000'000;    // ns; after this long in user code it loses its P, if work waits
 
+// ---- sanitizers
+inline constexpr std::uint32_t tsan_g0_turns = 128;   // of g0 before it has a new fiber: 2 us each; some ten frames a turn
+
 // ---- reports from signal handlers
 inline constexpr unsigned report_tick = 1000;         // ms between the watchdog's looks at a report
 #ifdef RT0_ASAN

@@ -3,11 +3,12 @@
 #include <cstdint>
 
 #include "base/lockrank.h"
+#include "base/watched.h"
 
 namespace rt0::runtime {
 
 struct mcore {
-    std::int32_t locks = 0;                      // runtime locks held, debug builds only [own:M]
+    watched<std::int32_t> locks;                 // runtime locks held, debug builds only [own:M]
     std::uint32_t held[lock_ranks] = {};         // per rank; select may hold thousands of one rank [own:M]
 };
 

@@ -29,16 +29,14 @@ namespace {
 constexpr int stderr_fd = 2;
 constexpr std::size_t page = 64 << 10;  // bytes; a multiple of every page size
 
-// ST1: a word that another thread may be writing; relaxed: a report, not a decision.
+// ST1: a word that another thread may be writing.
 template <class T>
-T racy(const T& field) {
-    T value;
-    __atomic_load(&field, &value, __ATOMIC_RELAXED);  // clang's __atomic_load_n takes no enum
-    return value;
+T racy(const watched<T>& field) {
+    return field;
 }
 template <class T>
 T racy(const atomic<T>& field) {
-    return field.load(memory_order_relaxed);  // relaxed: as above
+    return field.load(memory_order_relaxed);  // relaxed: a report, not a decision
 }
 
 // The whole report; grown up to `cap` by the kernel as it is touched.

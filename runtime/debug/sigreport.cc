@@ -140,7 +140,7 @@ const void* hex(std::uintptr_t v) { return reinterpret_cast<const void*>(v); }
 
 void put_advice(sink& out, const g* gp) {
     std::size_t larger = 2 * gp->stk.size;
-    out << "runtime: goroutine " << gp->goid << " stack overflow: its stack is " << std::uint64_t{gp->stk.size}
+    out << "runtime: goroutine " << gp->goid.get() << " stack overflow: its stack is " << std::uint64_t{gp->stk.size}
         << " bytes, " << std::uint64_t{cfg::stack_guard} << " of them guard; ";
     if (gp->goid == 1) out << "the main goroutine's cannot be larger: run the deep part with";
     else out << "start it with";
@@ -169,7 +169,7 @@ void put_fault(sink& out, const signal_context& c, const guard_hit& h) {
     out << "[signal " << signal_text(c.sig) << " code=" << hex(static_cast<std::uint32_t>(c.info->si_code))
         << " addr=" << hex(addr) << " pc=" << hex(c.pc) << "]\n";
     if (h.kind == guard_hit::goroutine)
-        out << "runtime: the address lies in the guard below the stack of goroutine " << h.owner->goid << '\n';
+        out << "runtime: the address lies in the guard below the stack of goroutine " << h.owner->goid.get() << '\n';
 }
 
 }  // namespace

@@ -28,7 +28,35 @@ namespace rt0::runtime {
 
 constinit atomic<naming_mode> naming{naming_mode::full};
 
+#ifdef RT0_TSAN
+extern "C" {
+void AnnotateIgnoreReadsBegin(const char* file, int line);
+void AnnotateIgnoreReadsEnd(const char* file, int line);
+void AnnotateIgnoreWritesBegin(const char* file, int line);
+void AnnotateIgnoreWritesEnd(const char* file, int line);
+}
+#endif
+
 namespace {
+
+// While libbacktrace runs: it is not instrumented, so that ThreadSanitizer sees its memcpy and mmap, but not the
+// locks and atomics that order them.
+struct unseen {
+#ifdef RT0_TSAN
+    unseen() {
+        AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+        AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+    }
+    ~unseen() {
+        AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+        AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+    }
+    unseen(const unseen&) = delete;
+    unseen& operator=(const unseen&) = delete;
+#else
+    unseen() {}  // not trivial: its object is used
+#endif
+};
 
 void ignore_error(void*, const char*, int) {}
 
@@ -114,6 +142,7 @@ bool is_own_file(const char* file) {
     if (std::strstr(file, "/rt0/detail/")) return true;
     const char* mine = self.load(memory_order_relaxed);  // relaxed: a string of libbacktrace's, always the same
     if (!mine && state()) {
+        unseen here;
         backtrace_pcinfo(state(), reinterpret_cast<std::uintptr_t>(&symbolise) + 1, take_file, ignore_error, &mine);
         if (!mine) return false;
         self.store(mine, memory_order_relaxed);  // relaxed: as above
@@ -234,6 +263,7 @@ int symbolise(std::uintptr_t return_address, source_frame* out) {
     // relaxed: as in put_demangled.
     backtrace_state* s = naming.load(memory_order_relaxed) == naming_mode::none ? nullptr : state();
     if (s) {
+        unseen here;
         backtrace_pcinfo(s, pc, on_frame, ignore_error, &l);
         backtrace_syminfo(s, pc, on_symbol, ignore_error, &l);
     }

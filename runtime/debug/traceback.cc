@@ -155,7 +155,7 @@ bool on_stack(std::uintptr_t sp, const stack& s) { return sp >= (s.slot ? s.slot
 
 // Between the books and the switch itself g is ahead of the stack: the stack decides.
 g* running_at(const signal_context& c) {
-    g* const candidates[] = {c.gp, c.mp ? c.mp->curg : nullptr, c.mp ? c.mp->leaving : nullptr};
+    g* const candidates[] = {c.gp, c.mp ? c.mp->curg.get() : nullptr, c.mp ? c.mp->leaving : nullptr};
     for (g* gp : candidates)
         if (gp && !gp->is_system && on_stack(c.sp, gp->stk)) return gp;
     return c.gp && !c.gp->is_system ? c.gp : nullptr;
@@ -206,7 +206,7 @@ void collect_identity(const g* gp, goroutine_info* out) {
     out->locked = gp->lockedm != nullptr;
     out->gopc = gp->gopc;
     out->startpc = gp->startpc;
-    std::memcpy(out->name, gp->name, sizeof out->name);
+    watched_copy(out->name, gp->name, sizeof out->name);
     out->name[sizeof out->name - 1] = 0;
 }
 

@@ -20,13 +20,18 @@ namespace rt0::runtime {
 namespace {
 
 bool disabled GUARDED_BY(sched.lock) = false;  // [lock:sched]
+#ifdef RT0_TSAN
+constexpr int sanitizer_threads = 1;
+#else
+constexpr int sanitizer_threads = 0;
+#endif
 
 bool other_threads_exist() {
     rcu_reader r;
     // All first: one of ours that ends in between then makes a stranger of itself, and is looked at again
     // later; the other way round it would hide one.
     int all = kernel::count_threads();
-    int ours = 0;
+    int ours = sanitizer_threads;
     for (m* mp : allm()) {
         if (mp->is_extra) continue;  // its thread, if it has one, is a stranger
         // One that ended is on allm until it is buried, but a thread of the process only until the kernel is done with it.

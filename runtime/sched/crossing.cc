@@ -114,6 +114,7 @@ g* needm() {
     minit(mp);
     mp->curg = gp;
     gp->mp = mp;
+    san_foreign(gp);
     gp->stk = thread_stack();
     // relaxed: only uniqueness matters.
     gp->goid = sched.goidgen.fetch_add(1, memory_order_relaxed) + 1;
@@ -312,14 +313,14 @@ void rtfree(void* p) { freert(current_mcache(), p); }
 
 mcache* current_mcache() {
     g* gp = getg();
-    m* mp = gp ? gp->mp : nullptr;
+    m* mp = gp ? gp->mp.get() : nullptr;
     if (!mp) return nullptr;
     return mp->pp ? mp->pp->mcache : nullptr;
 }
 
 mcore* upcall_mcore() {
     g* gp = getg();
-    return gp ? gp->mp : nullptr;
+    return gp ? gp->mp.get() : nullptr;
 }
 
 }  // namespace rt0::runtime

@@ -9,6 +9,7 @@
 
 #include "arch/arch.h"
 #include "base/atomic.h"
+#include "base/watched.h"
 #include "mem/mem.h"
 
 namespace rt0::runtime {
@@ -92,39 +93,39 @@ struct sudog {
 struct g {
     // The words a switch touches, in one cache line.
     arch::gobuf sched;                          // saved context while not running [own:G]
-    m* mp = nullptr;                            // M that runs it; null if none [own:P]
+    watched<m*> mp;                             // M that runs it; null if none [own:P]
     atomic<std::uint32_t> atomicstatus{gidle};  // [atomic] casgstatus only
     g* schedlink = nullptr;                     // next on gQueue, free list [own by the list]
     void* eh_caught = nullptr;                  // __cxa_eh_globals while not running: exceptions caught, [own:G]
     unsigned eh_uncaught = 0;                   //   and how many are in flight [own:G]
-    wait_reason waitreason = wait_reason::zero; // [own:G], read by dumps
+    watched<wait_reason> waitreason;            // [own:G], read by dumps
     bool is_system = false;                     // bgsweep, bgscavenge ...: not counted, not in user dumps [const]
     bool foreign = false;                       // stands for a thread rt0 did not make; its stack is the thread's [const]
     bool goexiting = false;                     // this_goroutine::exit is unwinding [own:G]
-    m* lockedm = nullptr;                       // the M it is locked to [own:G]
+    watched<m*> lockedm;                        // the M it is locked to [own:G]
 
     // A select or timed wait in progress: the first to turn 0 into 1 has chosen.
     atomic<std::uint32_t> selectdone{0};        // [atomic]
     void* param = nullptr;                      // the sudog that woke it, or null (close, timeout) [own by waker until ready]
 
-    std::uint64_t goid = 0;                     // [const]
+    watched<std::uint64_t> goid;                // [const]
     stack stk;                                  // [own:G]
     std::uintptr_t stack_top = 0;               // where the first frame goes, closure above it [own:G]
     std::int64_t waitsince = 0;                 // sched.waitclock when it parked last, ns [own:G], read by dumps
-    std::uintptr_t gopc = 0;                    // pc of the go statement [const]
-    std::uintptr_t startpc = 0;                 // the function it started with [const]
-    std::uint64_t parentgoid = 0;               // [const]
+    watched<std::uintptr_t> gopc;               // pc of the go statement [const]
+    watched<std::uintptr_t> startpc;            // the function it started with [const]
+    watched<std::uint64_t> parentgoid;          // [const]
     void (*entry)(void*) = nullptr;             // [own:G]
     void* closure = nullptr;                    // [own:G]
     struct alignas(16) {
         unsigned char bytes[32];
     } unwind_exception = {};                        // of this_goroutine::exit: must outlive the frames it unwinds [own:G]
-    char name[32] = {};                         // go_options::name, truncated, NUL-terminated [const]
+    char name[32] = {};                         // go_options::name, truncated, NUL-terminated; by watched_copy [const]
 #ifdef RT0_ASAN
     void* asan_fake = nullptr;                  // fake stack while not running [own:G]
 #endif
 #ifdef RT0_TSAN
-    void* tsan_fiber = nullptr;                 // [own:G]
+    void* tsan_fiber = nullptr;                 // SW4 [own:G]
 #endif
 };
 

@@ -15,13 +15,31 @@
 #include "sched/lists.h"
 
 #include <urcu/urcu-memb.h>
+#ifdef RT0_TSAN
+#include <sanitizer/tsan_interface.h>
+#endif
 
 #include "base/throw.h"
 
 namespace rt0::runtime {
 
+namespace {
+// ThreadSanitizer does not see into liburcu: what readers did comes before the end of a grace period.
+#ifdef RT0_TSAN
+char readers;
+void tsan_reader_done() { __tsan_release(&readers); }
+void tsan_readers_gone() { __tsan_acquire(&readers); }
+#else
+void tsan_reader_done() {}
+void tsan_readers_gone() {}
+#endif
+}  // namespace
+
 rcu_reader::rcu_reader() { urcu_memb_read_lock(); }
-rcu_reader::~rcu_reader() { urcu_memb_read_unlock(); }
+rcu_reader::~rcu_reader() {
+    tsan_reader_done();
+    urcu_memb_read_unlock();
+}
 void rcu_thread_enter() { urcu_memb_register_thread(); }
 void rcu_thread_leave() { urcu_memb_unregister_thread(); }
 
@@ -157,6 +175,7 @@ void reclaim_retired() {
         any_retired.store(false, memory_order_relaxed);
     }
     if (b) urcu_memb_synchronize_rcu();
+    tsan_readers_gone();
     while (b) {
         block* next = b->retired_next;
         rtfree(b);

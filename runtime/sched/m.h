@@ -6,6 +6,7 @@
 #include "base/atomic.h"
 #include "base/lock.h"
 #include "base/mcore.h"
+#include "base/watched.h"
 #include "kernel_if/thread.h"
 #include "sched/g.h"
 
@@ -40,8 +41,8 @@ struct m : mcore {
     std::uintptr_t g0sp = 0;                // where rt0_mcall starts on it, below the frames of mstart [const]
     arch::gobuf mstartctx;                  // context of mstart, to leave the thread through [own:M]
     g* gsignal = nullptr;                   // signal stack [const]
-    g* curg = nullptr;                      // running goroutine [own:M]
-    p* pp = nullptr;                        // attached P, null when not executing goroutines [own:M]
+    watched<g*> curg;                       // running goroutine [own:M]
+    watched<p*> pp;                         // attached P, null when not executing goroutines [own:M]
     p* nextp = nullptr;                     // P to take on waking from park; written by the waker before the note [own by note]
     p* oldp = nullptr;                      // P it had when it entered a system call or was detached [own:M]
 
@@ -56,13 +57,13 @@ struct m : mcore {
     std::uint64_t rand = 0;                 // state of fastrand [own:M]
     std::uint32_t wakes_deferred = 0;       // wake_batches alive [own:M]
     bool wake_wanted = false;               // and a wakep was called meanwhile [own:M]
-    bool spinning = false;                  // out of work, looking for some [own:M]
+    watched<bool> spinning;                 // out of work, looking for some [own:M]
     std::uint8_t vain_spins = 0;            // in a row, up to vain_spins_max [own:M]
     atomic<bool> blocked{false};            // asleep on a note [atomic] read by dumps
     bool is_extra = false;                  // lends the runtime to a foreign thread [const]
     bool is_sysmon = false;                 // [const]
 
-    g* lockedg = nullptr;                   // [own:M]
+    watched<g*> lockedg;                    // [own:M]
     std::uint32_t lockedext = 0;            // lock_os_thread calls of the user [own:M]
     std::uint32_t lockedint = 0;            // and of the runtime [own:M]
 
@@ -76,14 +77,15 @@ struct m : mcore {
     m* freelink = nullptr;                  // next on sched.freem [lock:sched]
     void (*mstartfn)() = nullptr;           // run first, on g0 [const]
     kernel::kthread thread;                 // [const] once started
-    std::int32_t tid = 0;                   // kernel thread id, 0 before it runs [own:M]
+    watched<std::int32_t> tid;              // kernel thread id, 0 before it runs [own:M]
     stack g0stack, gsigstack;               // [const]
     sigset_t sigmask = {};                  // mask to run goroutines with [const]
 #ifdef RT0_ASAN
     void* asan_fake = nullptr;              // g0's fake stack while a goroutine runs [own:M]
 #endif
 #ifdef RT0_TSAN
-    void* tsan_fiber = nullptr;                 // [own:M]
+    void* tsan_fiber = nullptr;             // its thread's own (SW4) [own:M]
+    std::uint32_t tsan_turns = 0;           // times that g0 was entered [own:M]
 #endif
 };
 

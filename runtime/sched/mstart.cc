@@ -55,6 +55,7 @@ m* take_gone(bool* left) {
 
 // Gives back what an m owns, but for the struct and its system gs (MS2).  It is off allm and has no thread.
 void free_m(m* mp) {
+    if (mp->g0) san_g0_dead(mp);
     if (mp->g0stack.slot) stackfree(current_mcache(), mp->g0stack);
     if (mp->gsigstack.slot) stackfree(current_mcache(), mp->gsigstack);
     mp->g0stack = mp->gsigstack = {};
@@ -184,6 +185,7 @@ bool mcommoninit(m* mp) {
 
 void minit(m* mp) {
     mp->tid = kernel::gettid();
+    san_thread(mp);
     mp->eh = reinterpret_cast<eh_globals*>(abi::__cxa_get_globals());
     rcu_thread_enter();
     minit_signal_stack(mp);
@@ -223,6 +225,7 @@ void mthread(void* arg) {
     std::uintptr_t here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
     mp->g0sp = (here - mstart_gap) & ~(arch::stack_align - 1);
     mp->g0->sched.sp = mp->g0sp;
+    san_g0_enter(mp);
     rt0_mcall(&mp->mstartctx, mp->g0sp, mstart1, mp);
 }
 
@@ -326,6 +329,7 @@ void mend() {
     kernel::sigaltstack_set(nullptr, 0);
     to_freem(mp);
     rcu_thread_leave();
+    san_g0_leave(mp);
     rt0_gogo(&mp->mstartctx);  // out of mstart, the thread ends
 }
 

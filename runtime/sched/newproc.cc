@@ -123,6 +123,7 @@ g* malg(std::size_t size) {
 void gdestroy(g* gp) {
     m* mp = gp->mp;
     casgstatus(gp, grunning, gdead);
+    san_dead(gp);
     if (gp->is_system) {
         sched.ngsys.fetch_sub(1, memory_order_relaxed);  // relaxed: a count for reports
         gp->is_system = false;
@@ -130,7 +131,7 @@ void gdestroy(g* gp) {
     gp->lockedm = nullptr;
     gp->goexiting = false;
     gp->param = nullptr;
-    gp->name[0] = 0;
+    watched_copy(gp->name, "", 1);
     gp->waitreason = wait_reason::zero;
     gp->eh_caught = nullptr;
     gp->eh_uncaught = 0;
@@ -156,8 +157,8 @@ g* newproc_begin(const newproc_args& a) {
     newg->parentgoid = self->goid;
     newg->gopc = a.callerpc;
     std::size_t n = a.name.size() < sizeof newg->name ? a.name.size() : sizeof newg->name - 1;
-    if (n != 0) std::memcpy(newg->name, a.name.data(), n);  // an empty view has no data
-    newg->name[n] = 0;
+    watched_copy(newg->name, a.name.data(), n);
+    watched_copy(newg->name + n, "", 1);
     std::uintptr_t top = newg->stk.hi - (newg->stk.slot / newg->stk.size % cfg::stack_colours) * 64;
     std::size_t align = a.closure_align < arch::stack_align ? arch::stack_align : a.closure_align;
     top = (top - a.closure_size) & ~(align - 1);
@@ -170,9 +171,7 @@ void newproc_commit(g* newg, void (*entry)(void*), std::uintptr_t startpc) {
     newg->entry = entry;
     newg->startpc = startpc;
     newg->sched.sp = arch::make_context(newg->stack_top, rt0_goentry, goroutine_main, newg);
-#ifdef RT0_ASAN
-    newg->asan_fake = nullptr;
-#endif
+    san_born(newg);
     casgstatus(newg, gdead, grunnable);
     g* self = getg();
     RT0_PROBE_G(newproc, self, newg->goid);
@@ -217,7 +216,7 @@ __attribute__((no_sanitize("undefined", "address"))) void run_entry(g* gp) {
 
 void goroutine_main(void* arg) {
     g* gp = static_cast<g*>(arg);
-    asan_entered(nullptr);
+    san_entered(nullptr);
     finish_leave(gp->mp);
     if (!gp->is_system) leave_runtime(gp);
     run_entry(gp);

@@ -6,6 +6,7 @@
 #include "base/atomic.h"
 #include "base/config.h"
 #include "base/lock.h"
+#include "base/watched.h"
 #include "sched/g.h"
 
 namespace rt0::runtime {
@@ -24,8 +25,9 @@ struct timers {  // sched/timer.h explains
         timer* t;
         std::int64_t when;                      // t's, so that sifting need not look at it
     };
-    slot* heap GUARDED_BY(lock) = nullptr;                             // 4-ary, by when [lock]
-    std::uint32_t len GUARDED_BY(lock) = 0, cap GUARDED_BY(lock) = 0;  // [lock]
+    slot* heap GUARDED_BY(lock) = nullptr;      // 4-ary, by when [lock]
+    watched<std::uint32_t> len GUARDED_BY(lock);  // [lock]
+    std::uint32_t cap GUARDED_BY(lock) = 0;     // [lock]
     atomic<std::int64_t> when0{0};              // heap[0].when, 0 if empty [atomic] written under lock
 };
 
@@ -33,7 +35,7 @@ struct alignas(64) p {
     // Touched by its M at every switch.
     std::int32_t id = 0;                        // index in allp [const]
     atomic<std::uint32_t> status{pgcstop};      // [atomic]
-    m* mp = nullptr;                            // back-link; null if idle [own:P]
+    watched<m*> mp;                             // back-link; null if idle [own:P]
     struct mcache* mcache = nullptr;                   // [own:P]
     atomic<std::uint32_t> schedtick{0};         // rounds of schedule [own:P], read by sysmon
     atomic<std::uint32_t> syscalltick{0};       // declared system calls [own:P], read by sysmon
@@ -49,7 +51,7 @@ struct alignas(64) p {
     std::uint64_t goidcacheend = 0;
 
     glist gfree;                                // dead Gs [own:P]
-    std::int32_t gfree_n = 0;
+    watched<std::int32_t> gfree_n;
 
     p* link = nullptr;                          // next on sched.pidle [lock:sched]
     std::uint32_t backlogtick = 0;              // schedtick at sysmon's last look, and when that was, RQ8 [own:sysmon]

@@ -106,7 +106,7 @@ void wirep(m* mp, p* pp) {
         runtime_throw(t.c_str());
     }
     mp->pp = pp;
-    pp->mp = mp;
+    pp->mp.publish(mp);
     pp->status.store(prunning, memory_order_relaxed);  // relaxed: the P is ours, nobody else decides on it
 }
 }  // namespace

@@ -109,7 +109,7 @@ p* procresize(std::int32_t n) {
         if (runqempty(pp)) {
             pidleput(pp);
         } else {
-            pp->mp = mget();
+            pp->mp.publish(mget());
             pp->link = runnable;
             runnable = pp;
         }

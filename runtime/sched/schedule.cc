@@ -103,7 +103,7 @@ void gcstopm() {
 }
 
 void preemptone(p* pp) {
-    m* mp = pp->mp;
+    m* mp = pp->mp.follow();
     if (!mp || mp == getg()->mp) return;
     // relaxed: hints that M acts upon at its next exit; being late or meeting the next G that
     // runs there only costs one spare yield.
@@ -150,7 +150,7 @@ void stop_running_ps() {
     {
         rcu_reader r;
         for (p* pp : allp()) {
-            m* mp = pp->mp;
+            m* mp = pp->mp.follow();
             if (pp->status.load(memory_order_relaxed) != prunning || !mp || mp == self) continue;  // relaxed: RK5
             if (!retake_want(mp, rt_stop)) continue;
             mp->retakelink = round;

@@ -13,7 +13,7 @@ void gogo(g* gp) {
     m* mp = gp->mp;
     load_eh(gp, mp);
     setg(gp);
-    asan_leave(nullptr, gp->stk);
+    san_leave(nullptr, gp);
     rt0_gogo(&gp->sched);
 }
 
@@ -22,21 +22,22 @@ namespace {
 // g0's side of mcall: `leave` holds the function.
 void on_g0(void* arg) {
     g* gp = static_cast<g*>(arg);
-    asan_entered(nullptr);
+    san_entered(nullptr);
     m* mp = gp->mp;
     auto fn = mp->leave;
     fn(gp);
     runtime_throw("mcall: function returned");
 }
 
-void enter_g0(g* gp, void (*fn)(g*), void** keep_fake) {
+void enter_g0(g* gp, void (*fn)(g*), g* back) {
     m* mp = gp->mp;
     if (gp == mp->g0) [[unlikely]]
         runtime_throw("mcall called on the system stack");
     save_eh(gp, mp);
     mp->leave = fn;
     setg(mp->g0);
-    asan_leave(keep_fake, mp->g0->stk);
+    san_g0_turn(mp);
+    san_leave(back, mp->g0);
     rt0_mcall(&gp->sched, mp->g0sp, on_g0, gp);
 }
 
@@ -44,8 +45,8 @@ void enter_g0(g* gp, void (*fn)(g*), void** keep_fake) {
 
 void mcall(void (*fn)(g*)) {
     g* gp = getg();
-    enter_g0(gp, fn, asan_fake_of(gp));
-    asan_entered(asan_fake_saved(gp));
+    enter_g0(gp, fn, gp);
+    san_entered(gp);
     finish_leave(gp->mp);
 }
 
@@ -56,7 +57,7 @@ void mcall_final(void (*fn)(g*)) {
 
 void systemstack_call(void (*fn)(void*), void* arg) {
     g* gp = getg();
-    m* mp = gp ? gp->mp : nullptr;
+    m* mp = gp ? gp->mp.get() : nullptr;
     // No g: a foreign thread on its way in, on its own stack.  gsignal: a handler stays where it is (SG2).
     if (!gp || gp == mp->g0 || gp == mp->gsignal) return fn(arg);
     setg(mp->g0);
@@ -65,20 +66,18 @@ void systemstack_call(void (*fn)(void*), void* arg) {
         void (*fn)(void*);
         void* arg;
         g* gp;
-        const void* from_lo;
-        std::size_t from_size;
-    } c{fn, arg, gp, nullptr, 0};
-    asan_leave(&gp->asan_fake, mp->g0->stk);
+    } c{fn, arg, gp};
+    san_leave(gp, mp->g0);
     rt0_oncall(
         mp->g0sp,
         [](void* a) {
             auto* cp = static_cast<call*>(a);
-            asan_entered(nullptr);
+            san_entered(nullptr);
             cp->fn(cp->arg);
-            asan_leave(nullptr, cp->gp->stk);
+            san_leave(nullptr, cp->gp);
         },
         &c);
-    asan_entered(gp->asan_fake);
+    san_entered(gp);
 #else
     rt0_oncall(mp->g0sp, fn, arg);
 #endif

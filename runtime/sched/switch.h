@@ -15,12 +15,20 @@
 //        it is entered.  Two goroutines in catch blocks on one thread would otherwise
 //        pop each other's exceptions.
 //   SW3  After a switch returns, m and p may be others: read them again from gp.
+//   SW4  (ThreadSanitizer) Each goroutine is a fiber from newproc until it is dead, a thread and its
+//        foreign G have the thread's own, g0 has one besides.  The switch of fibers comes right before that of
+//        stacks, and orders what one did before what the next does, as one thread does.  systemstack() stays on
+//        the caller's fiber.  g0 never returns from what mcall called, so that its fiber's shadow
+//        stack only grows (64 Ki frames, then TSan dies): it has a new fiber every tsan_g0_turns.
 #pragma once
 #include "sched/probe.h"
 #include "sched/sched.h"
 
 #ifdef RT0_ASAN
 #include <sanitizer/common_interface_defs.h>
+#endif
+#ifdef RT0_TSAN
+#include <sanitizer/tsan_interface.h>
 #endif
 
 namespace rt0::runtime {
@@ -34,22 +42,56 @@ inline void load_eh(const g* gp, m* mp) {
     mp->eh->uncaught = gp->eh_uncaught;
 }
 
-// ---- what AddressSanitizer is told; nothing in other builds
+// ---- what sanitizers are told; nothing in other builds.
+//
+//   san_leave      right before the stack of `to` is gone to; from: who will come back, or null
+//   san_entered    first on the stack that was gone to; gp: whose saved context it was, or null for a new frame
+//   san_born, san_dead         a goroutine's run begins, has ended (on another's stack)
+//   san_thread                 mp belongs to the calling thread from now on
+//   san_g0_enter, _leave       the thread's frames end and g0's begin, on the same stack; and back
+//   san_g0_turn, san_g0_dead   g0 is about to be entered afresh; its M is no more
+// always_inline: the ThreadSanitizer's note of a call would be taken on one fiber and dropped on the other.
 #ifdef RT0_ASAN
-inline void asan_leave(void** keep_fake, const stack& to) {
-    __sanitizer_start_switch_fiber(keep_fake, reinterpret_cast<void*>(to.lo), to.hi - to.lo);
+inline void san_leave(g* from, const g* to) {
+    __sanitizer_start_switch_fiber(from ? &from->asan_fake : nullptr, reinterpret_cast<void*>(to->stk.lo), to->stk.hi - to->stk.lo);
 }
-inline void asan_entered(void* fake) { __sanitizer_finish_switch_fiber(fake, nullptr, nullptr); }
+inline void san_entered(const g* gp) { __sanitizer_finish_switch_fiber(gp ? gp->asan_fake : nullptr, nullptr, nullptr); }
+inline void san_born(g* gp) { gp->asan_fake = nullptr; }
+#elif defined(RT0_TSAN)
+[[gnu::always_inline]] inline void san_leave(g*, const g* to) { __tsan_switch_to_fiber(to->tsan_fiber, 0); }
+inline void san_entered(const g*) {}
+inline void san_born(g* gp) { gp->tsan_fiber = __tsan_create_fiber(0); }
 #else
-inline void asan_leave(void**, const stack&) {}
-inline void asan_entered(void*) {}
+inline void san_leave(g*, const g*) {}
+inline void san_entered(const g*) {}
+inline void san_born(g*) {}
 #endif
-#ifdef RT0_ASAN
-inline void** asan_fake_of(g* gp) { return &gp->asan_fake; }
-inline void* asan_fake_saved(const g* gp) { return gp->asan_fake; }
+#ifdef RT0_TSAN
+inline void san_dead(g* gp) {
+    if (gp->tsan_fiber) __tsan_destroy_fiber(gp->tsan_fiber);
+    gp->tsan_fiber = nullptr;
+}
+inline void san_g0_dead(m* mp) { san_dead(mp->g0); }
+inline void san_thread(m* mp) { mp->tsan_fiber = __tsan_get_current_fiber(); }
+inline void san_g0_turn(m* mp) {
+    if (mp->tsan_turns++ % cfg::tsan_g0_turns != 0) return;
+    san_g0_dead(mp);
+    san_born(mp->g0);
+}
+[[gnu::always_inline]] inline void san_g0_enter(m* mp) {
+    san_g0_turn(mp);
+    san_leave(nullptr, mp->g0);
+}
+[[gnu::always_inline]] inline void san_g0_leave(m* mp) { __tsan_switch_to_fiber(mp->tsan_fiber, 0); }
+inline void san_foreign(g* gp) { gp->tsan_fiber = gp->mp->tsan_fiber; }
 #else
-inline void** asan_fake_of(g*) { return nullptr; }
-inline void* asan_fake_saved(const g*) { return nullptr; }
+inline void san_dead(g*) {}
+inline void san_g0_dead(m*) {}
+inline void san_thread(m*) {}
+inline void san_g0_turn(m*) {}
+inline void san_g0_enter(m*) {}
+inline void san_g0_leave(m*) {}
+inline void san_foreign(g*) {}
 #endif
 
 // First thing in every context that was switched to.
@@ -88,21 +130,22 @@ void mcall(void (*fn)(g*));
 // From a goroutine that will not run again.
 [[noreturn]] void mcall_final(void (*fn)(g*));
 
-inline void leave_for(g* gp, g* next, void (*leave)(g*), void** keep_fake) {
+// back: gp, or null if it will not run again.
+inline void leave_for(g* gp, g* next, void (*leave)(g*), g* back) {
     m* mp = gp->mp;
     save_eh(gp, mp);
     load_eh(next, mp);
     mp->leaving = gp;
     mp->leave = leave;
     setg(next);
-    asan_leave(keep_fake, next->stk);
+    san_leave(back, next);
     rt0_switch(&gp->sched, &next->sched);
 }
 
 // From gp straight to next (books done), then leave(gp) on next's side.  Returns when gp runs again.
 inline void switch_to(g* gp, g* next, void (*leave)(g*)) {
-    leave_for(gp, next, leave, asan_fake_of(gp));
-    asan_entered(asan_fake_saved(gp));
+    leave_for(gp, next, leave, gp);
+    san_entered(gp);
     finish_leave(gp->mp);  // SW3: gp->mp, not the M we left
 }
 

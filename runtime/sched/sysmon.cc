@@ -273,7 +273,7 @@ bool look_at(p* pp, std::int64_t now, round* r) REQUIRES(retakelock) {
     std::uint32_t s = pp->status.load(memory_order_relaxed);  // relaxed: the CAS decides
     if (s == psyscall) return retake_syscall(pp, now, r);
     if (s != prunning) return false;
-    m* mp = pp->mp;
+    m* mp = pp->mp.follow();
     verdict v = judge(pp, mp, now);
     if (v == verdict::blocked || v == verdict::hog) r->add(mp, v);
     return wake_for_backlog(pp, now) || v == verdict::watch;

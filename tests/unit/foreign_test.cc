@@ -141,7 +141,8 @@ TEST_F(Foreign, ThousandsInTurnLeaveNothing) {
     EXPECT_EQ(ran.load(), n);
     EXPECT_LE(extras_listed(), cfg::extra_ms_kept) << "each thread finds the M of the one before";
     // What a leak of one small object for each thread would exceed, and noise does not.
-    EXPECT_LT(test::resident_kib() - rss, test::sanitized ? 64 << 10 : 4 << 10);
+    // ThreadSanitizer: each fiber that leaked would keep a part of its trace, 256 KiB.
+    EXPECT_LT(test::resident_kib() - rss, test::tsan ? 128 << 10 : test::sanitized ? 64 << 10 : 4 << 10);
     EXPECT_LT(mappings() - maps, 100);
     EXPECT_LT(rt0::kernel::count_threads() - threads, 20);
 }
@@ -229,6 +230,9 @@ thread_local object tls_object;
 TEST_F(Foreign, DestructorsMayCallTheRuntime) {
 #ifdef RT0_ASAN
     GTEST_SKIP() << "ASan's own destructor may come first, and takes every stack for foreign from then on";
+#endif
+#ifdef RT0_TSAN
+    GTEST_SKIP() << "TSan's own destructor may come first, and knows the thread no more from then on";
 #endif
     static const pthread_key_t late_key = new_key();
     for (bool first_in_destructor : {false, true}) {

@@ -60,8 +60,8 @@ void* objects[4096];
     _exit(heap.stacks.is_valid() && heap.objects.is_valid() ? 0 : 93);
 }
 
-#ifdef RT0_ASAN
-TEST(Limit, None) { GTEST_SKIP() << "AddressSanitizer's shadow takes all address space there is"; }
+#if defined(RT0_ASAN) || defined(RT0_TSAN)
+TEST(Limit, None) { GTEST_SKIP() << "the sanitizer's shadow takes all address space there is"; }
 #else
 TEST(Limit, SixteenMegabytesOfAddressSpace) {
     EXPECT_EXIT(in_little_space(16 << 20, 150), testing::ExitedWithCode(0), "");

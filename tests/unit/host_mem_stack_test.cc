@@ -267,7 +267,7 @@ TEST_F(Stacks, RefusedGuardsGiveNoStackAndLoseNone) {
 
 // Measured as the difference of RSS and page tables: nothing else may grow meanwhile.
 TEST_F(Stacks, AParkedStackCostsOnePageAndItsShareOfAPageTable) {
-#ifdef RT0_ASAN
+#if defined(RT0_ASAN) || defined(RT0_TSAN)
     GTEST_SKIP() << "shadow memory is counted too";
 #endif
     constexpr std::size_t n = 8000;
@@ -385,8 +385,8 @@ TEST_F(Stacks, ArenasAreInMapsAndNeverHuge) {
 }
 
 TEST_F(Stacks, FramesOf40KiBCannotJumpTheGuard) {
-#ifdef RT0_ASAN
-    GTEST_SKIP() << "AddressSanitizer moves the frames off the stack";
+#if defined(RT0_ASAN) || defined(RT0_TSAN)
+    GTEST_SKIP() << "AddressSanitizer moves the frames off the stack, ThreadSanitizer takes the fault";
 #endif
     stack below = stackalloc(nullptr, cfg::stack_default), s = stackalloc(nullptr, cfg::stack_default);
     std::vector<stack> others;

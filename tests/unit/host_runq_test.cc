@@ -310,9 +310,11 @@ public:
         for (std::size_t i = 0; i < gs_n; i++) home_[i].store(true);
     }
     void run(int rounds) {
+        fake_m me;  // outlives the thieves
+        victim_ = &me.pp;
         std::vector<std::thread> ts;
         for (std::size_t t = 0; t < thieves_n; t++) ts.emplace_back([this] { thief(); });
-        owner(rounds);
+        owner(me, rounds);
         stop_ = true;
         for (auto& t : ts) t.join();
         for (std::size_t i = 0; i < gs_n; i++) EXPECT_EQ(out_[i].load(), 1) << i;
@@ -341,9 +343,7 @@ private:
             if (!any) std::this_thread::yield();
         }
     }
-    void owner(int rounds) {
-        fake_m me;
-        victim_ = &me.pp;
+    void owner(fake_m& me, int rounds) {
         bool inherit;
         for (int r = 0; r < rounds || stolen_.load() == 0; r++) {
             std::size_t put = 0;
@@ -376,8 +376,7 @@ private:
     tokens gs_;
     std::atomic<int> out_[gs_n];
     std::atomic<bool> home_[gs_n];
-    p idle_;
-    p* volatile victim_ = &idle_;
+    p* victim_ = nullptr;
     std::atomic<bool> stop_{false};
     std::atomic<int> bad_{0};
     std::atomic<std::uint64_t> stolen_{0};

@@ -120,7 +120,7 @@ TEST_F(Newproc, CallablesOfEverySizeAndAlignment) {
     expect_called_and_destroyed<4096, 4096>(at_rest);
 }
 
-int free_function_calls = 0;
+std::atomic<int> free_function_calls{0};
 void free_function() { free_function_calls++; }
 struct with_member {
     int n = 0;
@@ -243,7 +243,7 @@ TEST_F(Newproc, StackSizes) {
 // Down to the last kilobytes of the stack, in small frames and in frames of 40 KiB.
 [[gnu::noinline]] std::size_t down(std::size_t leave, std::size_t frames) {
     volatile char frame[256];
-    frame[0] = static_cast<char>(frames);
+    frame[0] = frame[sizeof frame - 1] = static_cast<char>(frames);  // the last, too: clang would make it smaller
     if (this_goroutine::stack_remaining() < leave) {
         this_goroutine::yield();
         return frames;

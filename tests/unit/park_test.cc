@@ -130,7 +130,6 @@ TEST_F(Park, ReadyNextAndReadyTail) {
 }
 
 TEST_F(Park, ParkWithoutUnlockf) {
-    sleeper unused;
     std::atomic<g*> me{nullptr};
     countdown done(1);
     rt0::go([&] {
