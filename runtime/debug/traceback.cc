@@ -155,7 +155,7 @@ bool on_stack(std::uintptr_t sp, const stack& s) { return sp >= (s.slot ? s.slot
 
 // Between the books and the switch itself g is ahead of the stack: the stack decides.
 g* running_at(const signal_context& c) {
-    g* const candidates[] = {c.gp, c.mp ? c.mp->curg : nullptr, c.mp ? c.mp->leaving : nullptr};
+    g* const candidates[] = {c.gp, c.mp ? c.mp->curg.get() : nullptr, c.mp ? c.mp->leaving : nullptr};
     for (g* gp : candidates)
         if (gp && !gp->is_system && on_stack(c.sp, gp->stk)) return gp;
     return c.gp && !c.gp->is_system ? c.gp : nullptr;
@@ -174,7 +174,7 @@ void collect_interrupted(const signal_context& c, running_stack* out) {
     // m0's ran over its bounds, perhaps, which are not ours.
     bool on_g0 = c.mp && (on_stack(c.sp, c.mp->g0stack) || (!gp && c.gp == c.mp->g0));
     out->on_system = on_g0 && !(c.gp && c.gp->foreign);
-    out->gp = out->on_system ? c.mp->curg : gp;
+    out->gp = out->on_system ? c.mp->curg.get() : gp;
     walk w{&out->user, 0, nullptr, true};
     if (out->on_system) w = {&out->system, reinterpret_cast<std::uintptr_t>(&rt0_oncall), &out->user, true};
     auto* mc = &static_cast<ucontext_t*>(c.uc)->uc_mcontext;

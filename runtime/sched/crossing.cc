@@ -304,14 +304,14 @@ void rtfree(void* p) { freert(current_mcache(), p); }
 
 mcache* current_mcache() {
     g* gp = getg();
-    m* mp = gp ? gp->mp : nullptr;
+    m* mp = gp ? gp->mp.get() : nullptr;
     if (!mp) return nullptr;
     return mp->pp ? mp->pp->mcache : nullptr;
 }
 
 mcore* upcall_mcore() {
     g* gp = getg();
-    return gp ? gp->mp : nullptr;
+    return gp ? gp->mp.get() : nullptr;
 }
 
 }  // namespace rt0::runtime

@@ -168,7 +168,7 @@ void request_dump() {
 void sighandler(int sig, siginfo_t* info, void* uc) {
     int keep = errno;
     signal_context c{sig, info, uc, arch::context_pc(uc), arch::context_sp(uc), getg(), nullptr};
-    c.mp = c.gp ? c.gp->mp : nullptr;
+    c.mp = c.gp ? c.gp->mp.get() : nullptr;
     if (c.mp && c.mp->gsignal) setg(c.mp->gsignal);  // SG2
     if (dumpsig != 0 && sig == dumpsig) request_dump();
     else if (sig == stack_signal) upcall_signal_stack(c);

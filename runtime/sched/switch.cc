@@ -57,7 +57,7 @@ void mcall_final(void (*fn)(g*)) {
 
 void systemstack_call(void (*fn)(void*), void* arg) {
     g* gp = getg();
-    m* mp = gp ? gp->mp : nullptr;
+    m* mp = gp ? gp->mp.get() : nullptr;
     // No g: a foreign thread on its way in, on its own stack.  gsignal: a handler stays where it is (SG2).
     if (!gp || gp == mp->g0 || gp == mp->gsignal) return fn(arg);
     setg(mp->g0);
