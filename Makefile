@@ -171,8 +171,8 @@ CSP    = $(B)/tests/stress/csp_prog
 HASH  := $(or $(SEED),$(shell printf %d 0x$$(git rev-parse --short=7 HEAD 2>/dev/null || echo 1267)))
 # LeakSanitizer does not know the stacks of parked goroutines: what only they refer to would count as leaked.
 export ASAN_OPTIONS ?= detect_stack_use_after_return=0:detect_leaks=0
-# ThreadSanitizer sleeps a second at each exit, to see more races; tests make hundreds of children.
-export TSAN_OPTIONS ?= atexit_sleep_ms=0
+# ThreadSanitizer sleeps a second at each exit, and takes an M that has ended but is not buried yet for a leak.
+export TSAN_OPTIONS ?= atexit_sleep_ms=0:report_thread_leaks=0
 test: $(if $(filter model,$(MODE)),model-tests,everything)  ## build and run everything (MODE=model: seeded schedules): programs at P = 1, 2, 3, 4, 8, 64; 60 s of stress
 everything: all tests programs $(STATIC) | need-check need-lint
 	$(Q){ echo "- 240 $(STORM) $(if $(SMALL),20,60) $(SEED)"; \

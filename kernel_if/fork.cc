@@ -23,7 +23,8 @@ int rc = 0;
 unsigned long slack = 0;  // ns, timer slack of the thread that booted
 
 void in_child() {
-    detail::fork_word->store(0, std::memory_order_relaxed);  // relaxed: the only thread; FK2
+    // relaxed, both: the only thread; FK2
+    detail::fork_word.load(std::memory_order_relaxed)->store(0, std::memory_order_relaxed);
     // The runtime's threads have none; what exec starts is an ordinary program and inherits it.
     if (slack != 0) set_timer_slack(slack);
     child_handler.load(std::memory_order_relaxed)();  // relaxed: all callers of fork_watch stored the same
@@ -38,20 +39,21 @@ std::atomic<std::uint32_t>* wiped_word() {
         return &plain_word;
     }
     auto* word = reinterpret_cast<std::atomic<std::uint32_t>*>(a);
-    word->store(1, std::memory_order_relaxed);  // relaxed: published with the pointer, before there are threads of ours
+    word->store(1, std::memory_order_relaxed);  // relaxed: published with the pointer
     return word;
 }
 
 }  // namespace
 
-constinit std::atomic<std::uint32_t>* detail::fork_word = &plain_word;
+constinit std::atomic<std::atomic<std::uint32_t>*> detail::fork_word{&plain_word};
 
 int fork_watch(void (*handler)()) {
     child_handler.store(handler, std::memory_order_relaxed);  // relaxed: read in a child, which has one thread
     pthread_once(&once, [] {
         long was = sysc(SYS_prctl, PR_GET_TIMERSLACK);
         if (was > 0) slack = static_cast<unsigned long>(was);
-        detail::fork_word = wiped_word();
+        // ORDER(fork-word): release; pairs with the acquire in forked().
+        detail::fork_word.store(wiped_word(), std::memory_order_release);
         rc = -pthread_atfork(nullptr, nullptr, in_child);
     });
     return rc;

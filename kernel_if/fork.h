@@ -11,7 +11,7 @@
 namespace rt0::kernel {
 
 namespace detail {
-extern std::atomic<std::uint32_t>* fork_word;  // 1; 0 in a forked child
+extern std::atomic<std::atomic<std::uint32_t>*> fork_word;  // what it leads to: 1; 0 in a forked child
 }
 
 // From here on forked() tells.  in_child runs in each child that libc's fork makes, on
@@ -19,7 +19,12 @@ extern std::atomic<std::uint32_t>* fork_word;  // 1; 0 in a forked child
 // handler.
 int fork_watch(void (*in_child)());
 
-// relaxed: a child has one thread, and in the parent the word never changes.
-inline bool forked() { return detail::fork_word->load(std::memory_order_relaxed) == 0; }
+inline bool forked() {
+    // ORDER(fork-word): acquire; pairs with the release in fork_watch: threads that come first while another
+    // boots must not see a new page before its 1.
+    const std::atomic<std::uint32_t>* word = detail::fork_word.load(std::memory_order_acquire);
+    // relaxed: a child has one thread, and in the parent the word never changes.
+    return word->load(std::memory_order_relaxed) == 0;
+}
 
 }  // namespace rt0::kernel

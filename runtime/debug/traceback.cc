@@ -174,7 +174,7 @@ void collect_interrupted(const signal_context& c, running_stack* out) {
     // m0's ran over its bounds, perhaps, which are not ours.
     bool on_g0 = c.mp && (on_stack(c.sp, c.mp->g0stack) || (!gp && c.gp == c.mp->g0));
     out->on_system = on_g0 && !(c.gp && c.gp->foreign);
-    out->gp = out->on_system ? c.mp->curg : gp;
+    out->gp = out->on_system ? c.mp->curg.get() : gp;
     walk w{&out->user, 0, nullptr, true};
     if (out->on_system) w = {&out->system, reinterpret_cast<std::uintptr_t>(&rt0_oncall), &out->user, true};
     auto* mc = &static_cast<ucontext_t*>(c.uc)->uc_mcontext;

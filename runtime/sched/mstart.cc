@@ -55,7 +55,7 @@ m* take_gone(bool* left) {
 
 // Gives back what an m owns, but for the struct and its system gs (MS2).  It is off allm and has no thread.
 void free_m(m* mp) {
-    if (mp->g0) san_g0_dead(mp);
+    san_g0_dead(mp);
     if (mp->g0stack.slot) stackfree(current_mcache(), mp->g0stack);
     if (mp->gsigstack.slot) stackfree(current_mcache(), mp->gsigstack);
     mp->g0stack = mp->gsigstack = {};

@@ -26,7 +26,7 @@
 namespace rt0::runtime {
 
 // Where it may be none.
-inline std::uint64_t probe_goid(const g* gp) { return gp ? gp->goid : 0; }
+inline std::uint64_t probe_goid(const g* gp) { return gp ? gp->goid.get() : 0; }
 inline std::int32_t probe_pid(const p* pp) { return pp ? pp->id : -1; }
 
 }  // namespace rt0::runtime

@@ -71,7 +71,9 @@ inline void san_dead(g* gp) {
     if (gp->tsan_fiber) __tsan_destroy_fiber(gp->tsan_fiber);
     gp->tsan_fiber = nullptr;
 }
-inline void san_g0_dead(m* mp) { san_dead(mp->g0); }
+inline void san_g0_dead(m* mp) {
+    if (mp->g0) san_dead(mp->g0);
+}
 inline void san_thread(m* mp) { mp->tsan_fiber = __tsan_get_current_fiber(); }
 inline void san_g0_turn(m* mp) {
     if (mp->tsan_turns++ % cfg::tsan_g0_turns != 0) return;

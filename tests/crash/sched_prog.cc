@@ -33,14 +33,16 @@ bool initial_ended = false;  // as far as the runtime knows: its thread sleeps f
 // n goroutines, each with a thread of its own.
 void need_threads(int n) {
     std::atomic<int> here{0};
+    rt0::wait_group all;  // what num_goroutine() tells orders nothing
     for (int i = 0; i < n; i++)
-        rt0::go([&] {
+        all.go([&] {
             this_goroutine::lock_os_thread();
             if (gettid() == getpid()) initial_ended = true;
             here++;
             while (here.load() < n) this_goroutine::yield();
         });
-    while (here.load() < n || rt0::num_goroutine() > 1) this_goroutine::yield();
+    all.wait();
+    while (rt0::num_goroutine() > 1) this_goroutine::yield();
 }
 
 // Numbers that must agree, once what comes and goes has come or gone.
