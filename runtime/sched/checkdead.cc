@@ -5,14 +5,16 @@
 // any other thread (std::thread, an own main) nobody can know what it will send, so
 // nothing is reported.
 // A foreign thread in the runtime counts by its extra M; between that and its end it is
-// any other thread.  After the end sysmon looks, before it sleeps deeply again.
-// The M that sleeps until a timer is not on the idle list, so timers count as running.
+// any other thread.  After the end sysmon looks, before it sleeps deeply again; for other threads it looks now and then.
+// The M that sleeps until a timer is not on the idle list, so timers count as running, but only as long as
+// there are any: one that was stopped does not wake that M.
 //
 // Source: Go's proc.go.
 #include "sched/checkdead.h"
 
 #include "base/throw.h"
 #include "kernel_if/thread.h"
+#include "sched/find.h"
 #include "sched/sched.h"
 
 namespace rt0::runtime {
@@ -64,6 +66,13 @@ std::int64_t running_ms() REQUIRES(sched.lock) {
            sched.nmextraidle.load(memory_order_relaxed);
 }
 
+// The M in sleep_until_timer, when it is the last: without a P, and with no timer left it will find nothing and go idle.
+// Nobody else can arm one.
+bool sleeps_for_nothing() REQUIRES(sched.lock) {
+    // ORDER(poll): seq_cst; as in sleep_until_timer.
+    return sched.lastpoll.load(memory_order_seq_cst) == 0 && sched.polluntil.load(memory_order_seq_cst) != 0 && !timers_pending();
+}
+
 }  // namespace
 
 void checkdead_later() {
@@ -78,11 +87,12 @@ void checkdead_disable() {
     disabled = true;
 }
 
-void checkdead() {
+bool checkdead() {
     // relaxed: set once for good.
-    if (disabled || sched.exiting.load(memory_order_relaxed) || panicking.load(memory_order_relaxed)) return;
+    if (disabled || sched.exiting.load(memory_order_relaxed) || panicking.load(memory_order_relaxed)) return false;
     std::int64_t run = running_ms();
-    if (run > 0) return;
+    if (run == 1 && sleeps_for_nothing()) run = 0;
+    if (run > 0) return false;
     if (run < 0) {
         textbuf t;
         t << "checkdead: inconsistent counts: mcount " << sched.mnext - sched.nmfreed << " nmidle " << sched.nmidle
@@ -90,7 +100,7 @@ void checkdead() {
           << sched.nmextraidle.load(memory_order_relaxed);  // relaxed: message
         runtime_throw(t.c_str());
     }
-    if (other_threads_exist()) return;
+    if (other_threads_exist()) return true;
     int waiting = waiting_goroutines();
     sched.lock.unlock();  // the report takes its time; nothing else can run any more
     if (waiting == 0) fatal("no goroutines (main called this_goroutine::exit) - deadlock!");

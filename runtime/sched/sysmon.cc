@@ -339,17 +339,23 @@ std::int64_t trace_if_due() {
 // Sleeps until a P leaves the idle list (pidleget wakes us) or the world starts again; at most `most` ns if that is
 // not negative.
 void sleep_deeply(std::int64_t most) {
-    {
-        guard l(sched.lock);
-        if (!nothing_to_watch()) return;
-        checkdead();  // again: a thread that was counted as a stranger may have ended since
-        sched.sysmonwait.store(true, memory_order_relaxed);  // relaxed: sched.lock
+    for (std::int64_t look = cfg::stranger_look;; look = std::min(2 * look, cfg::stranger_look_max)) {
+        bool strangers;
+        {
+            guard l(sched.lock);
+            if (!nothing_to_watch()) return;
+            strangers = checkdead();  // again: a thread that was counted as a stranger may have ended since
+            sched.sysmonwait.store(true, memory_order_relaxed);  // relaxed: sched.lock
+        }
+        bool look_again = strangers && (most < 0 || look < most);
+        bool woken = notetsleep(&sched.sysmonnote, look_again ? look : most);
+        if (!woken) {
+            guard l(sched.lock);
+            sched.sysmonwait.store(false, memory_order_relaxed);  // relaxed: sched.lock; from here nobody wakes us
+        }
+        noteclear(&sched.sysmonnote);
+        if (woken || !look_again) return;
     }
-    if (!notetsleep(&sched.sysmonnote, most)) {
-        guard l(sched.lock);
-        sched.sysmonwait.store(false, memory_order_relaxed);  // relaxed: sched.lock; from here nobody wakes us
-    }
-    noteclear(&sched.sysmonnote);
 }
 
 // Idle memory: all of it when the process has been idle for a while, else what goes

@@ -13,6 +13,7 @@
 #include <rt0/go.h>
 #include <rt0/select.h>
 #include <rt0/sync.h>
+#include <rt0/time.h>
 
 #define NOINLINE [[gnu::noinline]]
 
@@ -97,6 +98,28 @@ void thread_ends_last() {
         rt0::this_goroutine::yield();
         usleep(2'000'000);
     }).detach();
+    wait_for(rt0::chan<int>(0));
+}
+// The same, and it never called rt0.
+void unknown_thread_ends_last() {
+    std::thread([] { usleep(1'500'000); }).detach();
+    wait_for(rt0::chan<int>(0));
+}
+// Its deadline, when an M would wake for it, is an hour away.
+void timer_stopped() {
+    rt0::timer t(1h);
+    rt0::this_goroutine::sleep_for(5ms);
+    t.stop();
+    wait_for(rt0::chan<int>(0));
+}
+void timeout_not_needed() {
+    rt0::chan<int> c(0);
+    rt0::go([c] {
+        rt0::this_goroutine::sleep_for(5ms);
+        send_to(c);
+    });
+    int v;
+    c.recv_for(v, 1h);
     wait_for(rt0::chan<int>(0));
 }
 // Some locked, one whose thread ended with it.
@@ -215,6 +238,9 @@ struct {
     {"locked", locked},
     {"thread_came_and_went", thread_came_and_went},
     {"thread_ends_last", thread_ends_last},
+    {"unknown_thread_ends_last", unknown_thread_ends_last},
+    {"timer_stopped", timer_stopped},
+    {"timeout_not_needed", timeout_not_needed},
     {"locked_among_others", locked_among_others},
     {"with_locked_sleeper", [] { with_locked([] { rt0::this_goroutine::sleep_for(150ms); }); }},
     {"with_locked_in_blocking", [] { with_locked([] { rt0::blocking([] { usleep(150'000); }); }); }},

@@ -54,7 +54,9 @@ INSTANTIATE_TEST_SUITE_P(
                     shape{"rwmutex_rlock", "sync.RWMutex.RLock"}, shape{"condition", "sync.Cond.Wait"},
                     shape{"wait_group", "sync.WaitGroup.Wait"}, shape{"semaphore", "semacquire"},
                     shape{"in_catch_block", "chan receive"}, shape{"locked", "chan receive, locked to thread"},
-                    shape{"thread_came_and_went", "chan receive"}, shape{"thread_ends_last", "chan receive"}),
+                    shape{"thread_came_and_went", "chan receive"}, shape{"thread_ends_last", "chan receive"},
+                    shape{"unknown_thread_ends_last", "chan receive"}, shape{"timer_stopped", "chan receive"},
+                    shape{"timeout_not_needed", "chan receive"}),
     [](const auto& p) { return std::string(p.param.how); });
 
 TEST(DeadlockOfMany, AllAreShownOnce) {

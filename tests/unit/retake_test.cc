@@ -10,8 +10,10 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -48,12 +50,12 @@ INSTANTIATE_TEST_SUITE_P(P, Retake, testing::Combine(testing::Values(1, 2, 3, 8,
 // ---- blocking without a word to the runtime, and without libc: nobody can have interposed
 
 [[gnu::noinline]] void raw_nanosleep(long ns) {
-    timespec t{0, ns}, rest{};
-    while (rt0::kernel::sysc(SYS_nanosleep, &t, &rest) != 0) t = rest;
+    timespec t{0, ns};
+    if (rt0::kernel::sysc(SYS_nanosleep, &t, nullptr) != 0) std::abort();  // EINTR: nothing of the runtime's may cause that
 }
 [[gnu::noinline]] void raw_futex_wait(std::atomic<std::uint32_t>* word, std::uint32_t while_it_is) {
     while (word->load() == while_it_is)
-        rt0::kernel::sysc(SYS_futex, word, FUTEX_WAIT_PRIVATE, while_it_is, nullptr);
+        if (rt0::kernel::sysc(SYS_futex, word, FUTEX_WAIT_PRIVATE, while_it_is, nullptr) == -EINTR) std::abort();
 }
 [[gnu::noinline]] void raw_futex_wake(std::atomic<std::uint32_t>* word) {
     rt0::kernel::sysc(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX);
@@ -101,8 +103,8 @@ TEST_P(Retake, SleepersDoNotKeepOthersFromRunning) {
     EXPECT_EQ(sleeping.load(), 0);
 }
 
-// "Within about 100 us" in sysmon's own measure: it looks every 20 us when it took a P a moment ago.  A try that took as
-// long as an endless loop may run says nothing, on a busy machine.
+// "Within about 100 us" in sysmon's own measure: it looks every 20 us when it took a P a moment ago.  A try that took
+// longer than sysmon's long tick says nothing, on a busy machine.
 TEST(RetakeLooks, ABlockedOneLosesItsPInAFewLooks) {
     const int procs = rt0::gomaxprocs(1);
     struct moment {
@@ -124,7 +126,7 @@ TEST(RetakeLooks, ABlockedOneLosesItsPInAFewLooks) {
         });
         both.wait();
         const auto took = others_run.when - blocked.when;  // negative: it was asked to yield before it blocked
-        soon = others_run.looks - blocked.looks <= 4 && took > 0 && took < rt::cfg::forced_retake;
+        soon = others_run.looks - blocked.looks <= 4 && took > 0 && took < rt::cfg::sysmon_tick_busy;
     }
     rt0::gomaxprocs(procs);
 }
