@@ -3,7 +3,7 @@
 // one clear fatal line and status 2; never a hang, a signal or a wrong answer.
 //
 // Here, at each of three numbers of Ps, every third i up to 64 is run and then a geometric
-// progression; RT0_TEST_FAULTS=all runs every i (ten minutes).
+// progression; RT0_TEST_FAULTS=all runs every i (`make faults`, half an hour).
 #include <gtest/gtest.h>
 
 #include <cerrno>

@@ -131,6 +131,41 @@ TEST(RetakeLooks, ABlockedOneLosesItsPInAFewLooks) {
     rt0::gomaxprocs(procs);
 }
 
+// A thread that waits for a processor uses none, as one that blocks; the kernel tells the two apart, and a loop keeps its P
+// for as long as it may run.
+TEST(RetakeLooks, ALoopThatWaitsForAProcessorDoesNotBlock) {
+    const int procs = rt0::gomaxprocs(1);
+    std::atomic<bool> end{false};
+    std::vector<std::thread> rivals;
+    for (int i = 0; i < rt0::num_cpu(); i++)
+        rivals.emplace_back([&] {
+            while (!end.load(std::memory_order_relaxed)) {}
+        });
+    for (int seen = 0; seen < 5;) {
+        std::atomic<bool> stop{false}, looping{false};
+        bool looped_first = false;
+        std::int64_t took = 0;
+        rt0::wait_group both;
+        const std::int64_t asked = rt0::kernel::nanotime();
+        both.go([&] {
+            both.go([&] {
+                took = rt0::kernel::nanotime() - asked;
+                looped_first = looping;
+                stop = true;
+            });
+            looping = true;
+            while (!stop.load(std::memory_order_relaxed)) {}
+        });
+        both.wait();
+        if (!looped_first) continue;  // it was asked to yield before it looped
+        EXPECT_GE(took, rt::cfg::forced_retake);
+        seen++;
+    }
+    end = true;
+    for (auto& t : rivals) t.join();
+    rt0::gomaxprocs(procs);
+}
+
 // The holder of a std::mutex parks; others block on it in the kernel, on every P.
 TEST_P(Retake, AStdMutexHeldAcrossAPark) {
     std::mutex m;
