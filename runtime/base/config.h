@@ -120,7 +120,8 @@ inline constexpr std::int64_t forced_preempt = 8'000'000;    // ns; a G that has
 inline constexpr std::int64_t forced_retake = 10'000'000;    // ns; after this long in user code it loses its P, if work waits
 
 // ---- sanitizers
-inline constexpr std::uint32_t tsan_g0_turns = 128;   // of g0 before it has a new fiber: 2 us each; some ten frames a turn
+inline constexpr std::uint32_t tsan_g0_turns = 16;    // of g0 before it has a new fiber: that takes some us; each turn leaves
+                                                      // up to ten frames, which reports show below the true ones
 
 // ---- reports from signal handlers
 inline constexpr unsigned report_tick = 1000;         // ms between the watchdog's looks at a report

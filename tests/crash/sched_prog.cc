@@ -23,6 +23,7 @@
 #include "kernel_if/thread.h"
 #include "sched/template.h"
 #include "tests/support/armed.h"
+#include "tests/support/kthreads.h"
 
 using namespace std::chrono_literals;
 namespace this_goroutine = rt0::this_goroutine;
@@ -46,6 +47,9 @@ void need_threads(int n) {
     while (rt0::num_goroutine() > 1) this_goroutine::yield();
 }
 
+// ThreadSanitizer has one of its own.
+int our_threads() { return rt0::kernel::count_threads() - test::tsan; }
+
 // Numbers that must agree, once what comes and goes has come or gone.
 void until_equal(const char* what, auto count, auto expected) {
     for (int i = 0; count() != expected(); i++) {
@@ -61,14 +65,14 @@ void until_equal(const char* what, auto count, auto expected) {
 void counts() {
     auto one = [] { return 1; };
     until_equal("goroutines", [] { return rt0::num_goroutine(); }, one);
-    until_equal("threads", [] { return rt0::num_thread() + initial_ended; }, [] { return rt0::kernel::count_threads(); });
+    until_equal("threads", [] { return rt0::num_thread() + initial_ended; }, our_threads);
     rt0::chan<int> quit(0);
     for (int i = 0; i < 100; i++) rt0::go([quit]() mutable { quit.recv(); });
     until_equal("parked", [] { return rt0::num_goroutine(); }, [] { return 101; });
     quit.close();
     until_equal("ended", [] { return rt0::num_goroutine(); }, one);
     need_threads(8);
-    until_equal("threads", [] { return rt0::num_thread() + initial_ended; }, [] { return rt0::kernel::count_threads(); });
+    until_equal("threads", [] { return rt0::num_thread() + initial_ended; }, our_threads);
     int before = rt0::num_thread();
     std::atomic<bool> in{false}, out{false};
     std::thread strange([&] {
@@ -77,10 +81,10 @@ void counts() {
         while (!out) usleep(100);
     });
     until_equal("foreign", [&] { return in.load(); }, [] { return true; });
-    until_equal("threads", [] { return rt0::num_thread() + initial_ended; }, [] { return rt0::kernel::count_threads(); });
+    until_equal("threads", [] { return rt0::num_thread() + initial_ended; }, our_threads);
     out = true;
     rt0::blocking([&] { strange.join(); });
-    until_equal("after the thread", [] { return rt0::num_thread() + initial_ended; }, [] { return rt0::kernel::count_threads(); });
+    until_equal("after the thread", [] { return rt0::num_thread() + initial_ended; }, our_threads);
     until_equal("goroutines", [] { return rt0::num_goroutine(); }, one);
     rt0::println(before > 0 ? "counts right" : "no threads");
 }

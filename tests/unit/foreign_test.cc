@@ -172,6 +172,9 @@ TEST_F(Foreign, Canceled) {
 #ifdef RT0_ASAN
     GTEST_SKIP() << "ASan takes the frames that a cancelled thread left for its own: an alarm in its thread exit";
 #endif
+#ifdef RT0_TSAN
+    GTEST_SKIP() << "TSan believes a thread cancelled in pause() still there, and sees no locks of its thread exit";
+#endif
     struct shared {
         rt0::chan<int> in{0}, go_on{0};
         bool survived_the_call = false;
