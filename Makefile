@@ -162,8 +162,9 @@ CHAOS := $(or $(SEED),$(shell printf %d 0x$$(git rev-parse --short=7 HEAD 2>/dev
 STORM  = $(B)/tests/stress/storm_prog
 # LeakSanitizer does not know the stacks of parked goroutines: what only they refer to would count as leaked.
 export ASAN_OPTIONS ?= detect_stack_use_after_return=0:detect_leaks=0
-# ThreadSanitizer sleeps a second at each exit, and takes an M that has ended but is not buried yet for a leak.
-export TSAN_OPTIONS ?= atexit_sleep_ms=0:report_thread_leaks=0
+# ThreadSanitizer sleeps a second at each exit, takes an M that has ended but is not buried yet for a leak, and minds
+# that a report which ends the process lets the demangler allocate.
+export TSAN_OPTIONS ?= atexit_sleep_ms=0:report_thread_leaks=0:report_signal_unsafe=0
 test: all tests programs $(STATIC) | need-check  ## build and run everything: programs at P = 1, 2, 3, 4, 8, 64; 60 s of stress
 	$(Q){ echo "- 240 $(STORM) $(if $(SMALL),20,60) $(SEED)"; \
 	  echo "- 240 env RT0DEBUG=chaos=$(CHAOS) $(STORM) $(if $(SMALL),10,20) $(CHAOS)"; \
