@@ -9,15 +9,9 @@ MODE    ?= release
 PREFIX  ?= /usr/local
 LIBDIR  ?= $(PREFIX)/lib
 DIR     ?= /usr/include
-SECS    ?=
-SEED    ?=
-N       ?=
 SEEDS   ?= 1000
 GOROUTINES ?= 100000000
-RESULTS ?=
-BENCH   ?=
 REPS    ?= 5
-P       ?=
 V       ?= 0
 VERSION := 0.1.0
 SOMAJOR := 0
@@ -171,8 +165,9 @@ CSP    = $(B)/tests/stress/csp_prog
 HASH  := $(or $(SEED),$(shell printf %d 0x$$(git rev-parse --short=7 HEAD 2>/dev/null || echo 1267)))
 # LeakSanitizer does not know the stacks of parked goroutines: what only they refer to would count as leaked.
 export ASAN_OPTIONS ?= detect_stack_use_after_return=0:detect_leaks=0
-# ThreadSanitizer sleeps a second at each exit, and takes an M that has ended but is not buried yet for a leak.
-export TSAN_OPTIONS ?= atexit_sleep_ms=0:report_thread_leaks=0
+# ThreadSanitizer sleeps a second at each exit, takes an M that has ended but is not buried yet for a leak, and minds
+# that a report which ends the process lets the demangler allocate.
+export TSAN_OPTIONS ?= atexit_sleep_ms=0:report_thread_leaks=0:report_signal_unsafe=0
 test: $(if $(filter model,$(MODE)),model-tests,everything)  ## build and run everything (MODE=model: seeded schedules): programs at P = 1, 2, 3, 4, 8, 64; 60 s of stress
 everything: all tests programs $(STATIC) | need-check need-lint
 	$(Q){ echo "- 240 $(STORM) $(if $(SMALL),20,60) $(SEED)"; \
@@ -197,6 +192,10 @@ model-tests: $(MODELS)
 	$(Q)for t in $(MODELS); do echo "- 240 $$t"; done | sh tests/support/run.sh $(B)
 mutations:  ## break each protocol in a copy and see its model fail: N=k/n for the k-th of n parts
 	$(Q)bash tests/model/mutate.sh $(N)
+RACES := $(patsubst %,$(B)/tests/%_test,crash/race stress/chan_stress stress/sync_stress $(addprefix unit/,chan chan_edge select sync_lock \
+          sync_wait sync_threads time context api api_sync newproc park))
+races: $(RACES) $(STORM)
+	$(Q){ echo "- 240 $(STORM) 20 $(SEED)"; for p in 1 2 8; do for t in $(RACES); do echo "$$p 240 $$t"; done; done; } | sh tests/support/run.sh $(B)
 stress: $(STORM)  ## the stress programme alone: SECS=600 SEED=
 	$(Q)$(STORM) $(or $(SECS),600) $(SEED)
 trust: $(CSP)  ## SEEDS=1000 random programs at each of P = 1, 2, 3, 8, 64; a rerun goes on: SEED=first RESULTS=1 (tests/results/csp.md)
@@ -206,8 +205,8 @@ soak: $(B)/tests/stress/soak_prog  ## all of it until SECS=1800 and GOROUTINES=1
 	$(Q)$< $(or $(SECS),1800) $(GOROUTINES) "$(SEED)" $(if $(RESULTS),tests/results/soak.md)
 asan:  ## make test with AddressSanitizer and UndefinedBehaviorSanitizer
 	$(Q)$(MAKE) --no-print-directory MODE=asan test
-tsan:  ## make test with ThreadSanitizer (clang)
-	$(Q)$(MAKE) --no-print-directory MODE=tsan test
+tsan:  ## channels, select, synchronisation, goroutines and stress with ThreadSanitizer (clang)
+	$(Q)$(MAKE) --no-print-directory MODE=tsan races
 coverage:  ## make test counting lines and branches; table per file, HTML in build/coverage/html: TARGET=test
 	$(Q)$(NEED) gcovr
 	$(Q)find build/coverage -name '*.gcda' -delete 2>/dev/null; $(MAKE) --no-print-directory MODE=coverage $(or $(TARGET),test); \

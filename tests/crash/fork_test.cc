@@ -5,6 +5,7 @@
 #include <string>
 
 #include "tests/support/child.h"
+#include "tests/support/kthreads.h"
 
 using namespace testing_support;
 
@@ -19,7 +20,7 @@ const std::string fatal_line = "fatal error: rt0 called in a forked child; only 
 // The full count once, at two Ps; at others a part of it.
 TEST(Fork, ExecFromAnyGoroutine) {
     const char* p = std::getenv("RT0_MAXPROCS");
-    std::string n = !p || std::string(p) == "2" ? "10000" : "500";
+    std::string n = test::tsan ? "200" : !p || std::string(p) == "2" ? "10000" : "500";  // TSan's fork copies its shadow
     child_result r = scene("exec", n);
     EXPECT_EQ(r.status, 0) << r.summary();
     EXPECT_EQ(r.out, "children " + n + "\n");
@@ -51,6 +52,7 @@ TEST(Fork, ChildOfAStrangeThread) {
 }
 
 TEST(Fork, ThreadMadeInTheChildIsSeenToo) {
+    if (test::tsan) GTEST_SKIP() << "TSan refuses threads in the child of a process that had several";
     child_result r = scene("child", "thread", "fork");
     EXPECT_EQ(r.out, "ended 2\n") << r.summary();
     EXPECT_EQ(r.err, fatal_line);

@@ -39,7 +39,10 @@ void two(F f) {
 
 // Often: of two uses at the very same moment ThreadSanitizer may see neither in time for the other.
 void use_often() {
-    for (int k = 0; k < 10'000; k++) plain++;
+    for (int k = 0; k < 10'000; k++) {
+        plain++;
+        asm volatile("" : : : "memory");  // or it becomes one addition
+    }
 }
 
 void unordered() {

@@ -10,6 +10,7 @@
 
 #include "kernel_if/inject.h"
 #include "tests/support/child.h"
+#include "tests/support/kthreads.h"
 
 using namespace testing_support;
 using rt0::kernel::inject;
@@ -259,6 +260,7 @@ TEST(Unwinding, SwallowedExitIsFatal) {
 }
 
 TEST(Unwinding, PthreadExitIsOneClearLine) {
+    if (test::tsan) GTEST_SKIP() << "TSan's pthread_exit wants the thread's own fiber";
     child_result r = scene("pthread-exit");
     EXPECT_EQ(r.status, 2) << r.summary();
     EXPECT_TRUE(contains(r.err, "fatal error: pthread_exit or cancellation inside a goroutine\n")) << r.err;
