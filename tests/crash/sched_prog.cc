@@ -120,8 +120,8 @@ std::atomic<int> destroyed{0};
 struct at_thread_exit {
     std::string name;
     ~at_thread_exit() {
-        if (name == "of a locked goroutine") destroyed++;
         rt0::println("thread_local destructor", name);
+        if (name == "of a locked goroutine") destroyed++;  // main ends when all have said so
     }
 };
 
