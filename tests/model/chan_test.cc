@@ -18,17 +18,10 @@ using rt0::chan;
 using rt0::op_status;
 using model::options;
 using model::var;
+using model::with;
 using model::world;
 
 namespace {
-
-options with(unsigned preemptions, unsigned runs) {
-    options o;
-    o.dfs = {preemptions, 1, 0, 10'000};
-    o.random_runs = o.pct_runs = runs;
-    o.early = 1;
-    return o;
-}
 
 // A channel whose last handle does not go the way of a call: this thread is none of the run's.
 class channel {

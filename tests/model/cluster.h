@@ -36,6 +36,15 @@ inline void by_membarrier(bool on) {
     runtime::local_gstatus = false;  // its instruction is not under the model
 }
 
+// What a scenario of a cluster is explored by: so many random schedules, as many of PCT, and at most `dfs` of DFS.
+inline options with(unsigned preemptions, unsigned runs, unsigned dfs = 10'000) {
+    options o;
+    o.dfs = {preemptions, 1, 0, dfs};
+    o.random_runs = o.pct_runs = runs;
+    o.early = 1;
+    return o;
+}
+
 class cluster {
 public:
     // stops: the world is going to be stopped.

@@ -10,17 +10,10 @@
 
 using namespace rt0::runtime;
 using model::options;
+using model::with;
 using model::world;
 
 namespace {
-
-options with(unsigned preemptions, unsigned runs, unsigned dfs = 20'000) {
-    options o;
-    o.dfs = {preemptions, 1, 0, dfs};
-    o.random_runs = o.pct_runs = runs;
-    o.early = 1;
-    return o;
-}
 
 struct state {
     model::cluster c;
@@ -69,7 +62,7 @@ void explore(const options& o, int ps, int ms, F f) {
 // From an M without a P, while those that have one run out of work.
 TEST(Wake, Injected) {
     for (int ps : {1, 2})
-        explore(with(2, 5000), ps, ps + 1, [](world& w, state* s) {
+        explore(with(2, 5000, 20'000), ps, ps + 1, [](world& w, state* s) {
             s->c.go(0, [s] { s->park(); });
             w.thread([s] {
                 g* gp;
@@ -81,7 +74,7 @@ TEST(Wake, Injected) {
 
 // The producer computes on until the other runs too: somebody else must take it.
 TEST(Wake, ForTheGlobalQueue) {
-    explore(with(1, 5000), 2, 4, [](world&, state* s) {
+    explore(with(1, 5000, 20'000), 2, 4, [](world&, state* s) {
         s->c.go(1, [s] { s->park(), s->together(2); });
         s->c.go(0, [s] { s->queue_globally(1), s->together(2); });
     });
@@ -98,7 +91,7 @@ TEST(Wake, OneForTwo) {
 
 // handoffp: a P whose M leaves it while work comes to the global queue.
 TEST(Wake, HandOff) {
-    explore(with(2, 5000), 2, 4, [](world& w, state* s) {
+    explore(with(2, 5000, 20'000), 2, 4, [](world& w, state* s) {
         s->c.go(1, [s] { s->park(); });
         s->c.go(0, [s] {
             entersyscall();

@@ -11,17 +11,10 @@
 using namespace rt0::runtime;
 using model::options;
 using model::var;
+using model::with;
 using model::world;
 
 namespace {
-
-options with(unsigned preemptions, unsigned runs) {
-    options o;
-    o.dfs = {preemptions, 1, 0, 20'000};
-    o.random_runs = o.pct_runs = runs;
-    o.early = 1;
-    return o;
-}
 
 // A queue of one, as a channel's: a lock, and who waits.
 struct meeting {
@@ -65,14 +58,14 @@ void meet(const options& o, int ps, F f) {
 }
 
 TEST(Park, ReadiedOverALock) {
-    meet(with(1, 3000), 2, [](model::cluster& c, meeting* m) {
+    meet(with(1, 3000, 20'000), 2, [](model::cluster& c, meeting* m) {
         c.go(0, [m] { m->wait(); });
         c.go(1, [m] { m->come(goready); });
     });
 }
 
 TEST(Park, BothWays) {
-    meet(with(1, 3000), 2, [](model::cluster& c, meeting* m) {
+    meet(with(1, 3000, 20'000), 2, [](model::cluster& c, meeting* m) {
         c.go(0, [m] { m[0].wait(), m[1].come(goready); });
         c.go(1, [m] { m[0].come(goready_tail), m[1].wait(); });
     });
@@ -80,7 +73,7 @@ TEST(Park, BothWays) {
 
 // The parked one goes straight to another goroutine (PK4), which finishes the parking.
 TEST(Park, StraightToAnother) {
-    meet(with(1, 3000), 2, [](model::cluster& c, meeting* m) {
+    meet(with(1, 3000, 20'000), 2, [](model::cluster& c, meeting* m) {
         c.go(0, [m] { m[0].wait(); });
         c.go(0, [m] { m[1].wait(); });
         c.go(1, [m] { m[0].come(goready), m[1].come(goready); });
@@ -89,7 +82,7 @@ TEST(Park, StraightToAnother) {
 
 // PK3: unlockf says no, the goroutine goes on.
 TEST(Park, Refused) {
-    meet(with(1, 2000), 2, [](model::cluster& c, meeting* m) {
+    meet(with(1, 2000, 20'000), 2, [](model::cluster& c, meeting* m) {
         c.go(0, [] { gopark([](g*, void*) { return false; }, nullptr, wait_reason::zero); });
         c.go(0, [] { gopark([](g*, void*) { return false; }, nullptr, wait_reason::zero), gosched(); });
         c.go(1, [m] { m->come(goready); });

@@ -15,10 +15,8 @@ using model::world;
 namespace {
 
 options with(unsigned preemptions, unsigned runs) {
-    options o;
-    o.dfs = {preemptions, 2, 0, 20'000};
-    o.random_runs = o.pct_runs = runs;
-    o.early = 1;
+    options o = model::with(preemptions, runs, 20'000);
+    o.dfs.looks_back = 2;
     o.timeouts = 2;
     return o;
 }

@@ -12,18 +12,11 @@
 
 using model::options;
 using model::var;
+using model::with;
 using model::world;
 using namespace std::chrono_literals;
 
 namespace {
-
-options with(unsigned preemptions, unsigned runs) {
-    options o;
-    o.dfs = {preemptions, 1, 0, 10'000};
-    o.random_runs = o.pct_runs = runs;
-    o.early = 1;
-    return o;
-}
 
 struct state {
     model::cluster c;

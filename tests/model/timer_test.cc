@@ -11,19 +11,12 @@
 using namespace rt0::runtime;
 using model::options;
 using model::var;
+using model::with;
 using model::world;
 
 namespace {
 
 constexpr std::int64_t ms = 1'000'000;
-
-options with(unsigned preemptions, unsigned runs) {
-    options o;
-    o.dfs = {preemptions, 1, 0, 10'000};
-    o.random_runs = o.pct_runs = runs;
-    o.early = 1;
-    return o;
-}
 
 struct state {
     model::cluster c;
