@@ -74,6 +74,12 @@ void wake_paid() {
 
 }  // namespace
 
+void become_spinning(m* mp) {
+    mp->spinning = true;
+    // ORDER(wake): seq_cst; see the head.
+    sched.nmspinning.fetch_add(1, memory_order_seq_cst);
+}
+
 void wakep() {
     // ORDER(wake): seq_cst; WK2, WK5.
     if (sched.npidle.load(memory_order_seq_cst) == 0) return;
@@ -128,12 +134,6 @@ g* from_global(p* pp) {
     if (sched.runqsize.load(memory_order_relaxed) == 0) return nullptr;
     guard l(sched.lock);
     return globrunqget(pp, 0);
-}
-
-void become_spinning(m* mp) {
-    mp->spinning = true;
-    // ORDER(wake): seq_cst; see the head.
-    sched.nmspinning.fetch_add(1, memory_order_seq_cst);
 }
 
 // WK1: is one more spinner worth it?

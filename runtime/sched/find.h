@@ -21,6 +21,9 @@ private:
     m* mp_;
 };
 
+// mp looks for work from now on, and counts as one that does.
+void become_spinning(m* mp);
+
 // There is new work: get one more M looking for it, if a P idles and nobody looks yet.
 void wakep();
 // The same for a G that was just put in this P's runnext or among its newborns (WK7).

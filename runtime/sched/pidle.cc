@@ -178,9 +178,7 @@ bool give_p_left_idle(m* mp) REQUIRES(sched.lock) {
     if (!sched.starved) return false;
     sched.starved = false;
     if (!(mp->nextp = pidleget())) return false;
-    mp->spinning = true;
-    // ORDER(wake): seq_cst; as in wakep.
-    sched.nmspinning.fetch_add(1, memory_order_seq_cst);
+    become_spinning(mp);
     return true;
 }
 

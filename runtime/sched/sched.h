@@ -49,7 +49,7 @@ struct schedt {
     watched<std::int32_t> stopwait GUARDED_BY(lock); // Ps still to stop [lock]
     note stopnote;                              // [atomic]
     atomic<bool> sysmonwait{false};             // sysmon sleeps deeply on sysmonnote [lock to set]
-    atomic<std::uint32_t> sysmonlooks{0};      // looks at all Ps so far [own:sysmon], read by tests
+    atomic<std::uint32_t> sysmonlooks{0};       // looks at all Ps so far [own:sysmon], read by tests
     note sysmonnote;                            // [atomic]
 
     alignas(64) atomic<std::uint64_t> goidgen{0};  // [atomic]
