@@ -142,8 +142,8 @@ TEST(RetakeLooks, ALoopThatWaitsForAProcessorDoesNotBlock) {
         rivals.emplace_back([&] {
             while (!end.load(std::memory_order_relaxed)) {}
         });
-    std::int64_t longest = 0;
-    for (int seen = 0; seen < 5;) {
+    std::vector<std::int64_t> lasted;
+    while (lasted.size() < 9) {
         std::atomic<bool> stop{false}, looping{false};
         bool looped_first = false;
         std::int64_t took = 0;
@@ -159,11 +159,11 @@ TEST(RetakeLooks, ALoopThatWaitsForAProcessorDoesNotBlock) {
             while (!stop.load(std::memory_order_relaxed)) {}
         });
         both.wait();
-        if (!looped_first) continue;  // it was asked to yield before it looped
-        longest = std::max(longest, took);
-        seen++;
+        if (looped_first) lasted.push_back(took);  // else it was asked to yield before it looped
     }
-    EXPECT_GE(longest, rt::cfg::forced_retake / 2);  // its slice may have begun with its parent's
+    // In most of them: the slice may have begun with the parent's, which may have waited for a processor in it.
+    std::sort(lasted.begin(), lasted.end());
+    EXPECT_GE(lasted[lasted.size() / 2], rt::cfg::forced_retake / 2);
     end = true;
     for (auto& t : rivals) t.join();
     rt0::gomaxprocs(procs);
