@@ -154,7 +154,7 @@ TEST_F(Newproc, KindsOfCallables) {
     EXPECT_EQ(len.load(), 1003u);
     EXPECT_EQ(text.size(), 1000u) << "an lvalue is copied";
 
-    std::function<void()> f = [&] { got = 9; };
+    std::function<void()> f = [&] { got++; };  // who reads 9 comes after both
     rt0::go(f);
     rt0::go(std::ref(f));
     expect_at_rest(at_rest);
