@@ -36,7 +36,7 @@ inline constexpr std::uint32_t runq_size = 256;   // slots; Go's, one cache line
 inline constexpr int goid_batch = 16;             // ids a P takes at a time from sched.goidgen
 inline constexpr int sched_tick_global = 61;      // rounds between looks at the global queue; prime, as in Go
 inline constexpr std::uint32_t ring_laps = 16;    // times a ring goes round before its turn is over; of 500 communicating pairs
-                                                  // the luckiest has 1.3 times the exchanges of the unluckiest in a second,
+                                                  // the luckiest has 1.2 times the exchanges of the unluckiest in a second,
                                                   // with 8 laps 1.08 times, but 1,000 that yield take 15 to 30 % longer
 inline constexpr std::uint32_t born_oldest = 256; // of so many newborns that a P runs, one is its oldest ...
 inline constexpr std::uint32_t born_crowd = born_size / 4;  // ... unless more than this wait: in a tree each oldest one brings

@@ -117,7 +117,7 @@ void goexit0(g* gp) {
     // relaxed: a stop asked for a moment later is seen at the next round.
     if (mp->lockedg || sched.gcwaiting.load(memory_order_relaxed)) return nullptr;
     std::uint32_t tick = pp->schedtick.load(memory_order_relaxed);  // relaxed: our own
-    if (tick % cfg::sched_tick_global == 0) return nullptr;
+    if (tick % cfg::sched_tick_global == 0 && !in_a_chain(pp)) return nullptr;
     // relaxed: timers that were just added by others are seen by them or a sleeper (TM4).
     if (tick % cfg::timer_check_ticks == 0 && pp->timers.when0.load(memory_order_relaxed)) return nullptr;
     bool inherit;

@@ -70,6 +70,13 @@ bool runqrotate(p* pp) {
     if (n == 0 || rounds < cfg::ring_laps * n || waiting < n) return false;
     gqueue batch;
     if (!empty_ring(pp, head, tail, &batch)) return false;
+    // Whoever stands in runnext has had its turn too (global_turn).  Left here it would be in the next gang as well and, where
+    // all have turns of one length, in runnext again at its end.
+    // relaxed: as in runqget.
+    if (g* next = pp->runnext.load(memory_order_relaxed); next && take_runnext(pp, next)) {
+        batch.push_back(next);
+        n++;
+    }
     globrunqputbatch(&batch, static_cast<std::int32_t>(n));
     return true;
 }

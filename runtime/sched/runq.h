@@ -90,6 +90,13 @@ inline g* ring_get(p* pp) {
     }
 }
 
+// The next G shares the time slice of the one before.  In the middle of a chain of such nobody else gets a turn, not even
+// from the global queue: it would cut short, round after round, whoever's turn falls on the same tick.
+inline bool in_a_chain(const p* pp) {
+    // relaxed: our own; a thief that takes it meanwhile ends the chain.
+    return pp->inherited < cfg::runnext_inherit_max && pp->runnext.load(memory_order_relaxed) != nullptr;
+}
+
 inline bool take_runnext(p* pp, g* next) {
     if (one_p()) {  // RQ7
         // ORDER(runnext): release; as below.

@@ -36,7 +36,7 @@ namespace {
 g* global_turn(p* pp) {
     // relaxed: both only decide when to look.
     if (pp->schedtick.load(memory_order_relaxed) % cfg::sched_tick_global != 0) return nullptr;
-    if (sched.runqsize.load(memory_order_relaxed) == 0) return nullptr;
+    if (sched.runqsize.load(memory_order_relaxed) == 0 || in_a_chain(pp)) return nullptr;
     guard l(sched.lock);
     return globrunqget(pp, runqrotate(pp) ? 0 : 1);
 }

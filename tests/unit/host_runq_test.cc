@@ -230,6 +230,33 @@ TEST_F(Runq, ARingWhoseTurnIsOverGoesToTheGlobalQueue) {  // RQ9
     }
 }
 
+TEST_F(Runq, ARotationTakesWhoeverStandsInRunnext) {
+    for (int ps : {1, 2}) {
+        gomaxprocs_now.store(ps);
+        fill(&me.pp, 2);
+        me.pp.runnext.store(gs[2]);
+        me.pp.inherited = cfg::runnext_inherit_max;  // its turn is over
+        EXPECT_FALSE(in_a_chain(&me.pp));
+        me.pp.refilltick = me.pp.schedtick.load() - 2 * cfg::ring_laps;
+        {
+            guard l(sched.lock);
+            for (std::size_t i = 3; i < 5; i++) globrunqput(gs[i]);
+            EXPECT_TRUE(runqrotate(&me.pp));
+        }
+        EXPECT_TRUE(runqempty(&me.pp));
+        EXPECT_EQ(drain_global(), (std::vector<std::uint64_t>{4, 5, 1, 2, 3}));
+    }
+}
+
+TEST_F(Runq, AChainLastsAsLongAsItsTimeSlice) {
+    EXPECT_FALSE(in_a_chain(&me.pp)) << "runnext is empty";
+    me.pp.runnext.store(gs[0]);
+    me.pp.inherited = cfg::runnext_inherit_max - 1;
+    EXPECT_TRUE(in_a_chain(&me.pp));
+    me.pp.inherited = cfg::runnext_inherit_max;
+    EXPECT_FALSE(in_a_chain(&me.pp));
+}
+
 TEST_F(Runq, BatchPutKeepsOrderAndCount) {
     gqueue a, empty;
     for (int i = 0; i < 3; i++) a.push_back(gs[static_cast<std::size_t>(i)]);
