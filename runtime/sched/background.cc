@@ -1,12 +1,16 @@
 // bgsweep and bgscavenge, the runtime's own goroutines, and gcenable that starts them.
 //
 // bgsweep has nothing to sweep before there is a collector: it announces itself and
-// parks; the collector's sweep phase will ready it.  bgscavenge returns idle stack memory
+// parks; the collector's sweep phase will ready it.  bgscavenge returns idle memory
 // to the kernel: sysmon wakes it when there is enough that has been idle for a while.
 #include "sched/background.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "base/throw.h"
 #include "kernel_if/clock.h"
+#include "sched/newproc.h"
 #include "sched/sched.h"
 #include "sched/timer.h"
 
@@ -43,25 +47,44 @@ void bgsweep(void*) {
 struct {
     mutex lock{lock_rank::waitq};
     g* gp GUARDED_BY(lock) = nullptr;  // [lock] set while it is parked
+    std::int32_t cold GUARDED_BY(lock) = 0;  // [lock] stacks of dead Gs it is to free
 } scavenger;
+
+// Parks until there is something to do; of how many dead Gs to free the stacks.
+std::int32_t wait_for_scavenging() {
+    scavenger.lock.lock();
+    if (scavenger.cold == 0) {
+        scavenger.gp = getg();
+        goparkunlock(&scavenger.lock, wait_reason::bgscavenge_wait);
+        scavenger.lock.lock();
+    }
+    std::int32_t n = std::exchange(scavenger.cold, 0);
+    scavenger.lock.unlock();
+    return n;
+}
 
 void bgscavenge(void*) {
     announce();
     for (;;) {
-        scavenger.lock.lock();
-        scavenger.gp = getg();
-        goparkunlock(&scavenger.lock, wait_reason::bgscavenge_wait);
         // In steps, so that a P is not held for long: 1.5 us a stack.
-        while (scavenge(cfg::scavenge_step) != 0) timesleep(kernel::nanotime() + cfg::scavenge_pause);
+        constexpr std::int32_t step = cfg::scavenge_step / cfg::stack_default;
+        std::int32_t cold = wait_for_scavenging();
+        for (bool more = true; more;) {
+            std::int32_t shed = gfshed(std::min(step, cold));
+            cold -= shed;
+            more = scavenge(cfg::scavenge_step) != 0 || shed != 0;
+            if (more) timesleep(kernel::nanotime() + cfg::scavenge_pause);
+        }
     }
 }
 
 }  // namespace
 
-void wake_scavenger() {
+void wake_scavenger(std::int32_t cold) {
     g* gp;
     {
         guard l(scavenger.lock);
+        scavenger.cold = cold;
         gp = scavenger.gp;
         scavenger.gp = nullptr;
     }

@@ -1,6 +1,7 @@
 // The runtime's own goroutines.
 #pragma once
 #include <cstddef>
+#include <cstdint>
 
 namespace rt0::runtime {
 
@@ -8,7 +9,7 @@ extern std::size_t physHugePageSize;
 
 // Starts bgsweep and bgscavenge, waits for both, then enables collection (SPEC 10).
 void gcenable();
-// There is idle memory worth returning: wakes bgscavenge.  Called by sysmon.
-void wake_scavenger();
+// There is idle memory worth returning, the stacks of `cold` dead Gs among it: wakes bgscavenge.  Called by sysmon.
+void wake_scavenger(std::int32_t cold);
 
 }  // namespace rt0::runtime

@@ -5,7 +5,8 @@
 //   NP2  The closure lies at the top of the new stack, above the first frame, and is
 //        destroyed by its entry function before goexit.
 //   NP3  A G on a free list keeps its stack if it has the default size.  Lists: pp.gfree
-//        without any lock, sched.gfree under its own, 32 at a time between them.
+//        without any lock, sched.gfree under its own, 32 at a time between them.  What the global
+//        list has too much of loses its stacks to the pool, and those their pages (bgscavenge).
 //
 // The tops of stacks are coloured (by 64-byte steps): at equal offsets within their
 // slots all first frames would compete for the same cache sets; 1,000 goroutines
@@ -58,11 +59,17 @@ void drop_stack(g* gp) {
     systemstack([&] { stackfree(current_mcache(), s); });
 }
 
+g* gfpop_stack() REQUIRES(sched.gfree.lock) {
+    g* gp = sched.gfree.stack.pop();
+    if (gp && --sched.gfree.nstack < sched.gfree.low) sched.gfree.low = sched.gfree.nstack;
+    return gp;
+}
+
 // Refills pp's list from the global one; Gs with stacks first.
 void gfrefill(p* pp) {
     guard l(sched.gfree.lock);
     while (pp->gfree_n < cfg::gfree_batch) {
-        g* gp = sched.gfree.stack.pop();
+        g* gp = gfpop_stack();
         if (!gp && !(gp = sched.gfree.nostack.pop())) break;
         sched.gfree.n.fetch_sub(1, memory_order_relaxed);  // relaxed: gfree.lock
         pp->gfree.push(gp);
@@ -75,6 +82,7 @@ void gfspill(p* pp, std::int32_t keep) {
     while (pp->gfree_n > keep) {
         g* gp = pp->gfree.pop();
         pp->gfree_n--;
+        if (gp->stk.slot) sched.gfree.nstack++;
         (gp->stk.slot ? sched.gfree.stack : sched.gfree.nostack).push(gp);
         sched.gfree.n.fetch_add(1, memory_order_relaxed);  // relaxed: gfree.lock
     }
@@ -106,6 +114,28 @@ void gfput(p* pp, g* gp) {
 }
 
 void gfpurge(p* pp) { gfspill(pp, 0); }
+
+std::int32_t gfcold(bool idle) {
+    guard l(sched.gfree.lock);
+    std::int32_t n = idle ? sched.gfree.nstack : sched.gfree.low;
+    sched.gfree.low = sched.gfree.nstack;
+    return n;
+}
+
+std::int32_t gfshed(std::int32_t most) {
+    std::int32_t n = 0;
+    for (; n < most; n++) {
+        g* gp;
+        {
+            guard l(sched.gfree.lock);
+            if (!(gp = gfpop_stack())) break;
+        }
+        drop_stack(gp);
+        guard l(sched.gfree.lock);
+        sched.gfree.nostack.push(gp);  // gfree.n counted it all the while: it never lived
+    }
+    return n;
+}
 
 g* malg(std::size_t size) {
     void* mem = rtalloc(sizeof(g));

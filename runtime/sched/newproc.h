@@ -11,6 +11,11 @@ g* gfget(p* pp, std::size_t size);
 void gfput(p* pp, g* gp);
 // All of pp's free Gs go to the global list (a dying P).
 void gfpurge(p* pp);
+// How many stacks of dead Gs on the global list are cold: nobody needed them since the last call, by the
+// least number that stood there (a low-water mark, as in tcmalloc); all, if the process is idle.
+std::int32_t gfcold(bool idle);
+// Frees the stacks of at most so many of them; of how many it did.
+std::int32_t gfshed(std::int32_t most);
 
 // A new G with a stack of `size` bytes; null when there is no memory.
 g* malg(std::size_t size);

@@ -60,6 +60,8 @@ struct schedt {
         mutex lock{lock_rank::gfree};
         glist stack GUARDED_BY(lock);           // dead Gs with stacks [lock]
         glist nostack GUARDED_BY(lock);         // without [lock]
+        std::int32_t nstack GUARDED_BY(lock) = 0;  // length of `stack` [lock]
+        std::int32_t low GUARDED_BY(lock) = 0;  // and its least since gfcold looked last [lock]
         atomic<std::int32_t> n{0};              // written under lock, read without
     } gfree;
 

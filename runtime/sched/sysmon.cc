@@ -44,6 +44,7 @@
 #include "sched/lists.h"
 #include "sched/locked.h"
 #include "sched/mstart.h"
+#include "sched/newproc.h"
 #include "sched/pidle.h"
 #include "sched/probe.h"
 #include "sched/retake.h"
@@ -364,7 +365,9 @@ void consider_scavenging(bool idle, std::int64_t now) {
     static std::int64_t last = 0;
     if (!idle && now - last < cfg::scavenge_period) return;
     last = now;
-    if (scavengeable() > (idle ? 0 : cfg::scavenge_slack)) wake_scavenger();
+    std::int32_t cold = gfcold(idle);
+    std::size_t bytes = scavengeable() + static_cast<std::size_t>(cold) * cfg::stack_default;
+    if (bytes > (idle ? 0 : cfg::scavenge_slack)) wake_scavenger(cold);
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 #include "base/upcall.h"
 #include "kernel_if/clock.h"
+#include "mem/cache.h"
 #include "sched/find.h"
 #include "sched/newproc.h"
 #include "sched/pidle.h"
@@ -106,6 +107,42 @@ TEST_F(Gfree, RefillTakes32ThoseWithStacksFirst) {
         got++;
     }
     EXPECT_EQ(got, 32);
+}
+
+// Cold is what nobody needed between two looks, or everything when the process is idle.
+TEST_F(Gfree, ColdIsTheLowWaterMark) {
+    gfcold(true);
+    for (g* gp : fresh(100)) gfput(pp, gp);
+    gfpurge(pp);
+    EXPECT_EQ(gfcold(false), 0) << "they came since the last look";
+    EXPECT_EQ(gfcold(false), 100) << "and stood there all the time since";
+    g* gp = gfget(pp, cfg::stack_default);
+    gfput(pp, gp);
+    gfpurge(pp);
+    EXPECT_EQ(gfcold(false), 68) << "32 were fetched and came back";
+    EXPECT_EQ(gfcold(false), 100);
+    EXPECT_EQ(gfcold(true), 100);
+}
+
+TEST_F(Gfree, ShedGsLoseTheirStacksAndStayFree) {
+    for (g* gp : fresh(50)) gfput(pp, gp);
+    for (g* gp : fresh(7, 2 * cfg::stack_default)) gfput(pp, gp);  // bare already
+    gfpurge(pp);
+    std::size_t before = read_memstats().stack_idle + own->stacks[1].n * cfg::stack_default;
+    EXPECT_EQ(gfshed(20), 20);
+    EXPECT_EQ(gfcold(true), 30);
+    EXPECT_EQ(gfshed(100), 30) << "no more have any";
+    EXPECT_EQ(gfshed(100), 0);
+    EXPECT_EQ(gfcold(true), 0);
+    EXPECT_EQ(sched.gfree.n.load(), 57);
+    EXPECT_EQ(read_memstats().stack_idle + own->stacks[1].n * cfg::stack_default - before, 50 * cfg::stack_default);
+    for (int i = 0; i < 57; i++) {
+        g* gp = gfget(pp, cfg::stack_default);
+        ASSERT_TRUE(gp);
+        EXPECT_EQ(gp->stk.size, cfg::stack_default);
+        forget(gp);
+    }
+    EXPECT_EQ(gfget(pp, cfg::stack_default), nullptr);
 }
 
 TEST_F(Gfree, AGWithoutAStackGetsOne) {

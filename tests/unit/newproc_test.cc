@@ -15,8 +15,10 @@
 #include <thread>
 #include <vector>
 
-#include <rt0/go.h>
+#include <rt0/rt0.h>
 
+#include "base/config.h"
+#include "mem/mem.h"
 #include "tests/support/gate.h"
 
 using testing_support::countdown;
@@ -419,6 +421,24 @@ TEST_F(Newproc, TheClosureOutlivesItsCallAndDiesBeforeItsGoroutine) {
     }
     expect_at_rest(at_rest);
     EXPECT_TRUE(watch.expired());
+}
+
+// When a crowd has gone and nothing runs, its stacks go back to the kernel: bgscavenge.
+TEST_F(Newproc, ACrowdsStacksAreGivenBackWhenAllIsQuiet) {
+    namespace rt = rt0::runtime;
+    constexpr int crowd = 2000;
+    auto kept = [] {
+        rt::memstats m = rt::read_memstats();
+        return m.stack_inuse + m.stack_idle + m.heap_inuse + m.heap_idle - m.released;
+    };
+    rt0::wait_group all;
+    rt0::chan<int> go_on(0);
+    for (int i = 0; i < crowd; i++) all.go([go_on] { go_on.recv(); });
+    std::size_t full = kept();
+    go_on.close();
+    all.wait();
+    // All but what Ps keep in their caches.
+    while (kept() + crowd / 2 * rt::cfg::stack_default > full) this_goroutine::sleep_for(std::chrono::milliseconds(10));
 }
 
 TEST_F(Newproc, GoroutinesStartedFromThreadsAndDestructors) {
