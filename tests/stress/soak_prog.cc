@@ -252,7 +252,8 @@ void main_main() {
     long first = made(), done = 0, next = million;
     double per_round = 0.05;
     while (done < goal || passed() < secs) {
-        const double begun = passed(), left = std::max(secs - begun, 0.1), per_second = static_cast<double>(goal - done) / left;
+        const double begun = passed(), left = std::max(secs - begun, 0.1);
+        const double per_second = static_cast<double>(goal - done) / left;
         long n = std::clamp(static_cast<long>(per_second * per_round), 2L * batch, 200L * batch);
         round(dice, n);
         per_round = passed() - begun;
