@@ -272,7 +272,8 @@ void main_main() {
     bool good = true;
     if (rows.size() >= 20) {
         long then = median_kb(rows.begin() + 7), last = median_kb(rows.end() - 5);
-        good &= verdict(out, "resident memory at rest in the end, KiB; after 10 million", std::abs(last - then) * 20 <= then, last, then);
+        const bool holds = std::abs(last - then) * 20 <= then;
+        good &= verdict(out, "resident memory at rest in the end, KiB; after 10 million", holds, last, then);
     }
     int now = rest(procs, resting_threads);
     good &= verdict(out, "threads at rest in the end; at the start", now <= resting_threads, now, resting_threads);
