@@ -10,6 +10,7 @@
 // else, which every futex loop survives), but never unmapped under a running unlock.
 #include "base/lock.h"
 
+#include <algorithm>
 #include <cerrno>
 
 #include "arch/arch.h"
@@ -99,27 +100,35 @@ void check_order(const mcore* c, lock_rank r) {
 
 }  // namespace
 
-void mutex::took() {
+void lock_took(lock_rank r) {
     mcore* c = this_core();
-    check_order(c, rank_);
+    check_order(c, r);
     c->locks++;
-    c->held[static_cast<int>(rank_)]++;
+    c->held[static_cast<int>(r)]++;
 }
 
-void mutex::dropping() {
+void lock_dropping(lock_rank r, bool is_locked) {
     mcore* c = this_core();
-    if (!is_locked()) runtime_throw("unlock of unlocked runtime mutex");
-    if (c->held[static_cast<int>(rank_)] == 0) runtime_throw("mutex unlocked by a thread that does not hold it");
+    if (!is_locked) runtime_throw("unlock of unlocked runtime mutex");
+    if (c->held[static_cast<int>(r)] == 0) runtime_throw("mutex unlocked by a thread that does not hold it");
     c->locks--;
-    c->held[static_cast<int>(rank_)]--;
+    c->held[static_cast<int>(r)]--;
 }
+
+namespace {
+void check_order(lock_rank r) { check_order(this_core(), r); }
+}  // namespace
+
+#else
+
+namespace {
+void check_order(lock_rank) {}
+}  // namespace
 
 #endif
 
 void mutex::lock_slow() {
-#ifdef RT0_DEBUG
-    check_order(this_core(), rank_);
-#endif
+    check_order(rank_);
     int active = ncpu > 1 ? cfg::lock_active_spin : 0;
     int spins = active + cfg::lock_passive_spin;
     std::uint32_t take = locked;  // becomes `sleeping` for good once this thread slept (LK2)
@@ -144,6 +153,24 @@ void mutex::lock_slow() {
 }
 
 void mutex::wake_one() { wake(&key_); }
+
+void spin_mutex::lock_slow() {
+    check_order(rank_);
+    const int active = ncpu > 1 ? cfg::lock_active_spin : 0;
+    for (std::uint32_t nap = cfg::spin_nap_min;;) {
+        for (int i = 0; i <= active; i++) {
+            if (!is_locked() && take()) return;
+            if (i < active)
+                for (int k = 0; k < cfg::lock_active_pause; k++) arch::cpu_relax();
+            else
+                kernel::osyield();
+        }
+        if (!is_locked() && take()) return;
+        forked_child_check();  // whoever holds it is not there
+        kernel::usleep(nap);
+        nap = std::min(2 * nap, cfg::spin_nap_max);
+    }
+}
 
 void noteclear(note* n) {
     n->key.store(0, memory_order_relaxed);  // relaxed: whoever hands the note to a waker orders this by doing so

@@ -1,10 +1,16 @@
-// mutex and note: how the runtime itself waits, on futexes, below the scheduler.
+// mutex, spin_mutex and note: how the runtime itself waits, below the scheduler.
 //
 // mutex: short critical sections of runtime code on any thread.  Three states as in
 // Drepper, "Futexes are tricky" (2011), section 6: free, held, held with sleepers.
 //   LK1  key is `sleeping` whenever a thread may be asleep on it; unlock wakes one then.
 //   LK2  a thread that slept takes the lock in state `sleeping`, since it cannot know
 //        whether others still sleep (a spare wake-up at the end, never a lost one).
+// spin_mutex: for sections of some twenty instructions that many threads go through all the time. Test and
+// test-and-set with backoff (Anderson, "The performance of spin lock alternatives", 1990): who does not get it
+// spins, yields, then naps, longer each time.
+//   LK5  unlocking is a store and nothing after it, no read-modify-write and no wake-up: of two threads that
+//        pass a channel on, each waits for the other's cache line once and not twice.  What that costs: a thread that
+//        met a holder whom the kernel had put aside comes up to spin_nap_max later than it could.
 // note: a one-shot event.  noteclear, then one side notewakeup, the other notesleep, in
 // either order; after notesleep returned the note may be cleared and used again.
 //   NT1  one notewakeup per noteclear; a second one is a broken runtime.
@@ -18,6 +24,15 @@
 #include "base/lockrank.h"
 
 namespace rt0::runtime {
+
+#ifdef RT0_DEBUG
+// The books of who holds what: LK4.
+void lock_took(lock_rank r);
+void lock_dropping(lock_rank r, bool is_locked);
+#else
+inline void lock_took(lock_rank) {}
+inline void lock_dropping(lock_rank, bool) {}
+#endif
 
 class CAPABILITY("mutex") mutex {
 public:
@@ -53,15 +68,41 @@ private:
 
     void lock_slow();
     void wake_one();
-#ifdef RT0_DEBUG
-    void took();
-    void dropping();
-#else
-    void took() {}
-    void dropping() {}
-#endif
+    void took() const { lock_took(rank_); }
+    void dropping() const { lock_dropping(rank_, is_locked()); }
 
     atomic<std::uint32_t> key_{unlocked};
+    lock_rank rank_;
+};
+
+class CAPABILITY("mutex") spin_mutex {
+public:
+    constexpr explicit spin_mutex(lock_rank r) : rank_(r) {}
+    spin_mutex(const spin_mutex&) = delete;
+    spin_mutex& operator=(const spin_mutex&) = delete;
+
+    void lock() ACQUIRE() {
+        if (!take()) [[unlikely]]
+            lock_slow();
+        lock_took(rank_);
+    }
+    void unlock() RELEASE() {
+        lock_dropping(rank_, is_locked());
+        // ORDER(spin_mutex): release; pairs with the acquire in take().
+        key_.store(0, memory_order_release);
+    }
+    // For assertions: whether anybody holds it.
+    bool is_locked() const { return key_.load(memory_order_relaxed) != 0; }  // relaxed: a hint only
+
+private:
+    bool take() {
+        std::uint32_t free = 0;
+        // ORDER(spin_mutex): acquire; pairs with the release in unlock().
+        return key_.compare_exchange_strong(free, 1, memory_order_acquire, memory_order_relaxed);
+    }
+    void lock_slow();
+
+    atomic<std::uint32_t> key_{0};
     lock_rank rank_;
 };
 

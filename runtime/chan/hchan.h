@@ -103,7 +103,7 @@ private:
 
 struct hchan : detail::chan_head {
     // chan_head: refs [atomic], qcount [lock to write], dataqsiz [const]
-    mutex lock{lock_rank::hchan};    // of all that says [lock]; CH6
+    spin_mutex lock{lock_rank::hchan};  // of all that says [lock]; CH6
     atomic<bool> closed{false};      // [lock to write]
     bool orphan GUARDED_BY(lock) = false;  // no handle is left: whoever leaves last frees it [lock]
     bool moves = false;              // elements are `moved` [const]

@@ -1,4 +1,4 @@
-// The runtime's mutex and note: one holder at a time, who comes after sees what was done before, and no wake-up is
+// The runtime's mutex, spin_mutex and note: one holder at a time, who comes after sees what was done before, and no wake-up is
 // lost (that would be a deadlock), whatever spurious or timed wake-ups come in between.
 #include <gtest/gtest.h>
 
@@ -23,33 +23,39 @@ options with(unsigned preemptions, unsigned back, unsigned early) {
     return o;
 }
 
+template <class Lock>
 struct counter {
     model::fake_m ms[3];
-    mutex l;
+    Lock l{lock_rank::none};
     var<int> n{0};
 };
 
-void count_up(counter& s) {
-    guard g(s.l);
+template <class Lock>
+void count_up(counter<Lock>& s) {
+    s.l.lock();
     s.n.set(s.n.get() + 1);
+    s.l.unlock();
 }
 
+template <class Lock>
 void three_count(const options& o, int processors) {
     ncpu = processors;
     model::explore(o, [](world& w) {
-        auto s = std::make_shared<counter>();
-        for (auto& mp : s->ms) w.thread([=] { count_up(*s); count_up(*s); }, &mp.g0);
+        auto s = std::make_shared<counter<Lock>>();
+        for (auto& mp : s->ms) w.thread([=] { count_up(*s), count_up(*s); }, &mp.g0);
         w.after([=] { MODEL_CHECK(s->n.get() == 6 && !s->l.is_locked()); });
     });
     ncpu = 1;
 }
 
-TEST(Mutex, OneHolderAtATime) { three_count(with(2, 1, 1), 1); }
-TEST(Mutex, OneHolderAtATimeAmongSpinners) { three_count(with(1, 1, 1), 2); }
+TEST(Mutex, OneHolderAtATime) { three_count<mutex>(with(2, 1, 1), 1); }
+TEST(Mutex, OneHolderAtATimeAmongSpinners) { three_count<mutex>(with(1, 1, 1), 2); }
+TEST(SpinMutex, OneHolderAtATime) { three_count<spin_mutex>(with(2, 1, 1), 1); }
+TEST(SpinMutex, OneHolderAtATimeAmongSpinners) { three_count<spin_mutex>(with(1, 1, 1), 2); }
 
 TEST(Mutex, TryLock) {
     model::explore(with(3, 1, 1), [](world& w) {
-        auto s = std::make_shared<counter>();
+        auto s = std::make_shared<counter<mutex>>();
         w.thread([=] { count_up(*s); }, &s->ms[0].g0);
         w.thread([=] {
             if (!s->l.try_lock()) return;

@@ -1,4 +1,4 @@
-// futex, mutex and note, on plain threads.
+// futex, mutex, spin_mutex and note, on plain threads.
 #include <gtest/gtest.h>
 #include <pthread.h>
 #include <signal.h>
@@ -6,6 +6,8 @@
 
 #include <atomic>
 #include <cerrno>
+#include <ctime>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -127,6 +129,59 @@ TEST_F(Lock, SleeperIsWoken) {
         t.join();
         EXPECT_EQ(got, 1);
     }
+}
+
+// The same for spin_mutex, which has no try_lock.
+void count_under(spin_mutex& m, int threads, int rounds, int hold) {
+    long counter = 0;
+    std::vector<std::thread> ts;
+    for (int i = 0; i < threads; i++)
+        ts.emplace_back([&] {
+            for (int k = 0; k < rounds; k++) {
+                m.lock();
+                long seen = counter;
+                for (int h = 0; h < hold; h++) asm volatile("");
+                counter = seen + 1;
+                m.unlock();
+            }
+        });
+    for (auto& t : ts) t.join();
+    EXPECT_EQ(counter, long{threads} * rounds);
+    EXPECT_FALSE(m.is_locked());
+}
+
+TEST_F(Lock, SpinMutexCountsShortSections) {
+    spin_mutex m(lock_rank::none);
+    count_under(m, 4, 100'000, 0);
+}
+TEST_F(Lock, SpinMutexCountsLongSections) {
+    spin_mutex m(lock_rank::none);
+    count_under(m, 8, 1'000, 5'000);
+}
+TEST_F(Lock, SpinMutexCountsWithoutSpinning) {
+    ncpu = 1;
+    spin_mutex m(lock_rank::none);
+    count_under(m, 4, 20'000, 100);
+}
+
+// LK5: who waits for a holder that is away does not keep a processor busy.
+TEST_F(Lock, SpinMutexNapsWhileTheHolderIsAway) {
+    spin_mutex m(lock_rank::none);
+    m.lock();
+    double waited_ns = 0;
+    std::thread t([&] {
+        m.lock();
+        m.unlock();
+        timespec own{};
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &own);
+        waited_ns = static_cast<double>(own.tv_sec) * 1e9 + static_cast<double>(own.tv_nsec);
+    });
+    std::int64_t begin = kernel::nanotime();
+    kernel::usleep(300'000);
+    m.unlock();
+    double away_ns = static_cast<double>(kernel::nanotime() - begin);
+    t.join();
+    EXPECT_LT(waited_ns, away_ns / 2) << "a spinner would have used all of it";
 }
 
 // Two sleep on the lock; the one that is woken first must wake the other (LK2).
@@ -255,10 +310,10 @@ TEST_F(Lock, OrderAccepted) {
         EXPECT_TRUE(d.try_lock());
         d.unlock();
     }
-    mutex many[300];  // a select may hold as many channels as it likes
-    for (auto& m : many) new (&m) mutex(lock_rank::hchan);
-    for (auto& m : many) m.lock();
-    for (auto& m : many) m.unlock();
+    std::vector<std::unique_ptr<spin_mutex>> channels;  // a select may hold as many channels as it likes
+    for (int i = 0; i < 300; i++) channels.push_back(std::make_unique<spin_mutex>(lock_rank::hchan));
+    for (auto& m : channels) m->lock();
+    for (auto& m : channels) m->unlock();
     guard again(a);
 }
 
@@ -288,6 +343,22 @@ TEST_F(LockDeathTest, OrderViolated) {
             a.unlock();
         },
         "unlock of unlocked");
+    EXPECT_DEATH(
+        {
+            spin_mutex a(lock_rank::hchan);
+            a.lock();
+            a.unlock();
+            a.unlock();
+        },
+        "unlock of unlocked");
+    EXPECT_DEATH(
+        {
+            spin_mutex a(lock_rank::hchan);
+            mutex b(lock_rank::sched);
+            b.lock();
+            a.lock();
+        },
+        "lock order: hchan wanted while holding sched");
     EXPECT_DEATH(
         {
             mutex a(lock_rank::hchan);
