@@ -114,18 +114,21 @@ void timer_stopped() {
     wait_for(rt0::chan<int>(0));
 }
 void ticker_stopped() {
-    rt0::ticker t(1ms);
-    t.channel().recv();
+    rt0::ticker t(1h);
+    rt0::this_goroutine::sleep_for(5ms);
     t.stop();
-    while (rt0::select(rt0::recv(t.channel(), [] {}), rt0::otherwise([] {})) == 0) {}
     wait_for(rt0::chan<int>(0));
 }
-// The deadline goes with the last handle; who waits for its token alone waits for nothing.
+// The deadline goes with the last handle: who has the token alone waits for nothing.
 void deadline_dropped() {
-    rt0::chan<int> c(0);
-    std::stop_token st = rt0::context().child(1h).stop_token();
+    std::stop_token st;
+    {
+        rt0::context deadline = rt0::context().child(1h);
+        st = deadline.stop_token();
+        rt0::this_goroutine::sleep_for(5ms);
+    }
     int v;
-    c.recv(v, st);
+    rt0::chan<int>(0).recv(v, st);
     keep_frame();
 }
 void timeout_not_needed() {
