@@ -153,7 +153,7 @@ bool below_limit() {
 }
 
 // A P whose M has been in a system call since the last tick: taken when there is work
-// for it, or after 10 ms in any case.
+// for it, or after forced_preempt in any case.
 bool retake_syscall(p* pp, std::int64_t now, round* r) {
     std::uint32_t tick = pp->syscalltick.load(memory_order_relaxed);  // relaxed: compared with the last look
     if (pp->sysmonsystick != tick) {
