@@ -24,6 +24,8 @@
 //        threads run whole kernel ticks, which upsets the kernel's fair clock so that an ordinary thread that wakes
 //        may wait for 30 ms though it uses next to nothing.  At other times it is not: it would
 //        preempt Ms at each tick (mutex8 +30 %).
+//        Neither has a hysteresis: the number of hogs goes up by what has run for forced_retake, once for each P, or was
+//        found in a hog_turn.  So a thread's class changes about once in a turn, whatever the number does (stalls.md).
 //
 // Source: Go's proc.go (sysmon, retake).
 #include "sched/sysmon.h"

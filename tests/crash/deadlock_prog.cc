@@ -263,10 +263,11 @@ void with_main_gone_and_sleeper() {
     rt0::this_goroutine::exit();
 }
 
-struct {
+struct way {
     const char* name;
     void (*run)();
-} const ways[] = {
+};
+const way ways[] = {
     {"recv", [] { wait_for(rt0::chan<int>(0)); }},
     {"send", [] { send_to(rt0::chan<int>(0)); }},
     {"recv_nil", [] { wait_for(rt0::chan<int>()); }},
