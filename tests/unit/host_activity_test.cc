@@ -160,12 +160,13 @@ TEST_F(Activity, WhereTheKernelRefuses) {
 int class_of(std::int32_t tid) { return static_cast<int>(syscall(SYS_sched_getscheduler, tid)) & ~SCHED_RESET_ON_FORK; }
 
 TEST(Classes, IntoIdleAndBack) {
-    std::atomic<bool> end{false};
+    std::atomic<bool> probed{false}, end{false};
     known_thread t([&] {
         idle_class_probe();
+        probed = true;
         while (!end.load()) usleep(1000);
     });
-    while (activity_now(t.tid()) != activity::blocked) sched_yield();
+    while (!probed.load()) sched_yield();
     const std::int32_t tid = t.tid();
     if (idle_class_permitted()) {
         EXPECT_EQ(class_of(tid), SCHED_OTHER) << "the probe came back";
