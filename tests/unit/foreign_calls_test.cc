@@ -40,10 +40,10 @@ struct ForeignCalls : testing::TestWithParam<int> {
         until([] { return extras() == sched.nmextraidle.load(); });
     }
     // A goroutine on an M, sysmon, the template thread, the Ms that idle for good and two that are woken by our own
-    // sleeping here.  Those beyond end when they have been idle for some seconds.
+    // sleeping here.  Those beyond end when nobody, we included, has woken them for idle_m_ns.
     static void TearDownTestSuite() {
         const int kept = 3 + rt0::gomaxprocs() + cfg::idle_ms_kept + 2;
-        until([=] { return rt0::num_thread() <= kept; });
+        while (rt0::num_thread() > kept) this_goroutine::sleep_for(std::chrono::nanoseconds(cfg::idle_m_ns) + 1s);
     }
 };
 
