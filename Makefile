@@ -124,6 +124,7 @@ $(MODELS): $(B)/%: $(B)/%.cc.o $(ENGINE) $(B)/librt0.a
 	$(call LINK,-lgtest_main -lgtest)
 $(ONRT): $(B)/%: $(B)/%.cc.o $(B)/tests/support/rt_gtest_main.cc.o $(SUP_OBJ) $(LIBS)
 	$(call LINK,-lgmock -lgtest)
+$(B)/tests/perf/tools_test: | $(patsubst %,$(B)/perf/bench/%,nsleep reads takeover hog stop)
 # A user's own flags may leave the frame pointer out.
 $(B)/tests/perf/chain_nofp_prog.cc.o: XFLAGS += -fomit-frame-pointer
 $(PROGS) $(BENCHES): $(B)/%: $(B)/%.cc.o $(LIBS)

@@ -1,20 +1,17 @@
 // The word that tells a forked child from its parent; FK1 and FK2 in fork.h.
 #include "kernel_if/fork.h"
 
-#include <errno.h>
 #include <pthread.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 
 #include "kernel_if/cpu.h"
+#include "kernel_if/memory.h"
 #include "kernel_if/sys.h"
 #include "kernel_if/syscall.h"
 
 namespace rt0::kernel {
 
 namespace {
-
-constexpr int madv_wipeonfork = 18;  // Linux 4.14; older headers lack the name
 
 std::atomic<std::uint32_t> plain_word{1};  // before fork_watch, and where the kernel wipes nothing
 std::atomic<void (*)()> child_handler{nullptr};
@@ -30,15 +27,16 @@ void in_child() {
     child_handler.load(std::memory_order_relaxed)();  // relaxed: all callers of fork_watch stored the same
 }
 
+// No page, or none that is wiped: FK2.
 std::atomic<std::uint32_t>* wiped_word() {
     std::size_t n = read_auxv(nullptr).page_size;
-    long a = sysc(SYS_mmap, nullptr, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (a < 0 && a > -4096) return &plain_word;
-    if (sysc(SYS_madvise, a, n, madv_wipeonfork) < 0) {
-        sysc(SYS_munmap, a, n);
+    void* page = sys_reserve(n, n);
+    if (!page) return &plain_word;
+    if (sys_wipeonfork(page, n) < 0) {
+        sys_free(page, n);
         return &plain_word;
     }
-    auto* word = reinterpret_cast<std::atomic<std::uint32_t>*>(a);
+    auto* word = static_cast<std::atomic<std::uint32_t>*>(page);
     word->store(1, std::memory_order_relaxed);  // relaxed: published with the pointer
     return word;
 }

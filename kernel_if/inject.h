@@ -15,7 +15,7 @@ namespace rt0::kernel {
 enum class inject : unsigned {
     clone,        // thread_create, both kinds
     mmap,         // sys_reserve
-    madvise,      // sys_unused, sys_hugepage, sys_nohugepage
+    madvise,      // sys_unused, sys_hugepage, sys_nohugepage, sys_wipeonfork
     guard,        // guard_install (either kind of guard)
     guard_probe,  // guard_mode, once in a process: no guard regions here
     mprotect,     // the fallback for guards

@@ -25,9 +25,10 @@ namespace rt0::kernel {
 
 namespace {
 
-// Linux 6.13; older headers lack the names.
+// Linux 6.13 and 4.14; older headers lack the names.
 constexpr int madv_guard_install = 102;
 constexpr int madv_guard_remove = 103;
+constexpr int madv_wipeonfork = 18;
 constexpr int pr_set_vma = 0x53564d41;
 constexpr int pr_set_vma_anon_name = 0;
 
@@ -115,6 +116,11 @@ int sys_hugepage(void* p, std::size_t n) {
 int sys_nohugepage(void* p, std::size_t n) {
     if (int e = injected(inject::madvise)) return e;
     return madvise_retry(p, n, MADV_NOHUGEPAGE);
+}
+
+int sys_wipeonfork(void* p, std::size_t n) {
+    if (int e = injected(inject::madvise)) return e;
+    return madvise_retry(p, n, madv_wipeonfork);
 }
 
 void sys_name(void* p, std::size_t n, const char* name) {

@@ -19,6 +19,7 @@ int sys_unused(void* p, std::size_t n);
 
 int sys_hugepage(void* p, std::size_t n);    // MADV_HUGEPAGE; -errno
 int sys_nohugepage(void* p, std::size_t n);  // MADV_NOHUGEPAGE; -errno
+int sys_wipeonfork(void* p, std::size_t n);  // MADV_WIPEONFORK: a forked child reads zeroes there; -errno
 void sys_name(void* p, std::size_t n, const char* name);  // PR_SET_VMA_ANON_NAME; refused on some kernels, ignored
 
 enum class guard_kind { madvise, mprotect };

@@ -38,6 +38,13 @@ bool wants_plumbing() {
     return progress.kind == report_kind::runtime || traceback == traceback_level::system;
 }
 
+// A goroutine whose thread SIGQUIT was delivered to did nothing to be there: it is shown as from anywhere else.
+std::uint32_t status_of_current(const g* gp) {
+    std::uint32_t s = readgstatus(gp) & ~std::uint32_t{gscan};
+    bool no_p = s == gsyscall || s == gdetached;
+    return progress.kind == report_kind::quit && no_p && !gp->foreign ? s : std::uint32_t{grunning};
+}
+
 void put_current(bool plumbing) {
     sink& out = report_sink;
     if (running.on_system && running.system.total && (progress.kind != report_kind::quit || plumbing)) {
@@ -55,7 +62,7 @@ void put_current(bool plumbing) {
     }
     info = {};
     collect_identity(gp, &info);
-    info.status = grunning;
+    info.status = status_of_current(gp);
     info.has_stack = true;
     info.stack = running.user;
     put_goroutine(out, info, plumbing);

@@ -16,7 +16,7 @@
 //        one in born_oldest_crowded), one round in born_turn looks here before the ring, and
 //        what does not fit goes to the global queue, oldest first, which has its own turn.
 //   BN5  Turns are counted in rounds, and beside goroutines that use up their time slice a
-//        round takes 10 ms: so every other pick after a slice that was used up is the
+//        round takes a slice each: so every other pick after a slice that was used up is the
 //        oldest newborn.  The picks between are the ring's, or endless newborns would
 //        shut it out.
 //   BN6  "Start it and wait for it" must not take longer beside others that are busy: when a

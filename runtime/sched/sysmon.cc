@@ -24,6 +24,8 @@
 //        threads run whole kernel ticks, which upsets the kernel's fair clock so that an ordinary thread that wakes
 //        may wait for 30 ms though it uses next to nothing.  At other times it is not: it would
 //        preempt Ms at each tick (mutex8 +30 %).
+//        Neither has a hysteresis: the number of hogs goes up by what has run for forced_retake, once for each P, or was
+//        found in a hog_turn.  So a thread's class changes about once in a turn, whatever the number does (stalls.md).
 //
 // Source: Go's proc.go (sysmon, retake).
 #include "sched/sysmon.h"
@@ -154,7 +156,7 @@ bool below_limit() {
 }
 
 // A P whose M has been in a system call since the last tick: taken when there is work
-// for it, or after 10 ms in any case.
+// for it, or after forced_preempt in any case.
 bool retake_syscall(p* pp, std::int64_t now, round* r) {
     std::uint32_t tick = pp->syscalltick.load(memory_order_relaxed);  // relaxed: compared with the last look
     if (pp->sysmonsystick != tick) {

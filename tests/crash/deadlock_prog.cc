@@ -10,6 +10,7 @@
 #include <thread>
 
 #include <rt0/chan.h>
+#include <rt0/context.h>
 #include <rt0/go.h>
 #include <rt0/select.h>
 #include <rt0/sync.h>
@@ -112,6 +113,24 @@ void timer_stopped() {
     t.stop();
     wait_for(rt0::chan<int>(0));
 }
+void ticker_stopped() {
+    rt0::ticker t(1h);
+    rt0::this_goroutine::sleep_for(5ms);
+    t.stop();
+    wait_for(rt0::chan<int>(0));
+}
+// The deadline goes with the last handle: who has the token alone waits for nothing.
+void deadline_dropped() {
+    std::stop_token st;
+    {
+        rt0::context deadline = rt0::context().child(1h);
+        st = deadline.stop_token();
+        rt0::this_goroutine::sleep_for(5ms);
+    }
+    int v;
+    rt0::chan<int>(0).recv(v, st);
+    keep_frame();
+}
 void timeout_not_needed() {
     rt0::chan<int> c(0);
     rt0::go([c] {
@@ -166,6 +185,34 @@ void with_timed_receive() {
     int v;
     if (c.recv_for(v, 150ms) != rt0::op_status::timeout) std::abort();
 }
+void with_timer_function() {
+    rt0::chan<int> c(0);
+    rt0::timer t(150ms, [c] { send_to(c); });
+    c.recv();
+}
+void with_ticker() {
+    rt0::ticker t(70ms);
+    for (int i = 0; i < 3; i++)
+        if (!t.channel().recv()) std::abort();
+}
+void with_after() {
+    if (!rt0::after(150ms).recv()) std::abort();
+}
+void with_select_after() {
+    rt0::chan<int> c(0);
+    if (rt0::select(rt0::recv(c, [] {}), rt0::after(150ms, [] {})) != 1) std::abort();
+}
+void with_select_done() {
+    rt0::chan<int> c(0);
+    rt0::context deadline = rt0::context().child(150ms);
+    if (rt0::select(rt0::recv(c, [] {}), rt0::done(deadline.stop_token(), [] {})) != 1) std::abort();
+}
+void with_stop_at_deadline() {
+    rt0::chan<int> c(0);
+    rt0::context deadline = rt0::context().child(150ms), child = deadline.child();
+    int v;
+    if (c.recv(v, child.stop_token()) != rt0::op_status::canceled) std::abort();
+}
 void with_thread() {
     rt0::chan<int> c(0);
     std::thread t([c]() mutable {
@@ -216,10 +263,11 @@ void with_main_gone_and_sleeper() {
     rt0::this_goroutine::exit();
 }
 
-struct {
+struct way {
     const char* name;
     void (*run)();
-} const ways[] = {
+};
+const way ways[] = {
     {"recv", [] { wait_for(rt0::chan<int>(0)); }},
     {"send", [] { send_to(rt0::chan<int>(0)); }},
     {"recv_nil", [] { wait_for(rt0::chan<int>()); }},
@@ -240,6 +288,8 @@ struct {
     {"thread_ends_last", thread_ends_last},
     {"unknown_thread_ends_last", unknown_thread_ends_last},
     {"timer_stopped", timer_stopped},
+    {"ticker_stopped", ticker_stopped},
+    {"deadline_dropped", deadline_dropped},
     {"timeout_not_needed", timeout_not_needed},
     {"locked_among_others", locked_among_others},
     {"with_locked_sleeper", [] { with_locked([] { rt0::this_goroutine::sleep_for(150ms); }); }},
@@ -251,6 +301,12 @@ struct {
     {"main_exits_others_wait", main_exits_others_wait},
     {"with_sleeper", with_sleeper},
     {"with_timed_receive", with_timed_receive},
+    {"with_timer_function", with_timer_function},
+    {"with_ticker", with_ticker},
+    {"with_after", with_after},
+    {"with_select_after", with_select_after},
+    {"with_select_done", with_select_done},
+    {"with_stop_at_deadline", with_stop_at_deadline},
     {"with_thread", with_thread},
     {"with_blocking", with_blocking},
     {"with_main_in_blocking", with_main_in_blocking},

@@ -56,6 +56,7 @@ INSTANTIATE_TEST_SUITE_P(
                     shape{"in_catch_block", "chan receive"}, shape{"locked", "chan receive, locked to thread"},
                     shape{"thread_came_and_went", "chan receive"}, shape{"thread_ends_last", "chan receive"},
                     shape{"unknown_thread_ends_last", "chan receive"}, shape{"timer_stopped", "chan receive"},
+                    shape{"ticker_stopped", "chan receive"}, shape{"deadline_dropped", "chan receive"},
                     shape{"timeout_not_needed", "chan receive"}),
     [](const auto& p) { return std::string(p.param.how); });
 
@@ -104,9 +105,11 @@ TEST_P(Alive, IsNotReported) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Controls, Alive,
-                         testing::Values("with_sleeper", "with_timed_receive", "with_thread", "with_blocking",
-                                         "with_main_in_blocking", "with_main_gone_and_sleeper",
-                                         "with_locked_sleeper", "with_locked_in_blocking", "with_locked_in_the_kernel",
+                         testing::Values("with_sleeper", "with_timed_receive", "with_timer_function", "with_ticker",
+                                         "with_after", "with_select_after", "with_select_done",
+                                         "with_stop_at_deadline", "with_thread", "with_blocking",
+                                         "with_main_in_blocking", "with_main_gone_and_sleeper", "with_locked_sleeper",
+                                         "with_locked_in_blocking", "with_locked_in_the_kernel",
                                          "with_one_in_the_kernel", "with_one_that_loops"),
                          [](const auto& p) { return std::string(p.param); });
 

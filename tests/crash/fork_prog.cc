@@ -23,6 +23,7 @@
 #include <thread>
 
 #include "kernel_if/activity.h"
+#include "tests/support/armed.h"
 
 extern char** environ;
 

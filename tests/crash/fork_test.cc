@@ -1,13 +1,17 @@
 // fork: any goroutine may start programs; a child that calls rt0 says so and ends.
 #include <gtest/gtest.h>
 
+#include <array>
+#include <cerrno>
 #include <cstdlib>
 #include <string>
 
+#include "kernel_if/inject.h"
 #include "tests/support/child.h"
 #include "tests/support/kthreads.h"
 
 using namespace testing_support;
+using rt0::kernel::inject;
 
 namespace {
 
@@ -65,6 +69,22 @@ TEST(Fork, RawForksAreSeenWhereTheyWouldWait) {
             child_result r = scene("child", call, how);
             EXPECT_EQ(r.out, "ended 2\n") << call << " " << how << r.summary();
             EXPECT_EQ(r.err, fatal_line) << call << " " << how;
+        }
+}
+
+// Without a page that the kernel wipes (the first mmap of a process, or the first madvise, fails) libc's forks are seen all
+// the same.  Raw ones are not: the call runs on the child's own copy, and comes back.
+TEST(Fork, WithoutAWipedPage) {
+    for (inject what : {inject::mmap, inject::madvise})
+        for (auto [how, call, out] : {std::array{"fork", "make_chan", "ended 2\n"}, {"fork", "send", "ended 2\n"},
+                                      {"thread", "yield", "ended 2\n"}, {"new-thread", "go", "ended 2\n"},
+                                      {"blocking", "println", "ended 2\n"}, {"raw", "make_chan", "ended 50\n"},
+                                      {"raw", "_exit", "ended 5\n"}}) {
+            child_options o;
+            o.env = {{"RT0_TEST_INJECT", std::to_string(static_cast<unsigned>(what)) + ":1:" + std::to_string(ENOMEM) + ":1"}};
+            child_result r = run_child({built_program("tests/crash/fork_prog"), "child", call, how}, o);
+            EXPECT_EQ(r.out, out) << call << " " << how << r.summary();
+            EXPECT_EQ(r.err, std::string(out) == "ended 2\n" ? fatal_line : "") << call << " " << how;
         }
 }
 

@@ -227,6 +227,13 @@ void quit_all_kinds() {
     send(SIGQUIT);
     spin_here();
 }
+void quit_detached() {
+    rt0::gomaxprocs(1);
+    rt0::go({.name = "taken from", .stack_size = 0}, [] { sleep_in_kernel(); });
+    await("[running, detached, \"taken from\"]:", 1);
+    send(SIGQUIT);
+    spin_here();
+}
 void quit_others_run() {  // taken by the spinning main thread, the others are asked
     static std::atomic<int> spinning{0};
     int n = rt0::gomaxprocs() - 1;
@@ -440,7 +447,7 @@ const struct {
     SCENE(abort_here), SCENE(quit_all_kinds), SCENE(quit_others_run), SCENE(quit_blocked_mask), SCENE(quit_idle),
     SCENE(quit_wedged), SCENE(quit_in_malloc), SCENE(quit_loader_locked), SCENE(quit_while_panicking),
     SCENE(dump_usr1), SCENE(dump_usr2), SCENE(dump_wedged), SCENE(survive), SCENE(late_handler), SCENE(quit_self),
-    SCENE(usr1_self), SCENE(up),
+    SCENE(usr1_self), SCENE(up), SCENE(quit_detached),
 };
 
 }  // namespace

@@ -363,9 +363,15 @@ TEST_P(Quit, AllKindsOfGoroutines) {
     EXPECT_TRUE(main->has("quit_all_kinds", prog_file)) << d.r.summary();
     EXPECT_TRUE(waiter->has("wait_here", prog_file)) << d.r.summary();
     EXPECT_TRUE(locked->has("wait_here", prog_file)) << d.r.summary();
-    int blocked = 0;
-    for (auto& b : d.rep.blocks) blocked += contains(b.header, "\"blocked\"") && b.has("sleep_in_kernel", prog_file);
-    EXPECT_EQ(blocked, 1) << d.r.summary();
+    const report_block* blocked = d.rep.find("[syscall, \"blocked\"]:");
+    ASSERT_TRUE(blocked) << d.r.summary();
+    EXPECT_TRUE(blocked->has("sleep_in_kernel", prog_file)) << d.r.summary();
+}
+TEST_P(Quit, OneWhosePWasTaken) {
+    death d = expect("quit_detached");
+    const report_block* taken = d.rep.find("[running, detached, \"taken from\"]:");
+    ASSERT_TRUE(taken) << d.r.summary();
+    EXPECT_TRUE(taken->has("sleep_in_kernel", prog_file)) << d.r.summary();
 }
 TEST_P(Quit, ThoseThatRunShowTheirStacks) {
 #ifdef RT0_TSAN

@@ -18,6 +18,8 @@
 #include <rt0/sync.h>
 #include <rt0/time.h>
 
+#include "tests/support/every_call.h"
+
 using namespace std::chrono_literals;
 namespace this_goroutine = rt0::this_goroutine;
 
@@ -90,6 +92,21 @@ struct early {
     }
 };
 early two_threads(2), one_thread(1);
+
+// Main boots the runtime with the first call there is, and makes them all; so does a thread, and main again beside it.
+void every_call_of_main() {
+    auto all = [] {
+        for (auto& c : every_call::calls) try {
+                c.make();
+            } catch (const std::exception& e) {
+                must(false, e.what());
+            }
+    };
+    all();
+    std::thread t(all);
+    all();
+    t.join();
+}
 
 // They exist before the runtime does.
 void before_boot() {
@@ -178,6 +195,8 @@ int main(int argc, char** argv) {
         while (booted_from.load() < 3) this_goroutine::sleep_for(100us);
     } else if (how("before_boot")) {
         before_boot();
+    } else if (how("every_call")) {
+        every_call_of_main();
     } else if (how("in_turn")) {
         in_turn();
     } else if (how("no_keys")) {

@@ -1,6 +1,7 @@
 // Foreign threads in programs with a plain main (threads_prog).
 #include <gtest/gtest.h>
 
+#include <sstream>
 #include <string>
 
 #include "tests/support/child.h"
@@ -20,6 +21,18 @@ TEST_P(PlainMain, ThreadsUseEverything) {
         ASSERT_EQ(r.out, "done\n") << r.summary();
         ASSERT_EQ(r.status, 0) << r.summary();
     }
+}
+
+// A line for each println: three times all calls.
+TEST(PlainMainAlone, MakesEveryCall) {
+    child_result r = testing_support::run_child({testing_support::built_program("tests/crash/threads_prog"), "every_call"});
+    ASSERT_EQ(r.err, "") << r.summary();
+    ASSERT_EQ(r.status, 0) << r.summary();
+    std::istringstream lines(r.out);
+    int n = 0;
+    for (std::string l; std::getline(lines, l) && l.starts_with("a line of 5 words: ");) n++;
+    EXPECT_EQ(n, 30) << r.summary();
+    EXPECT_TRUE(r.out.ends_with("\ndone\n")) << r.summary();
 }
 
 INSTANTIATE_TEST_SUITE_P(Ways, PlainMain,

@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <set>
 #include <sstream>
 #include <string>
@@ -154,6 +156,58 @@ TEST_F(Perf, SchedShowsTheThreads) {
     for (std::string part : {r.out.substr(0, late), r.out.substr(late)})
         EXPECT_TRUE(has(part, " rt0-M") && has(part, " rt0-sysmon") && has(part, "chain_prog")) << r.out;
     EXPECT_FALSE(has(r.out, "migration/") || has(r.out, "perf[")) << r.out;
+}
+
+// The rows of each table in Markdown, without its head and the line below: by the head.
+std::map<std::string, std::vector<strings>> tables(const std::string& markdown) {
+    std::map<std::string, std::vector<strings>> all;
+    std::vector<strings>* table = nullptr;
+    std::istringstream in(markdown);
+    for (std::string line; std::getline(in, line);) {
+        if (!line.starts_with('|')) table = nullptr;
+        else if (!table) table = &all[line];
+        else if (!line.starts_with("|---")) {
+            strings cells;
+            std::istringstream row(line.substr(1));
+            for (std::string cell; std::getline(row, cell, '|');) cells.push_back(cell.substr(1, cell.size() - 2));
+            table->push_back(cells);
+        }
+    }
+    return all;
+}
+
+// All tables with their smallest sizes; each cell is a number.
+TEST(Stalls, HasItsRows) {
+    if (geteuid() != 0) GTEST_SKIP() << "setpriv drops a privilege that only root has";
+    if (sh("command -v python3 && command -v setpriv").status != 0) GTEST_SKIP() << "python3 or setpriv is missing";
+    const std::string build = built_program("").substr(0, built_program("").size() - 1);
+    child_result r = sh("perf/tools/stalls --most 2 --build " + build);
+    ASSERT_EQ(r.status, 0) << r.summary();
+    EXPECT_TRUE(has(r.out, " processors, Linux ")) << r.out;
+    const std::vector<std::pair<std::string, strings>> want = {
+        {"| nsleep | wall_ms | threads |", {"1"}},
+        {"| reads | block_ms | wake_ms | threads | threads_after |", {"100"}},
+        {"| reads | p50_us | p90_us | p99_us | max_us |", {"1000"}},
+        {"| loops | p50_us | p90_us | p99_us | max_us |", {"200"}},
+        {"| loops | privileged | first_ms | lateness_p50_us | lateness_p99_us | threads | threads_after |",
+         {"1 yes", "2 yes", "1 no", "2 no"}},
+        {"| loops | privileged | p50_us | p90_us | p99_us | max_us |", {"1 yes", "2 yes", "1 no", "2 no"}},
+    };
+    auto got = tables(r.out);
+    EXPECT_EQ(got.size(), want.size()) << r.out;
+    for (auto& [head, names] : want) {
+        strings begin;
+        for (auto& cells : got[head]) {
+            const std::size_t named = has(head, "privileged") ? 2 : 1;
+            begin.push_back(cells[0] + (named == 2 ? " " + cells[1] : ""));
+            EXPECT_EQ(cells.size(), static_cast<std::size_t>(std::count(head.begin(), head.end(), '|') - 1)) << r.out;
+            for (std::size_t i = named; i < cells.size(); i++) {
+                char* end;
+                EXPECT_TRUE(std::strtod(cells[i].c_str(), &end) > 0 && *end == 0) << r.out;
+            }
+        }
+        EXPECT_EQ(begin, names) << head << "\n" << r.out;
+    }
 }
 
 TEST(Trace, Scripts) {

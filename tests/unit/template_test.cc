@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <rt0/go.h>
+#include <rt0/sync.h>
 
 #include "kernel_if/inject.h"
 #include "kernel_if/thread.h"
@@ -155,6 +156,70 @@ private:
     std::vector<int> fds_;
     std::atomic<int> inside_{0};
 };
+
+// Goroutines that block one after the other in plain read(2), on one P: each takes an idle M with it, in the hands of which
+// the caller goes on.
+class plain_readers {
+public:
+    plain_readers() {
+        if (pipe(fd_) != 0) throw std::runtime_error("pipe");
+    }
+    void add_one() {
+        wg_.go([this] {
+            char c;
+            inside_++;
+            if (read(fd_[0], &c, 1) != 1) std::abort();
+        });
+        n_++;
+        while (inside_.load() < n_) this_goroutine::yield();
+    }
+    ~plain_readers() {
+        for (int i = 0; i < n_; i++)
+            if (write(fd_[1], "x", 1) != 1) std::abort();
+        wg_.wait();
+        close(fd_[0]);
+        close(fd_[1]);
+    }
+
+private:
+    int fd_[2], n_ = 0;
+    std::atomic<int> inside_{0};
+    rt0::wait_group wg_;
+};
+
+void until_one_is_ahead() {
+    while (count_ms().idle + count_ms().coming == 0) this_goroutine::yield();
+}
+
+// The hand-off that uses the last idle M has one made for the next: that need not wait for the template thread.
+TEST_F(Template, OneSpareMIsAhead) {
+    rt0::gomaxprocs(1);
+    plain_readers readers;
+    for (int i = count_ms().idle + 6; i > 0; i--) {
+        readers.add_one();
+        until_one_is_ahead();
+    }
+}
+
+// But the last thread below the limit is left to somebody who must have it.  Tried until it is: somebody else's work on the
+// machine may have held this thread up until its P, too, was taken, and an M was missed.
+TEST_F(Template, TheLastThreadBelowTheLimitIsNoSpare) {
+    rt0::gomaxprocs(1);
+    for (bool left = false; !left;) {
+        plain_readers readers;
+        while (count_ms().idle > 1) readers.add_one();
+        until_one_is_ahead();
+        while (count_ms().coming > 0) this_goroutine::yield();
+        const int ms = count_ms().ms;
+        rt0::set_max_threads(ms + 1);
+        readers.add_one();
+        const std::uint32_t looks = sched.sysmonlooks.load();
+        const auto begin = std::chrono::steady_clock::now();
+        while (sched.sysmonlooks.load() - looks < 50 || std::chrono::steady_clock::now() - begin < 50ms) this_goroutine::yield();
+        left = count_ms().ms == ms && count_ms().idle == 0;
+        rt0::set_max_threads(cfg::max_ms);
+    }
+}
 
 // After a storm the Ms end again, but for those worth keeping, and their stacks are freed.
 TEST_F(Template, SurplusMsEnd) {

@@ -1,5 +1,6 @@
 // stack_dump: who is shown, how, and that it may be taken at any time.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <set>
@@ -113,6 +114,47 @@ TEST(StackDump, MinutesWaited) {
     EXPECT_NE(r.find("[chan receive, 3 minutes]:"), nullptr);
     c.send(1);
     wg.wait();
+}
+
+// The words for those that stand in no queue and yet have no P: in a declared call, and taken from while they block or loop
+// without a word.  With one P the dumps can be taken only once that has happened.
+TEST(StackDump, ThoseWithoutAP) {
+    const int procs = rt0::gomaxprocs(1);
+    rt0::wait_group wg;
+    std::atomic<bool> end{false};
+    int fd[2];
+    ASSERT_EQ(pipe(fd), 0);
+    auto start = [&](const char* name, auto f) {
+        wg.add();
+        rt0::go({.name = name, .stack_size = 0}, [&wg, f] {
+            f();
+            wg.done();
+        });
+    };
+    auto read_byte = [&fd] {
+        char c;
+        EXPECT_EQ(read(fd[0], &c, 1), 1);
+    };
+    start("declared", [&] { rt0::blocking(read_byte); });
+    start("blocks", read_byte);
+    start("loops", [&] { while (!end.load(std::memory_order_relaxed)) {} });
+    start("locked", [&] {
+        rt0::this_goroutine::lock_os_thread();
+        read_byte();
+    });
+    for (const char* header : {"[syscall, \"declared\"]:", "[running, detached, \"blocks\"]:",
+                               "[running, detached, \"loops\"]:", "[running, detached, locked to thread, \"locked\"]:"}) {
+        report r = dump_when(header, 1);
+        ASSERT_EQ(r.error, "");
+        EXPECT_TRUE(r.find(header)->unavailable && r.find(header)->frames.empty()) << header;
+        EXPECT_NE(r.find(header)->created_by.find("ThoseWithoutAP"), std::string::npos) << r.find(header)->created_by;
+    }
+    end = true;
+    EXPECT_EQ(write(fd[1], "abc", 3), 3);
+    wg.wait();
+    close(fd[0]);
+    close(fd[1]);
+    rt0::gomaxprocs(procs);
 }
 
 [[gnu::noinline]] void started_later() { asm volatile(""); }
