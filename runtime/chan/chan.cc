@@ -54,10 +54,11 @@ std::size_t round_up(std::size_t n, std::size_t to) {
     return (n + to - 1) & ~(to - 1);
 }
 
-// Whether this thread may enter the runtime to allocate: a goroutine outside exit().
+// Whether this thread may enter the runtime for a channel's memory: not before the boot, in exit() or in a forked
+// child, whose exit() frees channels too (FO4): the locks that others held stay locked there.
 bool may_enter() {
     // relaxed: a thread that is past exit() set it itself.
-    return gomaxprocs_now.load(memory_order_relaxed) != 0 && !sched.exiting.load(memory_order_relaxed);
+    return gomaxprocs_now.load(memory_order_relaxed) != 0 && !sched.exiting.load(memory_order_relaxed) && !kernel::forked();
 }
 void* chan_alloc(std::size_t n) {
     forked_child_check();

@@ -4,7 +4,9 @@
 // early is dearer, and sleeping with work left is wrong.  Go's discipline:
 //
 //   WK1  An M that is out of local work spins (looks everywhere) before it sleeps; at most
-//        half of the busy Ps' number spin at a time.
+//        half of the busy Ps' number spin at a time, beside those that have seen work by the last look of
+//        WK4: that is no reason to sleep, and to come back only to be refused again would be a loop for
+//        as long as the spinners that count have no processor.
 //   WK2  Whoever makes work wakes an M only if a P is idle and nobody spins: the spinner
 //        will find it.  The new M starts spinning.
 //   WK3  A spinner that finds work and was the last one wakes another (resetspinning):
@@ -136,12 +138,12 @@ g* from_global(p* pp) {
     return globrunqget(pp, 0);
 }
 
-// WK1: is one more spinner worth it?
-bool start_spinning(m* mp) {
+// WK1: is one more spinner worth it?  seen: by the last look there is work.
+bool start_spinning(m* mp, bool seen) {
     if (mp->spinning) return true;
     // relaxed: a heuristic.
     std::uint32_t busy = gomaxprocs_now.load(memory_order_relaxed) - sched.npidle.load(memory_order_relaxed);
-    if (2 * sched.nmspinning.load(memory_order_relaxed) >= busy) return false;
+    if (!seen && 2 * sched.nmspinning.load(memory_order_relaxed) >= busy) return false;
     become_spinning(mp);
     return true;
 }
@@ -302,9 +304,9 @@ g* give_up_p(m* mp, bool* again) {
     return nullptr;
 }
 
-// WK4.  Comes back with a P, to look again.  left_alone: the M left a brisk queue alone (RQ8), which is no
-// reason to stay awake.
-void sleep_or_look_again(m* mp, bool left_alone) {
+// WK4.  Comes back with a P, to look again; true where there is work.  left_alone: the M left a brisk queue alone
+// (RQ8), which is no reason to stay awake.
+bool sleep_or_look_again(m* mp, bool left_alone) {
     bool was_spinning = mp->spinning;
     if (was_spinning) {
         mp->spinning = false;
@@ -320,15 +322,16 @@ void sleep_or_look_again(m* mp, bool left_alone) {
     if (pp) {
         acquirep(pp);
         if (was_spinning) become_spinning(mp);
-        return;
+        return true;
     }
     if (was_spinning) wake_was_wasted();
     if ((pp = sleep_until_timer())) {
         acquirep(pp);
         become_spinning(mp);  // whatever WK1 says: the timer may be another P's, and only spinners steal those
-        return;
+        return false;
     }
     stopm();
+    return false;
 }
 
 }  // namespace
@@ -355,7 +358,7 @@ bool timers_pending() { return earliest_timer() != 0; }
 
 g* findrunnable(bool* inherit) {
     m* mp = getg()->mp;
-    for (;;) {
+    for (bool seen = false;;) {
         if (sched.gcwaiting.load(memory_order_relaxed)) {  // relaxed: gcstopm looks again
             gcstopm();
             continue;
@@ -368,11 +371,11 @@ g* findrunnable(bool* inherit) {
         }
         if (g* gp = from_local(pp, inherit)) return gp;
         if (g* gp = from_global(pp)) return gp;
-        if (start_spinning(mp))
+        if (start_spinning(mp, seen))
             if (g* gp = spin_for_work(mp, pp, inherit)) return gp;
         bool again = false, left_alone = pp->left_alone;
         if (g* gp = give_up_p(mp, &again)) return gp;
-        if (!again) sleep_or_look_again(mp, left_alone);
+        seen = !again && sleep_or_look_again(mp, left_alone);
     }
 }
 

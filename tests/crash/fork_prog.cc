@@ -204,7 +204,7 @@ const call calls[] = {
 };
 
 pid_t fork_as(const std::string& how) {
-    if (how == "raw") return static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
+    if (how == "raw" || how == "raw-blocking") return static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
     if (how == "_Fork") return _Fork();
     return fork();
 }
@@ -225,8 +225,8 @@ void one_child(const std::string& name, const std::string& how) {
     global = std::make_unique<statics>();
     std::atexit([] { global.reset(); });
     pid_t pid = -1;
-    if (how == "blocking") {
-        rt0::blocking([&] { in_child(name, pid = fork()); });
+    if (how == "blocking" || how == "raw-blocking") {
+        rt0::blocking([&] { in_child(name, pid = fork_as(how)); });
     } else if (how == "thread") {
         std::thread t([&] {
             this_goroutine::yield();

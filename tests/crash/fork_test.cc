@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <string>
+#include <vector>
 
 #include "kernel_if/inject.h"
 #include "tests/support/child.h"
@@ -15,8 +16,8 @@ using rt0::kernel::inject;
 
 namespace {
 
-child_result scene(const std::string& name, const std::string& a = "", const std::string& b = "") {
-    return run_child({built_program("tests/crash/fork_prog"), name, a, b});
+child_result scene(const std::string& name, const std::string& a = "", const std::string& b = "", const child_options& o = {}) {
+    return run_child({built_program("tests/crash/fork_prog"), name, a, b}, o);
 }
 
 const std::string fatal_line = "fatal error: rt0 called in a forked child; only exec and _exit are possible there\n";
@@ -36,11 +37,24 @@ const char* const forbidden[] = {"go", "spawn", "blocking", "println", "gomaxpro
                                  "goroutine_exit", "make_chan", "send", "recv", "close", "select", "lock", "join", "timer",
                                  "wait_group"};
 
-TEST(Fork, EachCallInAChildIsOneClearLine) {
+// Where the kernel refuses membarrier every crossing takes the slow path.
+struct ForkOn : testing::TestWithParam<bool> {
+    static child_result child(const std::string& call, const std::string& how) {
+        child_options o;
+        auto refuse = std::to_string(static_cast<unsigned>(rt0::kernel::inject::membarrier));
+        if (GetParam()) o.env = {{"RT0_TEST_INJECT", refuse + ":1:" + std::to_string(ENOSYS) + ":-1"}};
+        return scene("child", call, how, o);
+    }
+};
+// TSan cannot see membarrier: there it is never asked for.
+INSTANTIATE_TEST_SUITE_P(Kernels, ForkOn, testing::ValuesIn(test::tsan ? std::vector{true} : std::vector{false, true}),
+                         [](auto& i) { return i.param ? "WithoutMembarrier" : "WithMembarrier"; });
+
+TEST_P(ForkOn, EachCallInAChildIsOneClearLine) {
     for (const char* how : {"fork", "blocking", "thread"})
         for (const char* call : forbidden) {
             if (std::string(how) == "thread" && std::string(call) == "goroutine_exit") continue;  // no goroutine
-            child_result r = scene("child", call, how);
+            child_result r = child(call, how);
             EXPECT_EQ(r.out, "ended 2\n") << call << " " << how << r.summary();
             EXPECT_EQ(r.err, fatal_line) << call << " " << how;
         }
@@ -63,10 +77,10 @@ TEST(Fork, ThreadMadeInTheChildIsSeenToo) {
 }
 
 // Forked without libc's handlers: what would wait, make threads or call the kernel is seen.
-TEST(Fork, RawForksAreSeenWhereTheyWouldWait) {
+TEST_P(ForkOn, RawForksAreSeenWhereTheyWouldWait) {
     for (const char* how : {"raw", "_Fork"})
         for (const char* call : {"blocking", "println", "sleep_for", "recv", "lock", "gomaxprocs", "wait_group", "make_chan"}) {
-            child_result r = scene("child", call, how);
+            child_result r = child(call, how);
             EXPECT_EQ(r.out, "ended 2\n") << call << " " << how << r.summary();
             EXPECT_EQ(r.err, fatal_line) << call << " " << how;
         }
@@ -88,18 +102,18 @@ TEST(Fork, WithoutAWipedPage) {
         }
 }
 
-TEST(Fork, WhatNeedsNoRuntimeWorks) {
-    for (const char* how : {"fork", "blocking", "thread", "new-thread", "raw", "_Fork"}) {
-        child_result r = scene("child", "_exit", how);
+TEST_P(ForkOn, WhatNeedsNoRuntimeWorks) {
+    for (const char* how : {"fork", "blocking", "thread", "new-thread", "raw", "raw-blocking", "_Fork"}) {
+        child_result r = child("_exit", how);
         EXPECT_EQ(r.out, "ended 5\n") << how << r.summary();
         EXPECT_EQ(r.err, "");
-        r = scene("child", "exit", how);
+        r = child("exit", how);
         EXPECT_EQ(r.out, "ended 6\n") << how << r.summary();
         EXPECT_EQ(r.err, "");
-        r = scene("child", "stdio", how);
+        r = child("stdio", how);
         EXPECT_EQ(r.out, "yyy\nended 7\n") << how << r.summary();
         EXPECT_EQ(r.err, "");
-        r = scene("child", "abort", how);
+        r = child("abort", how);
         EXPECT_EQ(r.out, "ended 1006\n") << how << r.summary();
     }
 }

@@ -21,6 +21,7 @@ struct state {
     mutex l{lock_rank::hchan};
     gqueue waiting;
     atomic<int> running{0};
+    int ended = 0;
 
     state(world& w, int ps, int ms) : c(w, ps, ms) { other.mp.pp = nullptr; }
     void park() {
@@ -86,6 +87,20 @@ TEST(Wake, OneForTwo) {
         s->c.go(1, [s] { s->park(), s->together(3); });
         s->c.go(0, [s] { s->queue_globally(2), s->together(3); });
         s->c.go(2, [s] { s->park(), s->together(3); });
+    });
+}
+
+// WK1 forbids an M to spin, since the spinner that there is has lost its processor; but it has seen a goroutine on
+// another P, and the world waits for that one.
+TEST(Wake, WhoSeesWorkMayLookForIt) {
+    explore(with(1, 3000, 2000), 2, 3, [](world&, state* s) {
+        sched.nmspinning.store(1);
+        auto compute = [s] {
+            s->together(2);
+            if (s->ended++ == 0) sched.nmspinning.fetch_sub(1, memory_order_relaxed);
+        };
+        s->c.go(0, compute);
+        s->c.go(0, compute);
     });
 }
 

@@ -45,6 +45,19 @@ struct state {
         touch(rc.gp->mp->pp);
         rc.stay_inside();
     }
+    // The same with user code in between that has let its P go, as inside blocking().
+    void blocks() {
+        leave_runtime(getg());
+        call();
+        {
+            runtime_call rc;
+            touch(rc.gp->mp->pp);
+            rc.give_back_p();
+        }
+        runtime_call rc;
+        touch(rc.gp->mp->pp);
+        rc.stay_inside();
+    }
     // What sysmon does about a P whose M is in user code (take_p), once.
     void take(p* pp, std::uint32_t bits = rt_none) {
         m* heir = reserve_m();
@@ -96,6 +109,14 @@ TEST_P(Retake, TwoGoroutines) {
     explore(with(1, 5000), 1, 3, [](world& w, state* s) {
         s->c.go(0, [s] { s->user(1); });
         s->c.go(0, [s] { s->user(1); });
+        w.thread([s] { s->take(s->c.pp(0)), s->take(s->c.pp(0)); }, &s->sysmon[0].g0);
+    });
+}
+
+// RK5: by the time it stands still it may hold no P any more.
+TEST_P(Retake, OneThatLetsItsPGo) {
+    explore(with(2, 4000), 1, 3, [](world& w, state* s) {
+        s->c.go(0, [s] { s->blocks(); });
         w.thread([s] { s->take(s->c.pp(0)), s->take(s->c.pp(0)); }, &s->sysmon[0].g0);
     });
 }

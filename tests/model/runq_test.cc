@@ -60,8 +60,8 @@ void beside_two_thieves(const options& o, std::size_t n, bool next, F f) {
 
 options with(unsigned preemptions, unsigned back) {
     options o;
-    o.dfs = {preemptions, back, 0, 300'000};
-    o.random_runs = o.pct_runs = 50'000;
+    o.dfs = {preemptions, back, 0, 120'000};
+    o.random_runs = o.pct_runs = 20'000;
     return o;
 }
 

@@ -1,5 +1,5 @@
-// semaphore and mutex between goroutines on Ms that run schedule(): permits are neither lost nor made, also where a
-// timed wait ends while a permit is on its way to it.
+// semaphore, mutex and shared_mutex between goroutines on Ms that run schedule(): permits are neither lost nor made, also
+// where a timed wait ends while a permit is on its way to it; readers share, writers are alone.
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -20,14 +20,26 @@ namespace {
 
 struct state {
     model::cluster c;
-    rt0::semaphore sem;
+    rt0::semaphore sem, back{0};
     rt0::mutex l;
+    rt0::shared_mutex rw;
     var<int> inside{0};
     int had = 0;
     state(world& w, int ps, int permits) : c(w, ps, ps + 2), sem(permits) {}
     void alone() {
         inside.set(inside.get() + 1);
         had++;
+    }
+    // Holding rw.
+    void read() {
+        rw.lock_shared();
+        (void)inside.get();
+        rw.unlock_shared();
+    }
+    void write() {
+        rw.lock();
+        alone();
+        rw.unlock();
     }
 };
 
@@ -39,7 +51,7 @@ void explore(const options& o, int ps, int permits, int left, F f) {
         w.after([=] {
             s->c.check_end();
             for (int i = 0; i < left; i++) MODEL_CHECK(s->sem.try_acquire());
-            MODEL_CHECK(!s->sem.try_acquire());
+            MODEL_CHECK(!s->sem.try_acquire() && s->l.try_lock() && s->rw.try_lock());
         });
     });
 }
@@ -92,6 +104,48 @@ TEST_F(Sync, Mutex) {
                 s.alone();
                 s.l.unlock();
             });
+    });
+}
+
+TEST_F(Sync, ReadersAndAWriter) {
+    explore(with(1, 3000), 2, 0, 0, [](state& s) {
+        s.c.user(0, [&s] { s.read(), s.read(); });
+        s.c.user(1, [&s] { s.read(); });
+        s.c.user(1, [&s] { s.write(); });
+    });
+}
+
+TEST_F(Sync, WritersAndAReader) {
+    explore(with(1, 3000), 2, 0, 0, [](state& s) {
+        s.c.user(0, [&s] { s.write(); });
+        s.c.user(1, [&s] { s.write(); });
+        s.c.user(1, [&s] { s.read(); });
+    });
+}
+
+// ML4: a reader came behind a writer that waits; when the writer's time is over the reader goes in beside the first one,
+// which waits for it.
+TEST_F(Sync, AReaderBehindAWriterThatGivesUp) {
+    options o = with(1, 3000);
+    o.timeouts = 2;
+    explore(o, 2, 0, 0, [](state& s) {
+        s.c.user(0, [&s] {
+            s.rw.lock_shared();
+            s.sem.release();
+            s.back.acquire();
+            s.rw.unlock_shared();
+        });
+        s.c.user(1, [&s] {
+            s.sem.acquire();
+            s.rw.lock_shared();
+            s.back.release();
+            s.rw.unlock_shared();
+        });
+        s.c.user(1, [&s] {
+            if (!s.rw.try_lock_for(20us)) return;
+            s.alone();
+            s.rw.unlock();
+        });
     });
 }
 

@@ -70,6 +70,21 @@ TEST(Timer, ASleeperIsWokenForAnEarlierOne) {
     });
 }
 
+// The same while the one that is to sleep for the later of two chooses until when.
+TEST(Timer, OneComesAsTheSleeperGoesToBed) {
+    options o = with(2, 3000);
+    o.timeouts = 0;
+    explore(o, 2, [](state& s) {
+        s.c.go(0, [] { sleep(1000 * ms); });
+        s.c.go(1, [] {
+            while (sched.lastpoll.load(memory_order_relaxed) != 0) rt0::kernel::osyield();
+            std::int64_t begin = rt0::kernel::nanotime();
+            sleep(10 * ms);
+            MODEL_CHECK(rt0::kernel::nanotime() - begin < 100 * ms);
+        });
+    });
+}
+
 // Deleted while it is due and another M runs due timers.
 TEST(Timer, DeletedWhileItRuns) {
     explore(with(2, 5000), 2, [](state& s) {

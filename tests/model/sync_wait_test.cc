@@ -1,0 +1,180 @@
+// condition_variable, wait_group, once and latch between goroutines on Ms that run schedule(): nobody waits for what has
+// come, also where a notification meets a wait that times out, and who goes on sees what was done before.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <memory>
+#include <mutex>
+
+#include <rt0/mutex.h>
+#include <rt0/sync.h>
+
+#include "kernel_if/clock.h"
+#include "tests/model/cluster.h"
+
+using model::options;
+using model::var;
+using model::with;
+using model::world;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct state {
+    model::cluster c;
+    rt0::mutex l;
+    rt0::condition_variable cv;
+    rt0::wait_group wg;
+    rt0::once once;
+    rt0::latch latch{2};
+    var<int> data[2];
+    int items = 0, arrived = 0, waiting = 0;  // under l
+    explicit state(world& w) : c(w, 2, 4) {}
+
+    void done(int i) { data[i].set(1); }
+    void both_done() const { MODEL_CHECK(data[0].get() == 1 && data[1].get() == 1); }
+
+    // Takes an item, and waits for one.
+    void consume() {
+        std::unique_lock lk(l);
+        cv.wait(lk, [this] { return items > 0; });
+        items--;
+    }
+    void produce(int n) {
+        std::unique_lock lk(l);
+        items += n;
+    }
+    // True: notified.  d < 0: without a limit.
+    bool wait(std::chrono::nanoseconds d) {
+        std::unique_lock lk(l);
+        arrived++, waiting++;
+        bool notified = true;
+        if (d.count() < 0) cv.wait(lk);
+        else notified = cv.wait_for(lk, d) == std::cv_status::no_timeout;
+        waiting--;
+        return notified;
+    }
+    // Until n goroutines have come to wait, and perhaps have gone.
+    void until_arrived(int n) {
+        for (;; rt0::kernel::osyield()) {
+            std::unique_lock lk(l);
+            if (arrived == n) return;
+        }
+    }
+};
+
+template <class F>
+void explore(const options& o, F f) {
+    model::explore(o, [=](world& w) {
+        auto s = std::make_shared<state>(w);
+        f(*s);
+        w.after([=] {
+            s->c.check_end();
+            MODEL_CHECK(s->items == 0 && s->waiting == 0);
+            MODEL_CHECK(reinterpret_cast<rt0::detail::group_state&>(s->wg).word.load() == 0);
+        });
+    });
+}
+static_assert(sizeof(rt0::wait_group) == sizeof(rt0::detail::group_state));
+static_assert(sizeof(rt0::condition_variable) == sizeof(rt0::detail::cond_state));
+
+options timed() {
+    options o = with(1, 4000);
+    o.timeouts = 2;
+    return o;
+}
+
+class Condition : public testing::Test {
+    void SetUp() override { model::by_membarrier(true); }
+};
+using Group = Condition;
+
+TEST_F(Condition, OneByOne) {
+    explore(with(1, 3000), [](state& s) {
+        for (int i : {0, 1}) s.c.user(i, [&s] { s.consume(); });
+        s.c.user(0, [&s] {
+            for (int i = 0; i < 2; i++) s.produce(1), s.cv.notify_one();
+        });
+    });
+}
+
+TEST_F(Condition, AllAtOnce) {
+    explore(with(1, 3000), [](state& s) {
+        for (int i : {0, 1}) s.c.user(i, [&s] { s.consume(); });
+        s.c.user(0, [&s] { s.produce(2), s.cv.notify_all(); });
+    });
+}
+
+// One notification for two, one of which times out meanwhile: it says so, or it has it and passes it on.
+TEST_F(Condition, ANotificationMeetsATimeout) {
+    explore(timed(), [](state& s) {
+        s.c.user(1, [&s] {
+            if (s.wait(20us)) s.cv.notify_one();
+        });
+        s.c.user(1, [&s] { s.wait(-1ns); });
+        s.c.user(0, [&s] { s.until_arrived(2), s.cv.notify_one(); });
+    });
+}
+
+// CV4: gone when all have been notified.  What is left in its place is a lock that nobody will open.
+TEST_F(Condition, GoneOnceAllAreNotified) {
+    explore(timed(), [](state& s) {
+        s.c.user(1, [&s] { s.wait(20us); });
+        s.c.user(1, [&s] { s.wait(-1ns); });
+        s.c.user(0, [&s] {
+            s.until_arrived(2);
+            s.cv.notify_all();
+            reinterpret_cast<rt0::detail::cond_state&>(s.cv).q.key.store(1);
+        });
+    });
+}
+
+TEST_F(Group, TwoWaitForTwo) {
+    explore(with(1, 3000), [](state& s) {
+        s.wg.add(2);
+        for (int i : {0, 1}) {
+            s.c.user(i, [&s, i] { s.done(i), s.wg.done(); });
+            s.c.user(1 - i, [&s] { s.wg.wait(), s.both_done(); });
+        }
+    });
+}
+
+// GR1: used again while the first zero has yet to let those go that wait for it; who waits for the second zero waits for
+// that one.
+TEST_F(Group, UsedAgain) {
+    explore(with(1, 4000), [](state& s) {
+        s.wg.add(1);
+        s.c.user(1, [&s] { s.wg.wait(); });
+        s.c.user(0, [&s] { s.done(0), s.wg.done(); });
+        s.c.user(1, [&s] {
+            s.wg.wait();
+            s.wg.add(1);
+            s.latch.count_down(2);
+            s.wg.wait();
+            s.both_done();
+        });
+        s.c.user(0, [&s] {
+            s.latch.wait();
+            s.done(1), s.wg.done();
+        });
+    });
+}
+
+TEST_F(Group, Once) {
+    explore(with(1, 3000), [](state& s) {
+        for (int i : {0, 1, 1})
+            s.c.user(i, [&s] {
+                s.once.call([&s] { s.data[0].set(s.data[0].get() + 1); });
+                MODEL_CHECK(s.data[0].get() == 1);
+            });
+    });
+}
+
+TEST_F(Group, Latch) {
+    explore(with(1, 3000), [](state& s) {
+        for (int i : {0, 1}) s.c.user(i, [&s, i] { s.done(i), s.latch.count_down(); });
+        for (int i : {0, 1}) s.c.user(i, [&s] { s.latch.wait(), s.both_done(); });
+    });
+}
+
+}  // namespace
