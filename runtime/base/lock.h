@@ -25,11 +25,13 @@
 
 namespace rt0::runtime {
 
-#ifdef RT0_DEBUG
 // The books of who holds what: LK4.
+#ifdef RT0_DEBUG
+inline constexpr bool lock_books = true;
 void lock_took(lock_rank r);
 void lock_dropping(lock_rank r, bool is_locked);
 #else
+inline constexpr bool lock_books = false;
 inline void lock_took(lock_rank) {}
 inline void lock_dropping(lock_rank, bool) {}
 #endif
@@ -69,7 +71,9 @@ private:
     void lock_slow();
     void wake_one();
     void took() const { lock_took(rank_); }
-    void dropping() const { lock_dropping(rank_, is_locked()); }
+    void dropping() const {
+        if constexpr (lock_books) lock_dropping(rank_, is_locked());
+    }
 
     atomic<std::uint32_t> key_{unlocked};
     lock_rank rank_;
@@ -87,7 +91,7 @@ public:
         lock_took(rank_);
     }
     void unlock() RELEASE() {
-        lock_dropping(rank_, is_locked());
+        if constexpr (lock_books) lock_dropping(rank_, is_locked());
         // ORDER(spin_mutex): release; pairs with the acquire in take().
         key_.store(0, memory_order_release);
     }
