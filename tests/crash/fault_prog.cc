@@ -25,6 +25,7 @@
 
 #include "kernel_if/thread.h"
 #include "sched/background.h"
+#include "sched/newproc.h"
 #include "sched/upcross.h"
 #include "tests/support/armed.h"
 
@@ -160,7 +161,7 @@ void many_parked() {
     all.join();
     expect("the goroutines ended", ended, 300);
     rt0::runtime::runtime_call rc;
-    rt0::runtime::wake_scavenger();
+    rt0::runtime::wake_scavenger(rt0::runtime::gfcold(true));
 }
 
 // Each blocks until all do: as many threads are needed.
