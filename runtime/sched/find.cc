@@ -36,6 +36,8 @@
 // Sleeping until a timer: one M (whoever turns sched.lastpoll to 0) sleeps until the
 // earliest deadline of all Ps, in the place where a network poller will wait; it gives
 // its P up first.  wakenetpoller shortens its sleep.
+#include <algorithm>
+
 #include "sched/find.h"
 
 #include "base/throw.h"
@@ -262,10 +264,19 @@ std::int64_t earliest_timer() {
     return until;
 }
 
-// Timers that come thick are run in groups: to sleep and wake for each costs more than a goroutine's turn.
-// One that is due timer_spacing or more after the last is not held back.
+std::uint32_t timers_fired() {
+    rcu_reader r;
+    std::uint32_t n = 0;
+    for (p* pp : allp()) n += pp->timers.fired;
+    return n;
+}
+
+// Timers that come thick are run in groups: to sleep and wake for each costs more than a goroutine's turn.  The
+// more there were since the last wake-up, the longer until the next: where more than one comes in timer_worth
+// the groups grow until they are timer_spacing apart, and a loop of short sleeps is not held up.
 std::int64_t spaced(std::int64_t until) {
-    std::int64_t next = sched.lasttimerwake + cfg::timer_spacing;
+    std::uint32_t fired = timers_fired() - sched.firedbefore;
+    std::int64_t next = sched.lasttimerwake + std::min(cfg::timer_spacing, fired * cfg::timer_worth);
     return until < next && until > sched.lasttimerwake ? next : until;
 }
 
@@ -282,7 +293,10 @@ p* sleep_until_timer() {
         std::int64_t to = spaced(until);
         if (to > kernel::nanotime()) kernel::futex_wait_until(&sched.pollwake, seen, to);
         std::int64_t now = kernel::nanotime();
-        if (now >= until) sched.lasttimerwake = now;  // else something earlier came
+        if (now >= until) {  // else something earlier came
+            sched.lasttimerwake = now;
+            sched.firedbefore = timers_fired();
+        }
     }
     sched.polluntil.store(0, memory_order_seq_cst);                   // ORDER(poll): from here others sleep or wake
     sched.lastpoll.store(kernel::nanotime(), memory_order_seq_cst);   // ORDER(poll): the place is free

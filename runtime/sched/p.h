@@ -28,6 +28,7 @@ struct timers {  // sched/timer.h explains
     slot* heap GUARDED_BY(lock) = nullptr;      // 4-ary, by when [lock]
     watched<std::uint32_t> len GUARDED_BY(lock);  // [lock]
     std::uint32_t cap GUARDED_BY(lock) = 0;     // [lock]
+    watched<std::uint32_t> fired;               // timers run so far [lock to write]
     atomic<std::int64_t> when0{0};              // heap[0].when, 0 if empty [atomic] written under lock
 };
 

@@ -70,6 +70,7 @@ struct schedt {
     atomic<std::int64_t> polluntil{0};          // its deadline, 0: nobody sleeps so [atomic]
     atomic<std::uint32_t> pollwake{0};          // futex word: bumped to wake it [atomic]
     std::int64_t lasttimerwake = 0;             // when a sleeper woke last, ns [own by who turned lastpoll to 0]
+    std::uint32_t firedbefore = 0;              // timers that had run by then [own as above]
     std::int64_t starttime = 0;                 // [const]
 };
 

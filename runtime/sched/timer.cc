@@ -90,6 +90,7 @@ bool lock_if_in(p* pp, const timer* t) TRY_ACQUIRE(true, pp->timers.lock) {
 }
 
 void run_first(p* pp, std::int64_t now) REQUIRES(pp->timers.lock) {
+    ++pp->timers.fired;
     timer* t = pp->timers.heap[0].t;
     if (t->period > 0) {
         std::int64_t behind = (now - t->when) / t->period * t->period;  // periods missed are skipped
