@@ -1,4 +1,4 @@
-// The slow paths of mutex, note, and (debug builds) the check of the lock order.
+// The slow paths of mutex, spin_mutex, note, and (debug builds) the check of the lock order.
 //
 //   LK3  a thread spins only while there is a second processor, and for a bounded time:
 //        lock_active_spin rounds of PAUSE, then lock_passive_spin of sched_yield, then

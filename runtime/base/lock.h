@@ -5,17 +5,18 @@
 //   LK1  key is `sleeping` whenever a thread may be asleep on it; unlock wakes one then.
 //   LK2  a thread that slept takes the lock in state `sleeping`, since it cannot know
 //        whether others still sleep (a spare wake-up at the end, never a lost one).
-// spin_mutex: for sections of some twenty instructions that many threads go through all the time. Test and
-// test-and-set with backoff (Anderson, "The performance of spin lock alternatives", 1990): who does not get it
-// spins, yields, then naps, longer each time.
+// spin_mutex: for short sections that many threads go through all the time, a channel's. Test and test-and-set with
+// backoff (Anderson, "The performance of spin lock alternatives", 1990): who does not get it spins, yields, then
+// naps, longer each time.
 //   LK5  unlocking is a store and nothing after it, no read-modify-write and no wake-up: of two threads that
-//        pass a channel on, each waits for the other's cache line once and not twice.  What that costs: a thread that
-//        met a holder whom the kernel had put aside comes up to spin_nap_max later than it could.
+//        pass a channel on, each waits for the other's cache line once and not twice.  What that costs: who lost all its
+//        looks, mostly to a holder whom the kernel had put aside, comes up to spin_nap_max later than it could, and so do
+//        those who wait for what it holds meanwhile (a select's other channels, a timer's P), each in turn.
 // note: a one-shot event.  noteclear, then one side notewakeup, the other notesleep, in
 // either order; after notesleep returned the note may be cleared and used again.
 //   NT1  one notewakeup per noteclear; a second one is a broken runtime.
 //   NT2  the sleeper returns only after the wake-up, whatever EINTR or spurious wakes do.
-// Source of both: Go's lock_futex.go.
+// Source of mutex and note: Go's lock_futex.go.
 #pragma once
 #include <cstdint>
 

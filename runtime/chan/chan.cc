@@ -282,7 +282,9 @@ void freechan(hchan* c) noexcept NO_THREAD_SAFETY_ANALYSIS {
         c->orphan = !mine;
         unlockchan(c);
     } else {
-        mine = c->npark == 0;  // before the first or after the last goroutine
+        // Before the first or after the last goroutine.  In a forked child somebody may have been inside: his channel is
+        // left as it is.
+        mine = c->npark == 0 && !c->lock.is_locked();
     }
     if (mine) release_chan(c);
 }

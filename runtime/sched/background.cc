@@ -6,7 +6,6 @@
 #include "sched/background.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "base/throw.h"
 #include "kernel_if/clock.h"
@@ -47,20 +46,35 @@ void bgsweep(void*) {
 struct {
     mutex lock{lock_rank::waitq};
     g* gp GUARDED_BY(lock) = nullptr;  // [lock] set while it is parked
-    std::int32_t cold GUARDED_BY(lock) = 0;  // [lock] stacks of dead Gs it is to free
+    std::int32_t cold GUARDED_BY(lock) = 0;  // [lock] stacks of dead Gs it is to free; sysmon's last word
+    bool idle GUARDED_BY(lock) = false;      // [lock] it said so because nothing ran
 } scavenger;
 
-// Parks until there is something to do; of how many dead Gs to free the stacks.
-std::int32_t wait_for_scavenging() {
+void wait_for_scavenging() {
     scavenger.lock.lock();
-    if (scavenger.cold == 0) {
-        scavenger.gp = getg();
-        goparkunlock(&scavenger.lock, wait_reason::bgscavenge_wait);
-        scavenger.lock.lock();
-    }
-    std::int32_t n = std::exchange(scavenger.cold, 0);
-    scavenger.lock.unlock();
+    if (scavenger.cold != 0) return scavenger.lock.unlock();
+    scavenger.gp = getg();
+    goparkunlock(&scavenger.lock, wait_reason::bgscavenge_wait);
+}
+
+// So many of the cold ones, at most, are the caller's to free.
+std::int32_t take_cold(std::int32_t most) {
+    guard l(scavenger.lock);
+    std::int32_t n = std::min(most, scavenger.cold);
+    scavenger.cold -= n;
     return n;
+}
+
+// Between two steps.  In an idle process nobody is in the way, and who waits for the end of everything (checkdead) should
+// not wait for this: a timer would keep the process alive.
+void pause_scavenging() {
+    bool idle;
+    {
+        guard l(scavenger.lock);
+        idle = scavenger.idle;
+    }
+    if (idle) gosched();
+    else timesleep(kernel::nanotime() + cfg::scavenge_pause);
 }
 
 void bgscavenge(void*) {
@@ -68,23 +82,23 @@ void bgscavenge(void*) {
     for (;;) {
         // In steps, so that a P is not held for long: 1.5 us a stack.
         constexpr std::int32_t step = cfg::scavenge_step / cfg::stack_default;
-        std::int32_t cold = wait_for_scavenging();
+        wait_for_scavenging();
         for (bool more = true; more;) {
-            std::int32_t shed = gfshed(std::min(step, cold));
-            cold -= shed;
+            std::int32_t shed = gfshed(take_cold(step));
             more = scavenge(cfg::scavenge_step) != 0 || shed != 0;
-            if (more) timesleep(kernel::nanotime() + cfg::scavenge_pause);
+            if (more) pause_scavenging();
         }
     }
 }
 
 }  // namespace
 
-void wake_scavenger(std::int32_t cold) {
+void wake_scavenger(std::int32_t cold, bool idle) {
     g* gp;
     {
         guard l(scavenger.lock);
         scavenger.cold = cold;
+        scavenger.idle = idle;
         gp = scavenger.gp;
         scavenger.gp = nullptr;
     }

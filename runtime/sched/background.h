@@ -9,7 +9,8 @@ extern std::size_t physHugePageSize;
 
 // Starts bgsweep and bgscavenge, waits for both, then enables collection (SPEC 10).
 void gcenable();
-// There is idle memory worth returning, the stacks of `cold` dead Gs among it: wakes bgscavenge.  Called by sysmon.
-void wake_scavenger(std::int32_t cold);
+// There is idle memory worth returning, the stacks of `cold` dead Gs among it: wakes bgscavenge.  idle: nothing else
+// runs.  Called by sysmon.
+void wake_scavenger(std::int32_t cold, bool idle);
 
 }  // namespace rt0::runtime

@@ -36,9 +36,9 @@
 // Sleeping until a timer: one M (whoever turns sched.lastpoll to 0) sleeps until the
 // earliest deadline of all Ps, in the place where a network poller will wait; it gives
 // its P up first.  wakenetpoller shortens its sleep.
-#include <algorithm>
-
 #include "sched/find.h"
+
+#include <algorithm>
 
 #include "base/throw.h"
 #include "kernel_if/clock.h"
@@ -375,6 +375,7 @@ g* findrunnable(bool* inherit) {
     for (bool seen = false;;) {
         if (sched.gcwaiting.load(memory_order_relaxed)) {  // relaxed: gcstopm looks again
             gcstopm();
+            seen = false;
             continue;
         }
         p* pp = mp->pp;

@@ -9,8 +9,8 @@
 //        wiped word (FK1) is looked at by the slow paths of crossings, by system calls
 //        declared to the runtime (blocking, println), by schedule(), by whoever makes a
 //        thread, before every futex call and in loops that spin.  Until it comes there the
-//        child may have run crossings that went well on its copy alone, at most 60
-//        switches among them.
+//        child may have run crossings that went well on its copy alone, some
+//        thousand switches among them.
 //   FO4  exit() in a child runs on: what rt0 does on the way out (channels of static
 //        storage are freed) sees that the process is exiting and waits for nobody.
 #include "sched/fork.h"

@@ -5,7 +5,11 @@
 //        (startlockedm) instead of running it.
 //   LO3  an M with a locked G runs no other: when that G parks, the M gives its P away
 //        and sleeps on its own note, not on the idle list.
+//   LO4  a time slice that is inherited goes with the P: else two goroutines of which one is locked, readying each
+//        other, would begin a new one with each hand-over, and RQ6 and the global queue's turn never come.
 #include "sched/locked.h"
+
+#include <utility>
 
 #include "base/throw.h"
 #include "sched/checkdead.h"
@@ -34,7 +38,7 @@ void dounlock(g* gp) {
 }
 }  // namespace
 
-void stoplockedm() {
+bool stoplockedm() {
     m* mp = getg()->mp;
     if (!mp->lockedg || mp->lockedg->lockedm != mp) runtime_throw("stoplockedm: inconsistent locking");
     if (mp->pp) handoffp(releasep());
@@ -51,14 +55,16 @@ void stoplockedm() {
     }
     acquirep(mp->nextp);
     mp->nextp = nullptr;
+    return std::exchange(mp->nextinherit, false);
 }
 
-void startlockedm(g* gp) {
+void startlockedm(g* gp, bool inherit) {
     m* mp = gp->lockedm;
     if (mp == getg()->mp) runtime_throw("startlockedm: locked to me");
     if (mp->nextp) runtime_throw("startlockedm: m has p");
     incidlelocked(-1);
     mp->nextp = releasep();
+    mp->nextinherit = inherit;
     notewakeup(&mp->park);
     stopm();
 }

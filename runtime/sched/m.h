@@ -64,6 +64,7 @@ struct m : mcore {
     bool is_sysmon = false;                 // [const]
 
     watched<g*> lockedg;                    // [own:M]
+    bool nextinherit = false;               // comes with nextp, LO4 [own by note]
     std::uint32_t lockedext = 0;            // lock_os_thread calls of the user [own:M]
     std::uint32_t lockedint = 0;            // and of the runtime [own:M]
 

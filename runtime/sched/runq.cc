@@ -1,4 +1,4 @@
-// Run queues; invariants RQ1-RQ8 in runq.h.
+// Run queues; invariants RQ1-RQ9 in runq.h.
 #include "sched/runq.h"
 
 #include "base/throw.h"
@@ -70,8 +70,8 @@ bool runqrotate(p* pp) {
     if (n == 0 || rounds < cfg::ring_laps * n || waiting < n) return false;
     gqueue batch;
     if (!empty_ring(pp, head, tail, &batch)) return false;
-    // Whoever stands in runnext has had its turn too (global_turn).  Left here it would be in the next gang as well and, where
-    // all have turns of one length, in runnext again at its end.
+    // Whoever stands in runnext has had its turn too, or its chain has (global_turn).  Left here it would be in the next
+    // gang as well and, where all have turns of one length, in runnext again at its end.
     // relaxed: as in runqget.
     if (g* next = pp->runnext.load(memory_order_relaxed); next && take_runnext(pp, next)) {
         batch.push_back(next);

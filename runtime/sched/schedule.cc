@@ -59,8 +59,8 @@ void schedule() {
     if (mp->locks != 0) runtime_throw("schedule: holding locks");
     for (;;) {
         if (mp->lockedg) {  // SC1
-            stoplockedm();
-            execute(mp->lockedg, false);
+            bool inherit = stoplockedm();
+            execute(mp->lockedg, inherit);
         }
         if (sched.gcwaiting.load(memory_order_relaxed)) {  // relaxed: gcstopm looks again under the lock
             gcstopm();
@@ -77,7 +77,7 @@ void schedule() {
         if (!gp) gp = findrunnable(&inherit);  // blocks until there is work
         if (mp->spinning) resetspinning(mp);
         if (gp->lockedm) {  // hand it our P and look for other work
-            startlockedm(gp);
+            startlockedm(gp, inherit);
             continue;
         }
         execute(gp, inherit);

@@ -369,7 +369,7 @@ void consider_scavenging(bool idle, std::int64_t now) {
     last = now;
     std::int32_t cold = gfcold(idle);
     std::size_t bytes = scavengeable() + static_cast<std::size_t>(cold) * cfg::stack_default;
-    if (bytes > (idle ? 0 : cfg::scavenge_slack)) wake_scavenger(cold);
+    if (bytes > (idle ? 0 : cfg::scavenge_slack)) wake_scavenger(cold, idle);
 }
 
 }  // namespace

@@ -161,7 +161,7 @@ void many_parked() {
     all.join();
     expect("the goroutines ended", ended, 300);
     rt0::runtime::runtime_call rc;
-    rt0::runtime::wake_scavenger(rt0::runtime::gfcold(true));
+    rt0::runtime::wake_scavenger(rt0::runtime::gfcold(true), false);
 }
 
 // Each blocks until all do: as many threads are needed.

@@ -170,14 +170,14 @@ long settled_kb() {
 
 row look(long goroutines, long secs) { return {goroutines, secs, resident_kb(), settled_kb(), threads(), files()}; }
 
-// Waits until the threads are at most so many; 0: until they have not changed for longer than any lives idle.
+// Waits until the threads are at most so many; 0: until they do not change.  Each look wakes a few idle ones, which
+// live on then: so none for longer than any lives idle.
 int rest(int procs, int most) {
     rt0::gomaxprocs(procs);
     int now = threads();
-    for (int i = 0, same = 0; i < 1200 && (most ? now > most : same < 80); i++) {
-        rt0::this_goroutine::sleep_for(100ms);
-        int then = std::exchange(now, threads());
-        same = then == now ? same + 1 : 0;
+    for (int i = 0, then = -1; i < 20 && (most ? now > most : now != then); i++) {
+        rt0::this_goroutine::sleep_for(6s);
+        then = std::exchange(now, threads());
     }
     return now;
 }

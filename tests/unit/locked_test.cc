@@ -226,6 +226,46 @@ TEST_F(Locked, ItsThreadEndsWithIt) {
         }
 }
 
+// Two that ready each other for ever, one of them on a thread of its own: who waits in the ring, as a newborn or in the
+// global queue has its turn all the same (LO4).
+TEST_F(Locked, APairThatHandsItsPOverLeavesOthersTheirTurns) {
+    for (bool strange : {false, true}) {
+        rt0::gomaxprocs(1);
+        rt0::chan<int> there(0), back(0);
+        std::atomic<bool> over{false};
+        rt0::wait_group wg;
+        wg.go([=] {
+            while (auto v = there.recv()) back.send(*v);
+        });
+        auto ping = [&] {
+            for (int i = 0; !over; i++) {
+                there.send(i);
+                back.recv();
+            }
+            there.close();
+        };
+        std::thread t;
+        if (strange) t = std::thread(ping);
+        else
+            wg.go([&] {
+                this_goroutine::lock_os_thread();
+                ping();
+            });
+        for (int i = 0; i < 100; i++) this_goroutine::yield();
+        for (int i = 0; i < 20; i++) {
+            bool ran = false;
+            rt0::wait_group one;
+            one.go([&] { ran = true; });
+            rt0::blocking([] { usleep(1000); });  // comes back through the global queue
+            one.wait();
+            EXPECT_TRUE(ran);
+        }
+        over = true;
+        wg.wait();
+        if (strange) rt0::blocking([&] { t.join(); });
+    }
+}
+
 // Locked goroutines that wait for each other only, with one P and with many.
 TEST_F(Locked, HandTheirPsToEachOther) {
     for (int p : {1, 2, 7}) {
