@@ -9,6 +9,7 @@
 #include <ctime>
 #include <memory>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 #include "base/lock.h"
@@ -73,16 +74,21 @@ TEST_F(Futex, ErrnoIsLeftAlone) {
     EXPECT_EQ(errno, 4242);
 }
 
-// Threads that all add to one plain counter; `hold` work inside the lock.
-void count_under(mutex& m, int threads, int rounds, int hold) {
+// Threads that all add to one plain counter; `hold` work inside the lock.  spin_mutex has no try_lock.
+template <class M>
+void count_under(M& m, int threads, int rounds, int hold) {
     long counter = 0;
     std::vector<std::thread> ts;
     for (int i = 0; i < threads; i++)
         ts.emplace_back([&] {
             for (int k = 0; k < rounds; k++) {
-                if (k % 16 != 0) m.lock();
-                else
-                    while (!m.try_lock()) kernel::osyield();
+                if constexpr (std::is_same_v<M, mutex>) {
+                    if (k % 16 != 0) m.lock();
+                    else
+                        while (!m.try_lock()) kernel::osyield();
+                } else {
+                    m.lock();
+                }
                 long seen = counter;
                 for (int h = 0; h < hold; h++) asm volatile("");
                 counter = seen + 1;
@@ -129,25 +135,6 @@ TEST_F(Lock, SleeperIsWoken) {
         t.join();
         EXPECT_EQ(got, 1);
     }
-}
-
-// The same for spin_mutex, which has no try_lock.
-void count_under(spin_mutex& m, int threads, int rounds, int hold) {
-    long counter = 0;
-    std::vector<std::thread> ts;
-    for (int i = 0; i < threads; i++)
-        ts.emplace_back([&] {
-            for (int k = 0; k < rounds; k++) {
-                m.lock();
-                long seen = counter;
-                for (int h = 0; h < hold; h++) asm volatile("");
-                counter = seen + 1;
-                m.unlock();
-            }
-        });
-    for (auto& t : ts) t.join();
-    EXPECT_EQ(counter, long{threads} * rounds);
-    EXPECT_FALSE(m.is_locked());
 }
 
 TEST_F(Lock, SpinMutexCountsShortSections) {
