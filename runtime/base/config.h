@@ -97,9 +97,9 @@ inline constexpr std::size_t spare_mappings = 8192;      // of vm.max_map_count,
 inline constexpr int lock_active_spin = 4;        // rounds of lock_active_pause PAUSEs, when there is a second processor
 inline constexpr int lock_active_pause = 30;
 inline constexpr int mutex_spin_pause = 20;       // PAUSEs of an rt0::mutex before its second try; then four times as many, to 320
+inline constexpr int lock_passive_spin = 1;       // rounds of sched_yield before the futex
 inline constexpr std::uint32_t spin_nap_min = 10;  // us that a thread naps which spun in vain; doubles each time ...
 inline constexpr std::uint32_t spin_nap_max = 200; // ... up to this; a thread that the kernel puts aside is away for some ms
-inline constexpr int lock_passive_spin = 1;       // rounds of sched_yield before the futex
 
 // ---- the retake handshake
 inline constexpr int retake_spin = 2000;          // PAUSEs an M waits for a requester's books, about 40 us; then it sleeps

@@ -273,7 +273,8 @@ std::uint32_t timers_fired() {
 
 // Timers that come thick are run in groups: to sleep and wake for each costs more than a goroutine's turn.  The
 // more there were since the last wake-up, the longer until the next: where more than one comes in timer_worth
-// the groups grow until they are timer_spacing apart, and a loop of short sleeps is not held up.
+// the groups grow until they are timer_spacing apart.  A loop of short sleeps that is alone is not held up; beside a P that
+// runs many timers in passing it is, for those count too.
 std::int64_t spaced(std::int64_t until) {
     std::uint32_t fired = timers_fired() - sched.firedbefore;
     std::int64_t next = sched.lasttimerwake + std::min(cfg::timer_spacing, fired * cfg::timer_worth);
