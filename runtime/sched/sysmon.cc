@@ -22,9 +22,11 @@
 //        lost its P blocked, or to a stopped world, and computes by now is found by find_hogs.
 //   SM4  While there are more hogs than processors sysmon is a real-time thread, where that is permitted: SCHED_IDLE
 //        threads run whole kernel ticks, which upsets the kernel's fair clock so that an ordinary thread that wakes
-//        may wait for 30 ms though it uses next to nothing.  At other times it is not: it would
-//        preempt Ms at each tick (mutex8 +30 %).
-//        Neither has a hysteresis: the number of hogs goes up by what has run for forced_retake, once for each P, or was
+//        may wait for 30 ms though it uses next to nothing.  So it is from the second half of a slice that others wait
+//        for, and for the next two slices: beside a single loop sysmon, and with it the end of the slice, may be 5 ms
+//        late, even if another processor is idle.  At other times it is not: it would preempt Ms at each tick
+//        (mutex8 +30 %).
+//        The number of hogs needs no hysteresis: it goes up by what has run for forced_retake, once for each P, or was
 //        found in a hog_turn.  So a thread's class changes about once in a turn, whatever the number does (stalls.md).
 //
 // Source: Go's proc.go (sysmon, retake).
@@ -104,7 +106,8 @@ kernel::activity activity_of(p* pp, std::int32_t tid) {
 }
 
 // SM2, as far as it can be seen from here: racy, the handshake decides.  watch: look again soon.
-verdict judge(p* pp, m* mp, std::int64_t now) {
+// *late: set if pp's slice is half over.
+verdict judge(p* pp, m* mp, std::int64_t now, bool* late) {
     std::uint32_t tick = pp->schedtick.load(memory_order_relaxed);  // relaxed: compared with the last look
     const bool moved = pp->sysmontick != tick;
     if (moved) {
@@ -120,6 +123,7 @@ verdict judge(p* pp, m* mp, std::int64_t now) {
     bool at_rest = used == pp->sysmoncpu;
     pp->sysmoncpu = used;
     if (moved) return verdict::leave;
+    if (pp->sysmonwhen + cfg::forced_retake / 2 <= now) *late = true;
     bool hog = pp->sysmonwhen + cfg::forced_retake <= now;
     if (at_rest || hog) {
         if (activity_of(pp, tid) == kernel::activity::blocked) return verdict::blocked;
@@ -132,6 +136,7 @@ verdict judge(p* pp, m* mp, std::int64_t now) {
 struct round {
     m* first = nullptr;
     std::int32_t heirless = 0;  // Ps that are left for want of an M
+    bool late = false;          // SM4: the slice of one is half over
 
     void add(m* mp, verdict v) REQUIRES(retakelock) {
         m* heir = reserve_m();
@@ -239,11 +244,13 @@ void find_hogs(std::int64_t now) REQUIRES(retakelock) {
 }
 
 // SM4.  retakelock is held.
-void stay_ahead_of_hogs() REQUIRES(retakelock) {
+void stay_ahead_of_hogs(bool late, std::int64_t now) REQUIRES(retakelock) {
     static bool crowd = false, ahead = false;
-    if (crowd == (sched.nhogs > ncpu) || !debug.hogidle || !kernel::idle_class_permitted()) return;
+    static std::int64_t latest = 0;
+    if (late) latest = now;
+    if (crowd == (now - latest < 2 * cfg::forced_retake || sched.nhogs > ncpu) || !debug.hogidle || !kernel::idle_class_permitted()) return;
     crowd = !crowd;
-    // An error: sysmon stays as it is until the next crowd.
+    // An error: sysmon stays as it is until the next time.
     if (crowd) ahead = kernel::realtime_enter() == 0;
     else if (ahead) kernel::realtime_leave();
 }
@@ -277,7 +284,7 @@ bool look_at(p* pp, std::int64_t now, round* r) REQUIRES(retakelock) {
     if (s == psyscall) return retake_syscall(pp, now, r);
     if (s != prunning) return false;
     m* mp = pp->mp.follow();
-    verdict v = judge(pp, mp, now);
+    verdict v = judge(pp, mp, now, &r->late);
     if (v == verdict::blocked || v == verdict::hog) r->add(mp, v);
     return wake_for_backlog(pp, now) || v == verdict::watch;
 }
@@ -303,7 +310,7 @@ bool retake(std::int64_t now) {
     for (m* mp = r.first; mp; mp = mp->retakelink) take_p(mp);
     find_hogs(now);
     rotate_hogs(now);  // last: now `hog` says that it has lost its P
-    stay_ahead_of_hogs();
+    stay_ahead_of_hogs(r.late, now);
     // One more than were missed, or one where the last was used: else every second hand-off waits for the template
     // thread, on a machine full of hogs for tens of milliseconds.
     if (r.heirless) want_spare_ms(r.heirless + 1);
@@ -317,7 +324,7 @@ bool turn_hogs() {
     std::int64_t now = kernel::nanotime();
     find_hogs(now);
     rotate_hogs(now);
-    stay_ahead_of_hogs();
+    stay_ahead_of_hogs(false, now);
     return sched.nhogs > ncpu;
 }
 

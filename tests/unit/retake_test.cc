@@ -9,7 +9,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
@@ -24,7 +23,6 @@
 #include <rt0/rt0.h>
 
 #include "base/chaos.h"
-#include "kernel_if/clock.h"
 #include "kernel_if/syscall.h"
 #include "sched/sched.h"
 #include "tests/support/gate.h"
@@ -102,78 +100,6 @@ TEST_P(Retake, SleepersDoNotKeepOthersFromRunning) {
     EXPECT_EQ(sum, 999 * 1000 / 2);
     done.wait();
     EXPECT_EQ(sleeping.load(), 0);
-}
-
-// "Within about 100 us" in sysmon's own measure: it looks every 20 us when it took a P a moment ago.  The first look at one
-// that blocks, declared or not, sees that its P has moved on since the last, the second takes the P; two more may fall
-// into the heir's wake-up.  A try that took longer than sysmon's long tick says nothing, on a busy machine.
-void expect_a_few_looks(void (*block)(std::atomic<std::uint32_t>*)) {
-    const int procs = rt0::gomaxprocs(1);
-    struct moment {
-        std::uint32_t looks = rt::sched.sysmonlooks.load();
-        std::int64_t when = rt0::kernel::nanotime();
-    };
-    for (bool soon = false; !soon;) {
-        std::atomic<std::uint32_t> word{0};
-        moment blocked, others_run;
-        rt0::wait_group both;
-        both.go([&] {
-            both.go([&] {
-                others_run = {};
-                word = 1;
-                raw_futex_wake(&word);
-            });
-            blocked = {};
-            block(&word);
-        });
-        both.wait();
-        const auto took = others_run.when - blocked.when;  // negative: it was asked to yield before it blocked
-        soon = others_run.looks - blocked.looks <= 4 && took > 0 && took < rt::cfg::sysmon_tick_busy;
-    }
-    rt0::gomaxprocs(procs);
-}
-TEST(RetakeLooks, ABlockedOneLosesItsPInAFewLooks) {
-    expect_a_few_looks([](auto* word) { raw_futex_wait(word, 0); });
-}
-TEST(RetakeLooks, SoDoesOneThatSaysSo) {
-    expect_a_few_looks([](auto* word) { rt0::blocking([=] { raw_futex_wait(word, 0); }); });
-}
-
-// A thread that waits for a processor uses none, as one that blocks; the kernel tells the two apart, and a loop keeps its P
-// for as long as it may run.
-TEST(RetakeLooks, ALoopThatWaitsForAProcessorDoesNotBlock) {
-    const int procs = rt0::gomaxprocs(1);
-    std::atomic<bool> end{false};
-    std::vector<std::thread> rivals;
-    for (int i = 0; i < rt0::num_cpu(); i++)
-        rivals.emplace_back([&] {
-            while (!end.load(std::memory_order_relaxed)) {}
-        });
-    std::vector<std::int64_t> lasted;
-    while (lasted.size() < 9) {
-        std::atomic<bool> stop{false}, looping{false};
-        bool looped_first = false;
-        std::int64_t took = 0;
-        rt0::wait_group both;
-        const std::int64_t asked = rt0::kernel::nanotime();
-        both.go([&] {
-            both.go([&] {
-                took = rt0::kernel::nanotime() - asked;
-                looped_first = looping;
-                stop = true;
-            });
-            looping = true;
-            while (!stop.load(std::memory_order_relaxed)) {}
-        });
-        both.wait();
-        if (looped_first) lasted.push_back(took);  // else it was asked to yield before it looped
-    }
-    // In most of them: the slice may have begun with the parent's, which may have waited for a processor in it.
-    std::sort(lasted.begin(), lasted.end());
-    EXPECT_GE(lasted[lasted.size() / 2], rt::cfg::forced_retake / 2);
-    end = true;
-    for (auto& t : rivals) t.join();
-    rt0::gomaxprocs(procs);
 }
 
 // The holder of a std::mutex parks; others block on it in the kernel, on every P.

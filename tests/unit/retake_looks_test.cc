@@ -1,0 +1,204 @@
+// How soon a P is taken from user code, in sysmon's own measure: its looks, and its ticks.
+//
+// Each says what is so in most of nine tries.  A try that only shows that a thread of ours had no processor does not
+// count, so a busy machine makes a test longer, or skips it, and does not decide it.
+#include <gtest/gtest.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <rt0/rt0.h>
+
+#include "kernel_if/activity.h"
+#include "kernel_if/clock.h"
+#include "kernel_if/syscall.h"
+#include "sched/retake.h"
+#include "sched/sched.h"
+
+namespace rt = rt0::runtime;
+namespace kernel = rt0::kernel;
+using namespace std::chrono_literals;
+namespace this_goroutine = rt0::this_goroutine;
+
+namespace {
+
+struct one_p {
+    int procs = rt0::gomaxprocs(1);
+    ~one_p() { rt0::gomaxprocs(procs); }
+};
+
+template <class T>
+T median_of_nine(std::vector<T> v) {
+    EXPECT_EQ(v.size(), 9u);
+    std::sort(v.begin(), v.end());
+    return v[4];
+}
+
+// ---- those that block
+
+[[gnu::noinline]] void futex_wait_for_one(std::atomic<std::uint32_t>* word) {
+    while (word->load() == 0) kernel::sysc(SYS_futex, word, FUTEX_WAIT_PRIVATE, 0, nullptr);
+}
+void futex_set_one(std::atomic<std::uint32_t>* word) {
+    *word = 1;
+    kernel::sysc(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX);
+}
+
+// "Within about 100 us": sysmon looks every 20 us when it took a P a moment ago.  The first look at one
+// that blocks, declared or not, sees that its P has moved on since the last, the second takes the P; two more may fall
+// into the heir's wake-up.
+void expect_a_few_looks(void (*block)(std::atomic<std::uint32_t>*)) {
+    one_p p1;
+    struct moment {
+        std::uint32_t looks = rt::sched.sysmonlooks.load();
+        std::int64_t when = kernel::nanotime();
+    };
+    std::vector<std::uint32_t> looks;
+    while (looks.size() < 9) {
+        std::atomic<std::uint32_t> word{0};
+        moment blocked, others_run;
+        rt0::wait_group both;
+        both.go([&] {
+            both.go([&] {
+                others_run = {};
+                futex_set_one(&word);
+            });
+            blocked = {};
+            block(&word);
+        });
+        both.wait();
+        const auto took = others_run.when - blocked.when;
+        // Else: it was asked to yield before it blocked, or somebody waited for a processor.
+        if (took > 0 && took < rt::cfg::sysmon_tick_busy) looks.push_back(others_run.looks - blocked.looks);
+    }
+    EXPECT_LE(median_of_nine(looks), 4u);
+}
+TEST(RetakeLooks, ABlockedOneLosesItsPInAFewLooks) { expect_a_few_looks(futex_wait_for_one); }
+TEST(RetakeLooks, SoDoesOneThatSaysSo) {
+    expect_a_few_looks([](auto* word) { rt0::blocking([=] { futex_wait_for_one(word); }); });
+}
+
+// ---- loops
+
+// On one P: runs body(lost) while another goroutine waits for the P; lost() becomes true when the P is taken, or if the
+// other ran without that.
+template <class F>
+void beside_one_that_waits(F body) {
+    rt0::wait_group both;
+    both.go([&] {
+        std::atomic<bool> ran{false};
+        both.go([&] { ran = true; });
+        rt::m* mp = rt::getg()->mp;
+        body([&] { return (mp->retake.load() & rt::rt_phase) == rt::rt_taken || ran; });
+        while (!ran) this_goroutine::yield();
+    });
+    both.wait();
+}
+
+TEST(RetakeLooks, ALoopLosesItsPIn10Ms) {
+    one_p p1;
+    std::vector<std::int64_t> lasted;
+    int tries = 0;
+    for (; lasted.size() < 9 && tries < 300; tries++)
+        beside_one_that_waits([&](auto lost) {
+            // The longest that this thread, and sysmon beyond its tick, was away.
+            std::int64_t away = 0;
+            std::uint32_t looks = rt::sched.sysmonlooks.load();
+            const std::int64_t begin = kernel::nanotime();
+            std::int64_t now = begin, last_look = begin;
+            while (!lost()) {
+                const std::int64_t last = std::exchange(now, kernel::nanotime());
+                away = std::max({away, now - last, now - last_look - rt::cfg::sysmon_tick_busy});
+                if (looks != rt::sched.sysmonlooks.load()) {
+                    looks = rt::sched.sysmonlooks.load();
+                    last_look = now;
+                }
+            }
+            const bool counts = away < 200'000 && now - begin > rt::cfg::forced_retake / 2;  // else it had to yield before
+            if (counts) lasted.push_back(now - begin);
+        });
+    if (lasted.size() < 9) GTEST_SKIP() << "sysmon had a processor in time in only " << lasted.size() << " of " << tries;
+    EXPECT_LE(median_of_nine(lasted), 10'000'000);
+}
+
+// A thread that waits for a processor uses none, as one that blocks; the kernel tells the two apart, and a loop keeps its P
+// for as long as it may run.
+TEST(RetakeLooks, ALoopThatWaitsForAProcessorDoesNotBlock) {
+    one_p p1;
+    std::atomic<bool> end{false};
+    std::vector<std::thread> rivals;
+    for (int i = 0; i < rt0::num_cpu(); i++)
+        rivals.emplace_back([&] {
+            while (!end.load(std::memory_order_relaxed)) {}
+        });
+    std::vector<std::int64_t> lasted;
+    while (lasted.size() < 9) {
+        std::atomic<bool> stop{false}, looping{false};
+        bool looped_first = false;
+        std::int64_t took = 0;
+        rt0::wait_group both;
+        const std::int64_t asked = kernel::nanotime();
+        both.go([&] {
+            both.go([&] {
+                took = kernel::nanotime() - asked;
+                looped_first = looping;
+                stop = true;
+            });
+            looping = true;
+            while (!stop.load(std::memory_order_relaxed)) {}
+        });
+        both.wait();
+        if (looped_first) lasted.push_back(took);  // else it was asked to yield before it looped
+    }
+    // In most of them: the slice may have begun with the parent's, which may have waited for a processor in it.
+    EXPECT_GE(median_of_nine(lasted), rt::cfg::forced_retake / 2);
+    end = true;
+    for (auto& t : rivals) t.join();
+}
+
+// ---- sysmon's own thread (SM4)
+
+bool realtime_permitted() {
+    int rc = 0;
+    std::thread([&] { rc = kernel::realtime_enter(); }).join();
+    return rc == 0;
+}
+
+pid_t sysmon_thread() {
+    for (;;) {
+        for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+            std::ifstream comm(task.path() / "comm");
+            std::string line;
+            if (std::getline(comm, line) && line == "rt0-sysmon") return std::stoi(task.path().filename().string());
+        }
+        this_goroutine::yield();
+    }
+}
+
+bool is_realtime(pid_t tid) { return (sched_getscheduler(tid) & ~SCHED_RESET_ON_FORK) == SCHED_FIFO; }
+
+// It comes forward for a long slice that another waits for, before the slice is over, and steps back.
+TEST(RetakeLooks, SysmonComesForwardForALongSlice) {
+    if (!realtime_permitted() || !kernel::idle_class_permitted()) GTEST_SKIP() << "no CAP_SYS_NICE";
+    one_p p1;
+    const pid_t sysmon = sysmon_thread();
+    while (is_realtime(sysmon)) this_goroutine::sleep_for(1ms);
+    for (bool forward = false; !forward;)
+        beside_one_that_waits([&](auto lost) {
+            while (!forward && !lost()) forward = is_realtime(sysmon);
+        });
+    while (is_realtime(sysmon)) this_goroutine::sleep_for(1ms);
+}
+
+}  // namespace
