@@ -16,9 +16,9 @@ const std::string prog_file = "tests/crash/deadlock_prog.cc";
 const std::string asleep = "fatal error: all goroutines are asleep - deadlock!";
 const std::string nobody = "fatal error: no goroutines (main called this_goroutine::exit) - deadlock!";
 
-child_result run(const std::string& how, const std::string& level = "") {
+child_result run(const std::string& how, const std::string& level = "", const std::string& debug = "") {
     return testing_support::run_child({testing_support::built_program("tests/crash/deadlock_prog"), how},
-                                      {.limit_s = 60, .env = {{"RT0TRACEBACK", level}, {"RT0DEBUG", ""}}});
+                                      {.limit_s = 60, .env = {{"RT0TRACEBACK", level}, {"RT0DEBUG", debug}}});
 }
 report expect_death(const child_result& r, const std::string& head) {
     report rep = testing_support::parse_report(r.err);
@@ -112,6 +112,17 @@ INSTANTIATE_TEST_SUITE_P(Controls, Alive,
                                          "with_locked_in_blocking", "with_locked_in_the_kernel",
                                          "with_one_in_the_kernel", "with_one_that_loops"),
                          [](const auto& p) { return std::string(p.param); });
+
+// The thread that writes dumps on demand is the runtime's own: it neither hides an end nor counts as one that waits.
+TEST(DumpThread, CountsForNothing) {
+    for (const char* how : {"recv", "thread_came_and_went", "timer_stopped"})
+        expect_death(run(how, "", "dumpsignal=1"), asleep);
+    for (const char* how : {"with_sleeper", "with_blocking", "with_thread", "with_locked_in_the_kernel"}) {
+        child_result r = run(how, "", "dumpsignal=1");
+        EXPECT_EQ(r.err, "") << r.summary();
+        EXPECT_EQ(r.out, "alive\n") << r.summary();
+    }
+}
 
 TEST(Misuse, TextsAreGos) {
     struct {

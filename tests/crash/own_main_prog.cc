@@ -1,8 +1,11 @@
 // A program with a plain main: the runtime boots at the first call, from several threads
 // at once when argv[1] is "many", in a static constructor when RT0_TEST_EARLY is set.
-// "busy" exits beside runnable goroutines.
+// "busy" exits beside runnable goroutines; "late" and "parked" wait long.
+#include <unistd.h>
+
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <thread>
@@ -48,6 +51,20 @@ static int send_late() {
     return 4;
 }
 
+// Main itself waits for ever, and no goroutine can run: who knows what a handler of the program would do.
+static int park_for_ever() {
+    std::signal(SIGALRM, [](int) {
+        (void)!write(STDOUT_FILENO, "the handler ran\n", 16);
+        _exit(6);
+    });
+    rt0::chan<int> c(0);
+    rt0::go([c]() mutable { c.recv(); });
+    this_goroutine::sleep_for(1ms);
+    alarm(2);  // past sysmon's deep sleep
+    c.recv();
+    return 1;
+}
+
 // Nobody else enters the runtime once a thread of ours exits, and that thread may still use it.
 static int exit_beside_others() {
     for (int i = 0; i < 100; i++)
@@ -67,6 +84,7 @@ static int exit_beside_others() {
 int main(int argc, char** argv) {
     if (argc > 1 && !std::strcmp(argv[1], "busy")) return exit_beside_others();
     if (argc > 1 && !std::strcmp(argv[1], "late")) return send_late();
+    if (argc > 1 && !std::strcmp(argv[1], "parked")) return park_for_ever();
     bool many = argc > 1 && !std::strcmp(argv[1], "many");
     int n = many ? 16 : 1;
     std::vector<std::thread> ts;

@@ -279,6 +279,13 @@ TEST(OwnMain, NobodyKnowsWhatItWillSend) {
     EXPECT_EQ(r.status, 4) << r.summary();
 }
 
+TEST(OwnMain, MayItselfWaitForEver) {
+    child_result r = run_child({built_program("tests/crash/own_main_prog"), "parked"}, {});
+    EXPECT_EQ(r.err, "") << r.summary();
+    EXPECT_EQ(r.out, "the handler ran\n") << r.summary();
+    EXPECT_EQ(r.status, 6) << r.summary();
+}
+
 TEST(OwnMain, BootsAtTheFirstCall) {
     std::string prog = built_program("tests/crash/own_main_prog");
     for (const char* early : {"", "1"}) {
