@@ -239,6 +239,7 @@ struct {
     {"throw_after_move", throw_after_move},
     {"foreign_thread_throws", foreign_thread_throws},
     {"panic_on_thread", panic_on_thread},
+    {"exit_on_thread", [] { std::thread(exit_goroutine).join(); }},
     {"closed_channel", [] { send_on_closed(); }},
     {"exit_rethrown", exit_rethrown},
     {"exit_swallowed", exit_swallowed},

@@ -257,7 +257,7 @@ void child_goes_on(const std::string& where) {
 // Of more goroutines that hog their processor than there are processors, some run as
 // SCHED_IDLE; their children do not.
 void child_of_a_hog() {
-    if (!rt0::kernel::idle_class_permitted()) return rt0::println("ended 0");
+    if (!rt0::kernel::idle_class_permitted()) return rt0::println("not permitted");
     rt0::chan<pid_t> parent(0);
     std::atomic<bool> one{false};
     rt0::wait_group all;

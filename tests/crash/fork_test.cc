@@ -140,6 +140,7 @@ TEST(Fork, ChildOfAHogHasItsOrdinaryClassAgain) {
     child_options o;
     o.env = {{"RT0_MAXPROCS", "1"}};  // or work need not wait, and nobody is taken for a hog
     child_result r = run_child({built_program("tests/crash/fork_prog"), "hog"}, o);
+    if (r.out == "not permitted\n") GTEST_SKIP() << "a thread may not become SCHED_IDLE and leave it again here";
     EXPECT_EQ(r.out, "ended 0\n") << r.summary();
 }
 

@@ -232,6 +232,7 @@ TEST(ForcedUnwind, ThroughNoexcept) {
     ASSERT_EQ(d.rep.blocks.size(), 1u);
     EXPECT_TRUE(d.rep.blocks[0].has("exit_in_noexcept", prog_file)) << d.r.summary();
 }
+TEST(ForcedUnwind, OnAThread) { expect_death("exit_on_thread", "panic: this_goroutine::exit on a thread that is no goroutine"); }
 TEST(ForcedUnwind, PthreadExit) {
     if (!test::tsan)  // whose pthread_exit wants the thread's own fiber
         expect_death("pthread_exit", "fatal error: pthread_exit or cancellation inside a goroutine");

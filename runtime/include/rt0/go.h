@@ -89,7 +89,8 @@ void sleep_until(std::chrono::time_point<C, D> t) {
 }
 void lock_os_thread();    ///< stay on this thread, alone, until unlocked as often; a locked goroutine's end ends its thread
 void unlock_os_thread();
-[[noreturn]] void exit(); ///< ends the goroutine by forced unwinding, as pthread_exit ends a thread
+/// Ends the goroutine by forced unwinding, as pthread_exit ends a thread.  Panics on a thread that is no goroutine.
+[[noreturn]] void exit();
 std::size_t stack_remaining();  ///< bytes between here and the guard
 }  // namespace this_goroutine
 
