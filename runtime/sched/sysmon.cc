@@ -248,8 +248,9 @@ void stay_ahead_of_hogs(bool late, std::int64_t now) REQUIRES(retakelock) {
     static bool crowd = false, ahead = false;
     static std::int64_t latest = 0;
     if (late) latest = now;
-    if (crowd == (now - latest < 2 * cfg::forced_retake || sched.nhogs > ncpu) || !debug.hogidle || !kernel::idle_class_permitted()) return;
-    crowd = !crowd;
+    const bool needed = now - latest < 2 * cfg::forced_retake || sched.nhogs > ncpu;
+    if (needed == crowd || !debug.hogidle || !kernel::idle_class_permitted()) return;
+    crowd = needed;
     // An error: sysmon stays as it is until the next time.
     if (crowd) ahead = kernel::realtime_enter() == 0;
     else if (ahead) kernel::realtime_leave();

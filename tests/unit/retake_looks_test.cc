@@ -57,7 +57,7 @@ void futex_set_one(std::atomic<std::uint32_t>* word) {
 }
 
 // "Within about 100 us": sysmon looks every 20 us when it took a P a moment ago.  The first look at one
-// that blocks, declared or not, sees that its P has moved on since the last, the second takes the P; two more may fall
+// that blocks, declared or not, sees that its P has moved on since the last, the second takes the P; one more may fall
 // into the heir's wake-up.  So in one of four tries at least: in others the one that blocks, or the heir, waits for a
 // processor first.
 void expect_a_few_looks(void (*block)(std::atomic<std::uint32_t>*)) {
@@ -85,7 +85,7 @@ void expect_a_few_looks(void (*block)(std::atomic<std::uint32_t>*)) {
         if (took > 0 && took < rt::cfg::sysmon_tick_busy) looks.push_back(others_run.looks - blocked.looks);
     }
     std::sort(looks.begin(), looks.end());
-    EXPECT_LE(looks[looks.size() / 4], 4u);
+    EXPECT_LE(looks[looks.size() / 4], 3u);
 }
 TEST(RetakeLooks, ABlockedOneLosesItsPInAFewLooks) { expect_a_few_looks(futex_wait_for_one); }
 TEST(RetakeLooks, SoDoesOneThatSaysSo) {
