@@ -115,6 +115,7 @@ inline constexpr std::int64_t sysmon_tick_busy = 1'000'000;  // ns; the longest 
 inline constexpr std::int64_t sysmon_tick_idle = 10'000'000; // ns; while none does
 inline constexpr int sysmon_calm_ticks = 50;                 // quiet ticks before the tick doubles
 inline constexpr std::uint32_t sysmon_watch_ticks = 3;       // short ticks spent on telling whether a goroutine blocks
+inline constexpr std::int64_t storm_gap = 1'000'000;         // ns; SM5
 inline constexpr int sysmon_idle_ticks = 10;                 // ticks of 10 ms with every P idle before it sleeps deeply
 inline constexpr std::int64_t stranger_look = 1'000'000'000;       // ns until an idle process, whose last hope is a thread that is
 inline constexpr std::int64_t stranger_look_max = 60'000'000'000;  // not rt0's, looks whether there still is one; doubling

@@ -63,6 +63,8 @@ struct alignas(64) p {
     std::int64_t sysmoncpu = 0;                 // processor time of its M's thread at the last of them, ns [own:sysmon]
     std::int32_t activitytid = 0;               // thread that activityfd tells of, 0: none [own:sysmon]
     int activityfd = -1;                        // kernel_if/activity.h [own:sysmon]
+    m* victim = nullptr;                        // the last that lost it blocked, and when, SM5 [own:sysmon]
+    std::int64_t victimwhen = 0;
     std::int64_t syscallwhen = 0;
     std::uint32_t sysmonsystick = 0;
 

@@ -28,6 +28,9 @@
 //        (mutex8 +30 %).
 //        The number of hogs needs no hysteresis: it goes up by what has run for forced_retake, once for each P, or was
 //        found in a hog_turn.  So a thread's class changes about once in a turn, whatever the number does (stalls.md).
+//   SM5  Where one goroutine blocked others soon do (a thousand that read).  For storm_gap after a P was taken from one that
+//        still blocks, its next goroutine need not be seen twice: one look that finds it blocked is enough.  Who blocks for
+//        a moment only has come back before the next look, so that one loses no P the sooner for another.
 //
 // Source: Go's proc.go (sysmon, retake).
 #include "sched/sysmon.h"
@@ -105,6 +108,14 @@ kernel::activity activity_of(p* pp, std::int32_t tid) {
     return a;
 }
 
+// relaxed: a hint: it may be on its way back.
+bool has_lost_its_p(const m* mp) { return (mp->retake.load(memory_order_relaxed) & rt_phase) == rt_taken; }
+
+// SM5.  A hint: the victim may be another M by now (MS2).
+bool in_a_storm(const p* pp, std::int64_t now) {
+    return pp->victim && now - pp->victimwhen < cfg::storm_gap && has_lost_its_p(pp->victim);
+}
+
 // SM2, as far as it can be seen from here: racy, the handshake decides.  watch: look again soon.
 // *late: set if pp's slice is half over.
 verdict judge(p* pp, m* mp, std::int64_t now, bool* late) {
@@ -120,9 +131,9 @@ verdict judge(p* pp, m* mp, std::int64_t now, bool* late) {
     if (!mp || mp->inrt.load(memory_order_relaxed) != 0 || !work_waits(pp, now)) return verdict::leave;
     std::int32_t tid = mp->tid;
     std::int64_t used = kernel::thread_cputime(tid);
-    bool at_rest = used == pp->sysmoncpu;
+    bool at_rest = used == pp->sysmoncpu || in_a_storm(pp, now);
     pp->sysmoncpu = used;
-    if (moved) return verdict::leave;
+    if (moved && !in_a_storm(pp, now)) return verdict::leave;
     if (pp->sysmonwhen + cfg::forced_retake / 2 <= now) *late = true;
     bool hog = pp->sysmonwhen + cfg::forced_retake <= now;
     if (at_rest || hog) {
@@ -196,9 +207,6 @@ bool retake_syscall(p* pp, std::int64_t now, round* r) {
     return ours;
 }
 
-// relaxed: a hint: it may be on its way back.
-bool has_lost_its_p(const m* mp) { return (mp->retake.load(memory_order_relaxed) & rt_phase) == rt_taken; }
-
 void set_idle_class(m* mp, bool on) REQUIRES(retakelock) {
     if (mp->idle_class == on || !debug.hogidle || !kernel::idle_class_permitted()) return;
     // An error: the program gave the thread another class, which stays.
@@ -262,7 +270,7 @@ bool spare_is_worth_making() {
     return sched.nmidle + sched.nmcoming == 0 && mcount() + 1 < sched.maxmcount;
 }
 
-void take_p(m* mp) REQUIRES(retakelock) {
+void take_p(m* mp, std::int64_t now) REQUIRES(retakelock) {
     m* heir = mp->retakeheir;
     p* pp = retake_begin(mp);
     if (pp && sched.exiting.load(memory_order_relaxed)) {  // relaxed: EX2; who sets it has inrt 1 while he does
@@ -274,6 +282,10 @@ void take_p(m* mp) REQUIRES(retakelock) {
         return unreserve_m(heir);
     }
     if (mp->hog && ++sched.nhogs > ncpu) set_idle_class(mp, true);  // SM3
+    if (!mp->hog) {
+        pp->victim = mp;
+        pp->victimwhen = now;
+    }
     retake_detach(mp, pp, pidle);
     chaos_pause();
     startm_reserved(heir, pp);
@@ -308,7 +320,7 @@ bool retake(std::int64_t now) {
         if (look_at(pp, now, &r)) soon = true;
     }
     if (r.first) retake_fence();
-    for (m* mp = r.first; mp; mp = mp->retakelink) take_p(mp);
+    for (m* mp = r.first; mp; mp = mp->retakelink) take_p(mp, now);
     find_hogs(now);
     rotate_hogs(now);  // last: now `hog` says that it has lost its P
     stay_ahead_of_hogs(r.late, now);

@@ -92,6 +92,27 @@ TEST(RetakeLooks, SoDoesOneThatSaysSo) {
     expect_a_few_looks([](auto* word) { rt0::blocking([=] { futex_wait_for_one(word); }); });
 }
 
+// SM5: where many block at once most need one look each, not two.
+TEST(RetakeLooks, OneOfManyThatBlockNeedsOneLook) {
+    one_p p1;
+    constexpr int n = 40;
+    for (int looks = 2 * n; looks >= 2 * n * 9 / 10;) {  // the first time Ms are made
+        std::atomic<std::uint32_t> word{0};
+        std::atomic<int> begun{0};
+        rt0::wait_group all;
+        const std::uint32_t from = rt::sched.sysmonlooks.load();
+        for (int i = 0; i < n; i++)
+            all.go([&] {
+                begun++;
+                futex_wait_for_one(&word);
+            });
+        while (begun < n) this_goroutine::yield();
+        looks = static_cast<int>(rt::sched.sysmonlooks.load() - from);
+        futex_set_one(&word);
+        all.wait();
+    }
+}
+
 // ---- loops
 
 // On one P: runs body(lost) while another goroutine waits for the P; lost() becomes true when the P is taken, or if the
