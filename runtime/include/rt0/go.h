@@ -17,6 +17,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <rt0/detail/now.h>
 #include <rt0/detail/spawn.h>
 
 namespace rt0 {
@@ -84,7 +85,7 @@ void yield();                                   ///< to the back of the run queu
 void sleep_for(std::chrono::nanoseconds d);
 template <class C, class D>
 void sleep_until(std::chrono::time_point<C, D> t) {
-    for (auto now = C::now(); now < t; now = C::now())
+    for (auto now = detail::now_by<C>(); now < t; now = detail::now_by<C>())
         sleep_for(std::chrono::ceil<std::chrono::nanoseconds>(t - now));
 }
 void lock_os_thread();    ///< stay on this thread, alone, until unlocked as often; a locked goroutine's end ends its thread
