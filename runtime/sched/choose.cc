@@ -140,6 +140,12 @@ void starve(p* pp) {
     if (one_in(draw, cfg::chaos_spell / 4)) kernel::usleep(static_cast<std::uint32_t>(draw % cfg::chaos_starve_us));
 }
 
+void chance_of_theft(bool* alone, bool* stealnext) {
+    std::uint64_t draw = chaos_draw();
+    if (one_in(draw, 4)) *alone = !*alone;
+    if (one_in(draw, 4)) *stealnext = true;
+}
+
 void seeded_point(g* gp) {
     virtual_tick();
     // relaxed: set by the goroutine that still runs.

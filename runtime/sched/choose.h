@@ -6,8 +6,8 @@
 //   CH2  schedseed: whoever runs G starts it with random numbers of the seed's, for which M that is depends on
 //        when threads wake.
 //   CH3  chaos: what runqget would take, but now and then runnext goes to the end of the ring, the global queue has a turn, the
-//        G is asked to yield soon.  As in rr's chaos mode some Gs, and some Ps, are starved for a while: a G is passed over
-//        while others wait, a P pauses before a round.
+//        G is asked to yield soon, and thieves take a runnext or leave a ring alone whatever RQ8 says.  As in rr's chaos
+//        mode some Gs, and some Ps, are starved for a while: a G is passed over while others wait, a P pauses before a round.
 //   CH4  Starvation is bounded: in every second spell of rounds there is none, and of chaos_pass_over Gs in a row one runs.
 //
 // Off it costs nothing where one G switches to the next: there sched.detour is read, in place of gcwaiting.
@@ -28,6 +28,8 @@ g* choose(p* pp, bool* inherit);
 bool round_is_due(p* pp);
 // chaos, before a round: is pp starved?
 void starve(p* pp);
+// chaos: whether a thief leaves a ring alone, and whether it takes a runnext.
+void chance_of_theft(bool* alone, bool* stealnext);
 // schedseed, inside the runtime at the edge of a call: gp, which runs, may yield.
 void seeded_point(g* gp);
 

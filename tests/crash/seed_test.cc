@@ -15,10 +15,10 @@ using namespace testing_support;
 namespace {
 
 // Not a goroutine's business: these threads watch children.
-child_result seeded(const std::string& scene, std::int64_t seed) {
+child_result seeded(const std::string& scene, std::int64_t seed, const std::string& key = "schedseed") {
     child_options o;
     // Without stacks, which take longer than all the rest.
-    o.env = {{"RT0DEBUG", "schedseed=" + std::to_string(seed)}, {"RT0_MAXPROCS", "8"}, {"RT0TRACEBACK", "none"}};
+    o.env = {{"RT0DEBUG", key + "=" + std::to_string(seed)}, {"RT0_MAXPROCS", "8"}, {"RT0TRACEBACK", "none"}};
     return run_child({built_program("tests/crash/seed_prog"), scene}, o);
 }
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
@@ -110,6 +110,8 @@ TEST(Schedseed, AFaultSaysItsSeed) {
     child_result r = seeded("fault", 6);
     EXPECT_TRUE(contains(r.err, "schedseed=6\n")) << r.summary();
     EXPECT_NE(r.signal, 0) << r.summary();
+    r = seeded("fault", 7, "chaos");
+    EXPECT_TRUE(contains(r.err, "chaos=7\n")) << r.summary();
 }
 
 }  // namespace
