@@ -10,8 +10,6 @@ PREFIX  ?= /usr/local
 LIBDIR  ?= $(PREFIX)/lib
 DIR     ?= /usr/include
 SEEDS   ?= 1000
-GOROUTINES ?= 100000000
-REPS    ?= 5
 V       ?= 0
 VERSION := 0.1.0
 SOMAJOR := 0
@@ -147,7 +145,7 @@ $(STATIC_TEST): %_static: %.cc.o $(B)/tests/support/rt_gtest_main.cc.o $(SUP_OBJ
 	$(call LINK,-static -lgmock -lgtest)
 
 bench: $(BENCHES) $(TWINS) | need-bench  ## run the workloads of rt0 and its peers interleaved, into perf/results: BENCH=pattern REPS=5
-	$(Q)perf/bench/run --build $(B) --bench '$(BENCH)' --reps $(REPS)
+	$(Q)perf/bench/run --build $(B) --bench '$(BENCH)' --reps $(or $(REPS),5)
 bench-deps: need-bench  ## install the peers of the benchmarks, and what draws the plot
 	$(Q)$(NEED) libboost-fiber-dev libtbb-dev python3-matplotlib
 	$(Q)sh perf/peers/need-go.sh
@@ -166,8 +164,7 @@ CSP    = $(B)/tests/stress/csp_prog
 HASH  := $(or $(SEED),$(shell printf %d 0x$$(git rev-parse --short=7 HEAD 2>/dev/null || echo 1267)))
 # LeakSanitizer does not know the stacks of parked goroutines: what only they refer to would count as leaked.
 export ASAN_OPTIONS ?= detect_stack_use_after_return=0:detect_leaks=0
-# ThreadSanitizer sleeps a second at each exit, takes an M that has ended but is not buried yet for a leak, and minds
-# that a report which ends the process lets the demangler allocate.
+# TSan sleeps a second at each exit, takes an M not yet buried for a leak, minds that a last report's demangler allocates.
 export TSAN_OPTIONS ?= atexit_sleep_ms=0:report_thread_leaks=0:report_signal_unsafe=0
 test: $(if $(filter model,$(MODE)),model-tests,everything)  ## build and run everything (MODE=model: seeded schedules): programs at P = 1, 2, 3, 4, 8, 64; 60 s of stress
 everything: all tests programs $(STATIC) | need-check need-lint
@@ -197,13 +194,16 @@ RACES := $(patsubst %,$(B)/tests/%_test,crash/race stress/chan_stress stress/syn
           sync_wait sync_threads time context api api_sync newproc park))
 races: $(RACES) $(STORM)
 	$(Q){ echo "- 240 $(STORM) 20 $(SEED)"; for p in 1 2 8; do for t in $(RACES); do echo "$$p 240 $$t"; done; done; } | sh tests/support/run.sh $(B)
-stress: $(STORM)  ## the stress programme alone: SECS=600 SEED=
-	$(Q)$(STORM) $(or $(SECS),600) $(SEED)
-trust: $(CSP)  ## SEEDS=1000 random programs at each of P = 1, 2, 3, 8, 64; a rerun goes on: SEED=first RESULTS=1 (tests/results/csp.md)
+stress: $(STORM)  ## the stress programme alone: SECS=600 SEED= (with a seed: under chaos of that seed, too)
+	$(Q)$(if $(SEED),RT0DEBUG=chaos=$(SEED)) $(STORM) $(or $(SECS),600) $(SEED)
+# Fair shares are what chaos denies.
+CHAOTIC := $(filter-out %/fairness_test $(B)/tests/crash/%,$(ONRT))
+trust: $(CSP) $(CHAOTIC)  ## SEEDS=1000 random programs at P = 1, 2, 3, 8, 64; tests under CHAOS=200 seeds; a rerun goes on: SEED=first RESULTS=1
 	$(Q)sh tests/stress/trust.sh $(B) $(SEEDS) $(or $(SEED),1) $(if $(RESULTS),tests/results/csp.md)
+	$(Q)sh tests/stress/chaos.sh $(B) $(or $(CHAOS),200) $(or $(SEED),1) "$(if $(RESULTS),tests/results/chaos.md)" $(CHAOTIC)
 soak: $(B)/tests/stress/soak_prog  ## all of it until SECS=1800 and GOROUTINES=100000000 are over; what is left: SEED= RESULTS=1 (tests/results/soak.md)
 	$(Q)mkdir -p tests/results
-	$(Q)$< $(or $(SECS),1800) $(GOROUTINES) "$(SEED)" $(if $(RESULTS),tests/results/soak.md)
+	$(Q)$< $(or $(SECS),1800) $(or $(GOROUTINES),100000000) "$(SEED)" $(if $(RESULTS),tests/results/soak.md)
 asan:  ## make test with AddressSanitizer and UndefinedBehaviorSanitizer
 	$(Q)$(MAKE) --no-print-directory MODE=asan test
 tsan:  ## channels, select, synchronisation, goroutines and stress with ThreadSanitizer (clang)

@@ -1,20 +1,33 @@
-// The pauses of chaos.h.
+// Chance; CS1, CS2 in chaos.h.
 #include "base/chaos.h"
 
 #include "arch/arch.h"
+#include "base/mix.h"
 #include "kernel_if/clock.h"
 
 namespace rt0::runtime {
 
 constinit atomic<std::uint64_t> chaos_state{0};
 
-// splitmix64; Steele, Lea, Flood, "Fast splittable pseudorandom number generators" (2014).
+namespace {
+
+__thread std::uint64_t stream __attribute__((tls_model("initial-exec"), visibility("hidden"))) = 0;  // CS1
+__thread std::uint64_t place __attribute__((tls_model("initial-exec"), visibility("hidden"))) = 0;   // in it
+
+}  // namespace
+
+void chaos_stream(std::int64_t id) {
+    stream = static_cast<std::uint64_t>(id) + 1;
+    place = 0;
+}
+
+// Not inlined: the address of a thread's word must not be kept over a switch.
+[[gnu::noinline]] std::uint64_t chaos_draw() {
+    return mix64(mix64(chaos_seed() ^ mix64(stream)) + ++place * golden64);
+}
+
 void chaos_pause_slow() {
-    // relaxed: see chaos_pause.
-    std::uint64_t z = chaos_state.fetch_add(0x9E3779B97F4A7C15ull, memory_order_relaxed);
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9ull;
-    z = (z ^ z >> 27) * 0x94D049BB133111EBull;
-    z ^= z >> 31;
+    std::uint64_t z = chaos_draw();
     switch (z & 15) {
         case 0: return kernel::usleep(z >> 8 & 127);
         case 1: case 2: return kernel::osyield();

@@ -58,6 +58,13 @@ inline constexpr std::int64_t brisk_ns = 3000;     // ... in so many ns, which a
 inline constexpr int steal_runnext_spin = 3000;   // ns a thief leaves a runnext alone: its P most likely runs it next
 inline constexpr int timer_check_ticks = 8;       // rounds between looks at the clock while timers are pending
 
+// ---- a scheduler that decides by a seed
+inline constexpr std::int64_t seed_tick = 1000;   // ns of virtual time between two decisions; about what one takes
+inline constexpr std::int64_t seed_look = 100;    // ns of it for each look at the clock
+inline constexpr std::uint32_t chaos_spell = 256;      // rounds of a P; in every second spell of so many some Gs and Ps are starved
+inline constexpr std::uint32_t chaos_pass_over = 4;    // Gs passed over in a row, at most
+inline constexpr std::uint32_t chaos_starve_us = 2000; // that a starved P does not run, at most
+
 // ---- G free lists
 inline constexpr int gfree_local_max = 64;        // per P, then half go to the global list
 inline constexpr int gfree_batch = 32;            // moved at a time between local and global

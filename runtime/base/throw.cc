@@ -14,7 +14,9 @@
 #include "base/throw.h"
 
 #include "arch/model.h"
+#include "base/chaos.h"
 #include "base/forked.h"
+#include "base/seeded.h"
 #include "base/upcall.h"
 #include "kernel_if/clock.h"
 #include "kernel_if/futex.h"
@@ -79,6 +81,12 @@ bool reporting() {
 
 void report_end() { kernel::exit_group(fatal_status); }
 
+void report_seed() {
+    textbuf t;
+    if (seeded()) put(t << "schedseed=" << seeded_seed() << '\n');
+    else if (std::uint64_t seed = chaos_seed()) put(t << "chaos=" << static_cast<std::int64_t>(seed) << '\n');
+}
+
 // relaxed: a forked child has one thread.
 void report_forked() {
     report_owner.store(0, memory_order_relaxed);
@@ -98,6 +106,7 @@ void runtime_throw(std::string_view facts, const char* what) {
     report_begin();
     put(facts);
     put_line("fatal error: ", what);
+    report_seed();
     upcall_traceback(false);
     report_end();
 }
@@ -106,6 +115,7 @@ void fatal(std::string_view what) {
     if (auto* m = arch::model()) m->fail(what);
     report_begin();
     put_line("fatal error: ", what);
+    report_seed();
     upcall_traceback(true);
     report_end();
 }
@@ -120,6 +130,7 @@ void die(std::string_view text) {
     if (auto* m = arch::model()) m->fail(text);
     report_begin();
     warn(text);
+    report_seed();
     report_end();
 }
 

@@ -29,6 +29,8 @@ void warn(std::string_view text);
 void report_begin();
 [[noreturn]] void report_end();  // status 2
 void report_forked();            // in a forked child: a report of the parent's is none of ours
+void report_seed();              // "schedseed=N" or "chaos=N" on stderr, if the scheduler decides by a seed: after the line
+                                 // that says what is wrong
 bool reporting();                // the calling thread is between the two
 extern atomic<std::uint32_t> panicking;  // 1 from report_begin on: exit paths let the report finish
 

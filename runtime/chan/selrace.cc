@@ -35,7 +35,7 @@
 
 #include <new>
 
-#include "kernel_if/clock.h"
+#include "base/seeded.h"
 #include "sched/upcross.h"
 
 namespace rt0::runtime {
@@ -77,7 +77,7 @@ void stop_hook::operator()() const noexcept {
 bool arm_timer(selection& s) {
     if (s.due < 0) return false;
     std::int64_t when;
-    if (__builtin_add_overflow(kernel::nanotime(), s.cases[s.due].ns, &when)) return false;  // in 292 years
+    if (__builtin_add_overflow(clock_now(), s.cases[s.due].ns, &when)) return false;  // in 292 years
     s.tm.when = when;
     s.tm.f = timer_fired;
     s.tm.arg = &s;

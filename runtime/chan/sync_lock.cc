@@ -20,9 +20,9 @@
 //
 // Waking before handing over, as Go's mutex in normal mode: with handing over only, each
 // critical section under contention would cost a switch.
+#include "base/seeded.h"
 #include "base/throw.h"
 #include "chan/waitq.h"
-#include "kernel_if/clock.h"
 #include "sched/retake.h"
 
 namespace rt0::runtime {
@@ -147,7 +147,7 @@ bool lock_exclusive(lock_state& l, const kind& k, std::int64_t ns) {
         case step::queue: break;
         }
         bool again = w.acquiretime != 0;
-        if (!again) w.acquiretime = kernel::nanotime();
+        if (!again) w.acquiretime = clock_now();
         w.enqueue(l.q.list, again);
         w.park(m, k.reason);
         if (w.success) return true;    // handed over
@@ -167,7 +167,7 @@ waiter* pick_writer(lock_state& l, const waitlist* readers, bool* handed) {
     auto* w = static_cast<waiter*>(l.q.list.head);
     // relaxed: the token is given back by CAS; to miss that means to look again (see unlock).
     if (!w || (l.word.load(memory_order_relaxed) & lk_woken)) return nullptr;
-    *handed = kernel::nanotime() - w->acquiretime > handoff_after;
+    *handed = clock_now() - w->acquiretime > handoff_after;
     // relaxed: the token carries no data.  Only a holder of the queue's lock takes it.
     if (!*handed) l.word.fetch_or(lk_woken, memory_order_relaxed);
     dequeue(l.q.list);
@@ -295,7 +295,7 @@ void yield_if_asked() {
     const g* gp = getg();
     if (!gp) return;
     std::uint32_t r = gp->mp->retake.load(memory_order_relaxed);  // relaxed: a hint; the crossing looks again
-    if (r == 0 || r & rt_outside || !(r & (rt_preempt | rt_stop | rt_phase))) [[likely]] return;
+    if (r == 0 || r & rt_outside || !(r & (rt_preempt | rt_stop | rt_phase | rt_points))) [[likely]] return;
     runtime_call rc;
 }
 

@@ -14,9 +14,9 @@
 #include <limits>
 #include <new>
 
+#include "base/seeded.h"
 #include "chan/hchan.h"
 #include "chan/start.h"
-#include "kernel_if/clock.h"
 #include "sched/timer.h"
 #include "sched/upcross.h"
 
@@ -41,7 +41,7 @@ namespace {
 time_point to_time_point(std::int64_t ns) { return time_point(std::chrono::nanoseconds(ns)); }
 
 std::int64_t when_for(std::chrono::nanoseconds d) {
-    std::int64_t now = kernel::nanotime(), ns = d.count() > 0 ? d.count() : 0;
+    std::int64_t now = rt::clock_now(), ns = d.count() > 0 ? d.count() : 0;
     return ns > std::numeric_limits<std::int64_t>::max() - now ? std::numeric_limits<std::int64_t>::max() : now + ns;
 }
 

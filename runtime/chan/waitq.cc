@@ -6,7 +6,7 @@
 
 #include "arch/arch.h"
 #include "base/config.h"
-#include "kernel_if/clock.h"
+#include "base/seeded.h"
 #include "sched/runq.h"
 
 namespace rt0::runtime {
@@ -24,7 +24,7 @@ mutex& lock_of(opaque& q) { return reinterpret_cast<mutex&>(q); }
 
 std::int64_t deadline_after(std::int64_t ns) {
     if (ns < 0) return no_deadline;
-    std::int64_t now = kernel::nanotime();
+    std::int64_t now = clock_now();
     return ns > std::numeric_limits<std::int64_t>::max() - now ? no_deadline : now + ns;
 }
 

@@ -81,6 +81,7 @@ void put_exception(sink& out) {
     put_exception(report_sink);
     report_sink << '\n';
     report_sink.flush();
+    report_seed();
     report_stacks(report_kind::panic);
     report_end();
 }
@@ -110,6 +111,7 @@ void panic(std::string_view what) {
     report_begin();
     report_sink << "panic: " << what << '\n';
     report_sink.flush();
+    report_seed();
     report_stacks(report_kind::panic);
     report_end();
 }

@@ -185,6 +185,7 @@ void upcall_signal_fault(const signal_context& c, const guard_hit& h) {
     if (h.overflow) put_overflow(report_sink, c, h);
     else put_fault(report_sink, c, h);
     report_sink.flush();
+    report_seed();
     put_interrupted(h.kind == guard_hit::system ? report_kind::runtime : report_kind::panic, c);
     if (h.overflow) report_end();
     kernel::alarm_every(0);

@@ -2,6 +2,7 @@
 #include <rt0/go.h>
 
 #include "base/forked.h"
+#include "base/seeded.h"
 #include "base/throw.h"
 #include "kernel_if/clock.h"
 #include "kernel_if/sys.h"
@@ -51,6 +52,7 @@ void newproc_abort(void* newg) noexcept {
 // A goroutine outside already (nested, or a foreign thread) stays as it is.
 syscall_scope::syscall_scope() : entered_(false) {
     rt::forked_child_check();
+    if (rt::seeded()) return;  // SS2
     rt::g* gp = rt::getg();
     if (!gp || (gp->mp->retake.load(rt::memory_order_relaxed) & rt::rt_outside)) return;  // relaxed: its own bit
     // relaxed: set by this very goroutine.  It keeps its P to the end (EX2).
@@ -65,6 +67,8 @@ syscall_scope::~syscall_scope() {
     rt::runtime_call rc;
     rc.keep_p();
 }
+
+std::chrono::nanoseconds time_skipped() { return std::chrono::nanoseconds(rt::virtual_skipped()); }
 
 void line::write() {
     text_.push_back('\n');
@@ -103,7 +107,7 @@ int set_max_threads(int n) {
 int gomaxprocs(int n) {
     rt::runtime_call rc;
     int old = rt::gomaxprocs_now.load(rt::memory_order_relaxed);  // relaxed: changes only in a stopped world
-    if (n <= 0 || n == old) return old;
+    if (n <= 0 || n == old || rt::seeded()) return old;
     if (n > rt::cfg::max_procs) n = rt::cfg::max_procs;
     rt::world_acquire();
     rt::systemstack([&] {
@@ -116,6 +120,10 @@ int gomaxprocs(int n) {
     return old;
 }
 
+std::chrono::steady_clock::time_point now() {
+    std::int64_t ns = rt::seeded() ? rt::virtual_look() : kernel::nanotime();
+    return std::chrono::steady_clock::time_point(std::chrono::nanoseconds(ns));
+}
 void exit(int code) { rt::process_exit(code); }
 std::span<char* const> args() { return rt::program_args(); }
 
@@ -139,7 +147,7 @@ void yield() {
 void sleep_for(std::chrono::nanoseconds d) {
     rt::runtime_call rc;
     if (d.count() <= 0) return rt::gosched();
-    std::int64_t now = kernel::nanotime(), when;
+    std::int64_t now = rt::clock_now(), when;
     if (__builtin_add_overflow(now, d.count(), &when)) when = INT64_MAX;
     rt::timesleep(when);
 }

@@ -7,8 +7,8 @@
 
 #include <algorithm>
 
+#include "base/seeded.h"
 #include "base/throw.h"
-#include "kernel_if/clock.h"
 #include "sched/newproc.h"
 #include "sched/sched.h"
 #include "sched/timer.h"
@@ -74,7 +74,7 @@ void pause_scavenging() {
         idle = scavenger.idle;
     }
     if (idle) gosched();
-    else timesleep(kernel::nanotime() + cfg::scavenge_pause);
+    else timesleep(clock_now() + cfg::scavenge_pause);
 }
 
 void bgscavenge(void*) {

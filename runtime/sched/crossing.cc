@@ -16,6 +16,7 @@
 #include <pthread.h>
 
 #include <new>
+#include <utility>
 
 #include "base/chaos.h"
 #include "base/forked.h"
@@ -23,6 +24,7 @@
 #include "kernel_if/clock.h"
 #include "kernel_if/sys.h"
 #include "sched/checkdead.h"
+#include "sched/choose.h"
 #include "sched/exit.h"
 #include "sched/init.h"
 #include "sched/lists.h"
@@ -231,7 +233,7 @@ void decline(m* mp, std::uint32_t r) {
 
 }  // namespace
 
-bool runtime_call_enter_slow(g* gp, std::uint32_t was) {
+bool runtime_call_enter_slow(g* gp, std::uint32_t was, bool point) {
     if (was != 0) return false;  // UC5: dealt with where the outermost call began, and will be where it ends
     bool borrowed = false;
     for (;;) {
@@ -243,7 +245,10 @@ bool runtime_call_enter_slow(g* gp, std::uint32_t was) {
             case rt_taking: retake_wait(mp); continue;
             case rt_taken: reattach(mp); continue;
         }
-        if (!(r & rt_outside)) return borrowed;
+        if (!(r & rt_outside)) {
+            if (r & rt_points && point) seeded_point(gp);
+            return borrowed;
+        }
         mp->retake.fetch_and(~std::uint32_t{rt_outside}, memory_order_relaxed);  // relaxed: its own bit
         exitsyscall();
         borrowed = true;
@@ -251,7 +256,7 @@ bool runtime_call_enter_slow(g* gp, std::uint32_t was) {
 }
 
 void runtime_call_leave_slow(g* gp) {
-    for (;;) {
+    for (bool point = true;;) {
         m* mp = gp->mp;
         mp->inrt.store(1, memory_order_relaxed);  // relaxed: RK1, with read_retake
         crossing_barrier();
@@ -262,7 +267,12 @@ void runtime_call_leave_slow(g* gp) {
             continue;
         }
         // With its P on the way out, or none, there is nothing to yield.
-        bool yield = r & (rt_preempt | rt_stop) && (r & rt_phase) == rt_none && !(r & rt_outside);
+        bool may_yield = (r & rt_phase) == rt_none && !(r & rt_outside);
+        if (may_yield && r & rt_points && std::exchange(point, false)) {
+            seeded_point(gp);
+            continue;
+        }
+        bool yield = r & (rt_preempt | rt_stop) && may_yield;
         if (!yield) {
             if (left_unseen(mp, r)) return;
             continue;

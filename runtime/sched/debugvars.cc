@@ -9,9 +9,11 @@
 #include "base/chaos.h"
 #include "base/config.h"
 #include "base/lock.h"
+#include "base/seeded.h"
 #include "base/throw.h"
 #include "kernel_if/clock.h"
 #include "kernel_if/sys.h"
+#include "sched/choose.h"
 
 namespace rt0::runtime {
 
@@ -27,7 +29,7 @@ struct key {
 constinit const key keys[] = {
     {"boottrace", &debug.boottrace, nullptr}, {"schedtrace", &debug.schedtrace, nullptr},
     {"scheddetail", &debug.scheddetail, nullptr}, {"gctrace", &debug.gctrace, nullptr},
-    {"chaos", nullptr, &debug.chaos},
+    {"chaos", nullptr, &debug.chaos}, {"schedseed", nullptr, &debug.schedseed},
     {"dumpsignal", &debug.dumpsignal, nullptr}, {"hogidle", &debug.hogidle, nullptr},
 };
 
@@ -49,7 +51,7 @@ void set(std::string_view item) {
     for (const key& k : keys) {
         if (k.name != item.substr(0, eq)) continue;
         std::int64_t v;
-        if (!parse_number(item.substr(eq + 1), &v) || (k.v32 && (v < 0 || v > INT32_MAX)))
+        if (!parse_number(item.substr(eq + 1), &v) || ((k.v32 || k.v64 == &debug.schedseed) && v < 0) || (k.v32 && v > INT32_MAX))
             return complain("bad value in", item);
         if (k.v32) *k.v32 = static_cast<std::int32_t>(v);
         else *k.v64 = v;
@@ -100,12 +102,15 @@ void parsedebugvars(const char* text) {
         rest = comma == std::string_view::npos ? std::string_view{} : rest.substr(comma + 1);
     }
     parsed = true;
-    chaos_state.store(static_cast<std::uint64_t>(debug.chaos), memory_order_relaxed);  // relaxed: a generator's state
+    chaos_state.store(static_cast<std::uint64_t>(debug.chaos), memory_order_relaxed);  // relaxed: one thread so far
+    if (debug.schedseed >= 0) seeded_start(debug.schedseed);
+    choose_start();
     if (debug.boottrace)
         for (int i = 0; i < nearly; i++) print(early[i]);
 }
 
 std::int32_t maxprocs_from_environment() {
+    if (seeded()) return 1;
     for (const char* name : {"RT0_MAXPROCS", "GOMAXPROCS"}) {
         const char* text = std::getenv(name);
         if (!text || !*text) continue;

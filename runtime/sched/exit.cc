@@ -6,6 +6,7 @@
 //   EX2  The exiting goroutine keeps its P, so that static destructors may close channels
 //        and free what they own; one that would block says so and ends the process.
 #include "base/forked.h"
+#include "base/seeded.h"
 #include "base/throw.h"
 #include "kernel_if/sys.h"
 #include "sched/exit.h"
@@ -51,9 +52,11 @@ void process_exit(int code) {
         if (!exiting_g.compare_exchange_strong(none, rc.gp, memory_order_relaxed, memory_order_relaxed)) sleep_for_good();
         sched.exiting.store(true, memory_order_seq_cst);    // ORDER(exit): before the marks
         sched.gcwaiting.store(true, memory_order_seq_cst);  // ORDER(exit): stops every schedule(); never cleared
+        sched.detour.store(true, memory_order_relaxed);     // relaxed: as for any stop
         mark_exiting();
         rc.stay_inside();  // EX2: the P is not taken while handlers and destructors run
     }
+    if (code != 0 && seeded()) report_seed();
     std::exit(code);
 }
 

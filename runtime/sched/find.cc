@@ -40,10 +40,12 @@
 
 #include <algorithm>
 
+#include "base/seeded.h"
 #include "base/throw.h"
 #include "kernel_if/clock.h"
 #include "kernel_if/futex.h"
 #include "sched/born.h"
+#include "sched/choose.h"
 #include "sched/pidle.h"
 #include "sched/probe.h"
 #include "sched/runq.h"
@@ -131,7 +133,18 @@ void wakenetpoller(std::int64_t when) {
 
 namespace {
 
-g* from_local(p* pp, bool* inherit) { return runqget(pp, inherit); }
+g* from_local(p* pp, bool* inherit) {
+    g* gp = by_seed() ? choose(pp, inherit) : nullptr;
+    return gp ? gp : runqget(pp, inherit);
+}
+
+// SS3: nothing is runnable, but timers are armed: they are due now.
+bool skip_to_timer(const p* pp) {
+    std::int64_t due = pp->timers.when0.load(memory_order_relaxed);  // relaxed: one P, ours
+    if (!seeded() || due == 0) return false;
+    virtual_skip(due);
+    return true;
+}
 
 g* from_global(p* pp) {
     // relaxed: looked at again under the lock before sleeping.
@@ -383,10 +396,11 @@ g* findrunnable(bool* inherit) {
         pp->left_alone = false;
         if (pp->timers.when0.load(memory_order_relaxed)) {  // relaxed: checktimers looks under the lock
             std::int64_t until;
-            checktimers(pp, kernel::nanotime(), &until);
+            checktimers(pp, clock_now(), &until);
         }
         if (g* gp = from_local(pp, inherit)) return gp;
         if (g* gp = from_global(pp)) return gp;
+        if (skip_to_timer(pp)) continue;
         if (start_spinning(mp, seen))
             if (g* gp = spin_for_work(mp, pp, inherit)) return gp;
         bool again = false, left_alone = pp->left_alone;

@@ -12,6 +12,7 @@
 #include <cxxabi.h>
 #include <new>
 
+#include "base/chaos.h"
 #include "base/forked.h"
 #include "base/throw.h"
 #include "kernel_if/clock.h"
@@ -185,6 +186,8 @@ bool mcommoninit(m* mp) {
 
 void minit(m* mp) {
     mp->tid = kernel::gettid();
+    chaos_stream(mp->id);
+    if (chaos_seed()) mp->rand = chaos_draw() | 1;
     san_thread(mp);
     mp->eh = reinterpret_cast<eh_globals*>(abi::__cxa_get_globals());
     rcu_thread_enter();

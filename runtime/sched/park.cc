@@ -17,6 +17,7 @@
 //        g0 and schedule() are for the rest: nothing local, the global queue's or the
 //        timers' turn, a locked G, a world that is to stop.
 #include "base/throw.h"
+#include "sched/choose.h"
 #include "sched/exit.h"
 #include "sched/find.h"
 #include "sched/locked.h"
@@ -111,24 +112,40 @@ void goexit0(g* gp) {
     schedule();
 }
 
+// next, which came from the local queue, booked as running; null if it must go by way of schedule().
+[[gnu::always_inline]] inline g* book_successor(m* mp, g* next, bool inherit) {
+    if (!next) return nullptr;
+    if (next->lockedm) [[unlikely]] {  // needs its own M: schedule() hands it over
+        runqput(mp->pp, next, true);
+        return nullptr;
+    }
+    execute_books(mp, next, inherit);
+    return next;
+}
+
+// The same where a seed chooses.
+[[gnu::noinline]] g* chosen_successor(m* mp) {
+    p* pp = mp->pp;
+    // relaxed: as below.
+    if (!by_seed() || mp->lockedg || sched.gcwaiting.load(memory_order_relaxed) || round_is_due(pp)) return nullptr;
+    bool inherit;
+    g* next = choose(pp, &inherit);
+    return book_successor(mp, next, inherit);
+}
+
 // The next G of the local queue, if PK4 lets us go to it directly; booked as running.
 [[gnu::always_inline]] inline g* direct_successor(m* mp) {
     p* pp = mp->pp;
     // relaxed: a stop asked for a moment later is seen at the next round.
-    if (mp->lockedg || sched.gcwaiting.load(memory_order_relaxed)) return nullptr;
+    if (mp->lockedg) return nullptr;
+    if (sched.detour.load(memory_order_relaxed)) [[unlikely]] return chosen_successor(mp);
     std::uint32_t tick = pp->schedtick.load(memory_order_relaxed);  // relaxed: our own
     if (tick % cfg::sched_tick_global == 0 && !in_a_chain(pp)) return nullptr;
     // relaxed: timers that were just added by others are seen by them or a sleeper (TM4).
     if (tick % cfg::timer_check_ticks == 0 && pp->timers.when0.load(memory_order_relaxed)) return nullptr;
     bool inherit;
     g* next = runqget(pp, &inherit);
-    if (!next) return nullptr;
-    if (next->lockedm) [[unlikely]] {  // needs its own M: schedule() hands it over
-        runqput(pp, next, true);
-        return nullptr;
-    }
-    execute_books(mp, next, inherit);
-    return next;
+    return book_successor(mp, next, inherit);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "base/chaos.h"
 #include "base/forked.h"
+#include "base/seeded.h"
 #include "base/throw.h"
 #include "kernel_if/activity.h"
 #include "kernel_if/futex.h"
@@ -55,6 +56,7 @@ const char* retakeinit() {
 
 std::uint32_t retake_initial() {
     std::uint32_t r = have_membarrier ? rt_none : rt_fence;
+    if (seeded()) r |= rt_points;
     // relaxed: mcommoninit looks again when the M can be found.
     return sched.exiting.load(memory_order_relaxed) ? r | rt_exiting : r;
 }

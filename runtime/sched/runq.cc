@@ -4,6 +4,7 @@
 #include "base/throw.h"
 #include "kernel_if/clock.h"
 #include "sched/born.h"
+#include "sched/choose.h"
 
 namespace rt0::runtime {
 
@@ -188,6 +189,7 @@ bool gets_through_alone(p* p2) {
 g* runqsteal(p* pp, p* p2, bool stealnext) {
     std::uint32_t tail = pp->runqtail.load(memory_order_relaxed);  // relaxed: RQ1
     bool alone = gets_through_alone(p2);
+    if (by_seed()) chance_of_theft(&alone, &stealnext);
     pp->left_alone |= alone;
     std::uint32_t n = alone ? 0 : runqgrab(p2, pp, tail);
     if (n == 0) {

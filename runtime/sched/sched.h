@@ -20,6 +20,7 @@ namespace rt0::runtime {
 struct schedt {
     // Read at every switch, written when the world stops or the process ends.
     alignas(64) atomic<bool> gcwaiting{false};  // stop-the-world wanted [atomic]
+    atomic<bool> detour{false};                 // gcwaiting, or a seed chooses (choose.h): direct switches ask first [atomic]
     atomic<bool> exiting{false};                // the process is on its way out [atomic]
     atomic<std::int64_t> waitclock{0};          // ns, right to a second while anything runs; by sysmon [atomic]
     atomic<std::uint32_t> wake_backoff{0};      // wakes for a G beside a short queue to skip (WK7) [atomic]

@@ -10,8 +10,9 @@
 #include "sched/schedule.h"
 
 #include "base/forked.h"
+#include "base/seeded.h"
 #include "base/throw.h"
-#include "kernel_if/clock.h"
+#include "sched/choose.h"
 #include "sched/find.h"
 #include "sched/locked.h"
 #include "sched/pidle.h"
@@ -41,6 +42,12 @@ g* global_turn(p* pp) {
     return globrunqget(pp, runqrotate(pp) ? 0 : 1);
 }
 
+// A G of pp's, or of the global queue when that has its turn.
+g* own_turn(p* pp, bool* inherit) {
+    g* gp = by_seed() ? choose(pp, inherit) : global_turn(pp);
+    return gp ? gp : runqget(pp, inherit);
+}
+
 // A G stolen or taken by a spinning M: it is not looking any more; if it was the last
 // that did, somebody else must, since there may be more where this came from.
 void resetspinning(m* mp) {
@@ -67,13 +74,13 @@ void schedule() {
             continue;
         }
         p* pp = mp->pp;
+        if (by_seed()) starve(pp);
         if (pp->timers.when0.load(memory_order_relaxed)) {  // relaxed: when it is set late, TM4 covers it
             std::int64_t until;
-            checktimers(pp, kernel::nanotime(), &until);
+            checktimers(pp, clock_now(), &until);
         }
         bool inherit = false;
-        g* gp = global_turn(pp);
-        if (!gp) gp = runqget(pp, &inherit);
+        g* gp = own_turn(pp, &inherit);
         if (!gp) gp = findrunnable(&inherit);  // blocks until there is work
         if (mp->spinning) resetspinning(mp);
         if (gp->lockedm) {  // hand it our P and look for other work
@@ -198,6 +205,7 @@ void stop_the_world() {
         guard l(sched.lock);
         sched.stopwait = gomaxprocs_now.load(memory_order_relaxed);  // relaxed: changes in a stopped world
         sched.gcwaiting.store(true, memory_order_seq_cst);           // ORDER(stop): before any look at a P (SC2)
+        sched.detour.store(true, memory_order_relaxed);              // relaxed: seen a switch later, the stop takes so long
         stopped = stop_quiet_ps(getg()->mp->pp);
     }
     // Again for Ms that came to run, or out of the runtime unseen, since.
@@ -214,6 +222,7 @@ void start_the_world() {
     {
         guard l(sched.lock);
         with_work = procresize(newprocs_wanted());
+        sched.detour.store(by_seed(), memory_order_relaxed); // relaxed: as above
         sched.gcwaiting.store(false, memory_order_seq_cst);  // ORDER(stop): Ps are ready before Ms may take them
         if (sched.sysmonwait.load(memory_order_relaxed)) {   // relaxed: sched.lock
             sched.sysmonwait.store(false, memory_order_relaxed);

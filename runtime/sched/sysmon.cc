@@ -38,6 +38,7 @@
 #include <algorithm>
 
 #include "base/chaos.h"
+#include "base/seeded.h"
 #include "base/throw.h"
 #include "base/upcall.h"
 #include "kernel_if/activity.h"
@@ -295,7 +296,7 @@ void take_p(m* mp, std::int64_t now) REQUIRES(retakelock) {
 bool look_at(p* pp, std::int64_t now, round* r) REQUIRES(retakelock) {
     std::uint32_t s = pp->status.load(memory_order_relaxed);  // relaxed: the CAS decides
     if (s == psyscall) return retake_syscall(pp, now, r);
-    if (s != prunning) return false;
+    if (s != prunning || seeded()) return false;  // SS2
     m* mp = pp->mp.follow();
     verdict v = judge(pp, mp, now, &r->late);
     if (v == verdict::blocked || v == verdict::hog) r->add(mp, v);
@@ -385,7 +386,7 @@ void sleep_deeply(std::int64_t most) {
 // beyond the slack, looked at once a second.
 void consider_scavenging(bool idle, std::int64_t now) {
     static std::int64_t last = 0;
-    if (!idle && now - last < cfg::scavenge_period) return;
+    if (seeded() || (!idle && now - last < cfg::scavenge_period)) return;  // SS2
     last = now;
     std::int32_t cold = gfcold(idle);
     std::size_t bytes = scavengeable() + static_cast<std::size_t>(cold) * cfg::stack_default;

@@ -26,7 +26,7 @@ namespace rt0::runtime {
 // The calling thread's G, made for it: it had none.
 g* foreign_enter();
 // inrt is set, and was 0 or 1 before; m.retake is not 0.  True: a P was borrowed for this call.
-bool runtime_call_enter_slow(g* gp, std::uint32_t was);
+bool runtime_call_enter_slow(g* gp, std::uint32_t was, bool point);
 // inrt is 0, m.retake is not.
 void runtime_call_leave_slow(g* gp);
 // inrt is 1 still: gives the borrowed P back and sets inrt to 0.
@@ -67,16 +67,7 @@ class runtime_call {
 public:
     g* gp;  // the calling goroutine, a foreign thread's too; never null
 
-    runtime_call() : gp(getg()) {
-        if (!gp) [[unlikely]] gp = foreign_enter();
-        m* mp = gp->mp;
-        end_ = mp->inrt.load(memory_order_relaxed);  // relaxed: M's own
-        mp->inrt.store(1, memory_order_relaxed);     // relaxed: RK1
-        crossing_barrier();
-        // relaxed: RK1.
-        if (mp->retake.load(memory_order_relaxed) != 0) [[unlikely]]
-            if (runtime_call_enter_slow(gp, end_)) end_ = give_back;
-    }
+    runtime_call() : runtime_call(true) {}
     ~runtime_call() {
         if (end_ == leave) [[likely]]
             leave_runtime(gp);
@@ -96,6 +87,18 @@ public:
     void stay_inside() { end_ = stay; }
 
 protected:
+    // point: a seeded schedule may have it yield first (CH1 in choose.h).
+    [[gnu::always_inline]] explicit runtime_call(bool point) : gp(getg()) {
+        if (!gp) [[unlikely]] gp = foreign_enter();
+        m* mp = gp->mp;
+        end_ = mp->inrt.load(memory_order_relaxed);  // relaxed: M's own
+        mp->inrt.store(1, memory_order_relaxed);     // relaxed: RK1
+        crossing_barrier();
+        // relaxed: RK1.
+        if (mp->retake.load(memory_order_relaxed) != 0) [[unlikely]]
+            if (runtime_call_enter_slow(gp, end_, point)) end_ = give_back;
+    }
+
     enum : std::uint32_t {
         leave,      // back to user code
         stay,       // this call was inside another
@@ -104,10 +107,11 @@ protected:
     std::uint32_t end_;  // what the end of the call does
 };
 
-// A runtime_call that does not yield at its end, for whoever must be done before a G
+// A runtime_call that does not yield, neither before nor at its end, for whoever must be done before a G
 // that he readied goes on (stop callbacks): the next crossing yields instead.
 class runtime_call_quiet : public runtime_call {
 public:
+    runtime_call_quiet() : runtime_call(false) {}
     ~runtime_call_quiet() {
         if (end_ != leave) return;
         // ORDER(inrt): release; as in leave_runtime.

@@ -72,7 +72,7 @@ TEST(Boot, StationsComeInOrder) {
 
 TEST(Boot, GarbageInRt0debugIsWarnedOf) {
     for (const char* v : {"boottrace", "boottrace=", "boottrace=x", "boottrace=-1", "boottrace=99999999999999999999", "nosuch=1",
-                          "=", "=1", "chaos=1=2"}) {
+                          "=", "=1", "chaos=1=2", "schedseed=-1", "schedseed=x"}) {
         child_result r = with("up", "RT0DEBUG", v);
         EXPECT_EQ(r.status, 0) << v << r.summary();
         EXPECT_EQ(r.out, "up 0\n");

@@ -82,7 +82,7 @@ public:
         return context(detail::context_child(n_, deadline));
     }
     context child(std::chrono::nanoseconds timeout) const {
-        auto now = std::chrono::steady_clock::now();
+        auto now = rt0::now();
         auto max = std::chrono::steady_clock::time_point::max();
         if (timeout > max - now) return child();
         return context(detail::context_child(n_, now + timeout));

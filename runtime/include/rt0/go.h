@@ -17,6 +17,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <rt0/detail/now.h>
 #include <rt0/detail/spawn.h>
 
 namespace rt0 {
@@ -43,7 +44,7 @@ template <class F, class... A>
     detail::spawn(o, detail::bind_call(std::forward<F>(f), std::forward<A>(a)...));
 }
 
-/// Number of processors goroutines run on; n > 0 sets it.  Returns the former value.
+/// Number of processors goroutines run on; n > 0 sets it.  Returns the former value.  Under RT0DEBUG=schedseed=N it stays 1.
 int gomaxprocs(int n = 0);
 int num_cpu();        ///< processors this process may use: affinity and cgroup quota
 int num_goroutine();  ///< goroutines that exist, the runtime's own not counted
@@ -60,7 +61,8 @@ std::string stack_dump();
 /// The command line, when the program starts through rt0::main.
 std::span<char* const> args();
 
-/// Runs f() as a system call: while it blocks, the P serves other goroutines.  f may call rt0.
+/// Runs f() as a system call: while it blocks, the P serves other goroutines.  f may call rt0.  Under RT0DEBUG=schedseed=N
+/// f() keeps the P.
 template <class F>
 auto blocking(F&& f) {
     detail::syscall_scope in_kernel;
@@ -79,12 +81,12 @@ namespace this_goroutine {
 std::uint64_t id();
 std::string_view name();
 void yield();                                   ///< to the back of the run queue
-/// d <= 0: yields.  As late as a thread that sleeps so long; and if all processors idle, a sleep that ends less than
-/// 100 us after another may end with those 100 us, so that timers that come thick are run in groups.
+/// d <= 0: yields.  By rt0::now().  As late as a thread that sleeps so long; and if all processors idle, a sleep that ends less
+/// than 100 us after another may end with those 100 us, so that timers that come thick are run in groups.
 void sleep_for(std::chrono::nanoseconds d);
 template <class C, class D>
 void sleep_until(std::chrono::time_point<C, D> t) {
-    for (auto now = C::now(); now < t; now = C::now())
+    for (auto now = detail::now_by<C>(); now < t; now = detail::now_by<C>())
         sleep_for(std::chrono::ceil<std::chrono::nanoseconds>(t - now));
 }
 void lock_os_thread();    ///< stay on this thread, alone, until unlocked as often; a locked goroutine's end ends its thread

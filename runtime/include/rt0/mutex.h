@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <mutex>
 
+#include <rt0/detail/now.h>
 #include <rt0/detail/waitq.h>
 
 namespace rt0 {
@@ -165,17 +166,16 @@ public:
     /// What pred() says at the end.
     template <class Pred>
     bool wait_for(std::unique_lock<mutex>& lk, std::chrono::nanoseconds d, Pred pred) {
-        using clock = std::chrono::steady_clock;
-        const auto start = clock::now();
-        const bool endless = d > clock::time_point::max() - start;  // nanoseconds::max(), say
+        const auto start = now();
+        const bool endless = d > start.max() - start;  // nanoseconds::max(), say
         while (!pred())
-            if (wait_for(lk, endless ? d : start + d - clock::now()) == std::cv_status::timeout) return pred();
+            if (wait_for(lk, endless ? d : start + d - now()) == std::cv_status::timeout) return pred();
         return true;
     }
     template <class C, class D>
     std::cv_status wait_until(std::unique_lock<mutex>& lk, std::chrono::time_point<C, D> t) {
-        wait_for(lk, std::chrono::ceil<std::chrono::nanoseconds>(t - C::now()));
-        return C::now() < t ? std::cv_status::no_timeout : std::cv_status::timeout;
+        wait_for(lk, std::chrono::ceil<std::chrono::nanoseconds>(t - detail::now_by<C>()));
+        return detail::now_by<C>() < t ? std::cv_status::no_timeout : std::cv_status::timeout;
     }
     template <class C, class D, class Pred>
     bool wait_until(std::unique_lock<mutex>& lk, std::chrono::time_point<C, D> t, Pred pred) {

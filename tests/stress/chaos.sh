@@ -1,0 +1,73 @@
+#!/bin/sh
+# chaos.sh DIR SEEDS FIRST RESULTS TEST...: each TEST under RT0DEBUG=chaos=SEED, for SEEDS seeds from FIRST on, at a P of
+# 1, 2, 3, 8, 64 that the seed draws.
+#
+# A seed that passed leaves a file in DIR/trust, newer than the tests; a rerun does those that have none, so that it can
+# be interrupted.  One that failed leaves its output beside, NAME.failed, with the line that runs it again, and is done
+# again next time.  RESULTS: the file to which the table goes as well; "" for none.
+dir=$1 seeds=$2 first=$3 results=$4
+shift 4
+out=$dir/trust
+here=$(dirname "$0")
+failed=0
+# What chaos is there to deny: that a G goes next, and that a yield takes a turn.
+export GTEST_FILTER=-Park.ReadyNextAndReadyTail:Park.YieldTakesTurns
+mkdir -p "$out"
+
+procs() {  # of a seed
+    set -- $((($1 * 2654435761 >> 8) % 5)) 1 2 3 8 64
+    shift $(($1 + 1))
+    echo "$1"
+}
+
+newer() {  # newer FILE TEST...: than all of them
+    file=$1
+    shift
+    for t in "$@"; do [ "$file" -nt "$t" ] || return 1; done
+}
+
+one() {  # one SEED TEST...
+    seed=$1
+    shift
+    file=$out/chaos.$seed
+    newer "$file" "$@" && return
+    rm -f "$file" "$file.failed"
+    p=$(procs "$seed")
+    start=$(date +%s)
+    export RT0DEBUG=chaos=$seed
+    if for t in "$@"; do echo "$p 600 $t"; done | sh "$here/../support/run.sh" "$out/run" >"$file.part" 2>&1; then
+        echo "seed $seed P $p took $(($(date +%s) - start))" >>"$file.part"
+        mv "$file.part" "$file"
+    else
+        echo "again: RT0_MAXPROCS=$p RT0DEBUG=chaos=$seed TEST" >>"$file.part"
+        mv "$file.part" "$file.failed"
+        echo "not ok - chaos=$seed at P = $p: $file.failed"
+        failed=$((failed + 1))
+    fi
+}
+
+table() {
+    echo "# The suite under chaos"
+    echo
+    echo "\`make trust CHAOS=$seeds\`, MODE $(basename "$dir"), at commit $(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)," \
+        "$(date -u +%Y-%m-%d), $(nproc) processors ($(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)), Linux $(uname -r)."
+    echo "Each seed is a run of: $(for t in "$@"; do basename "$t"; done | sort | tr '\n' ' ')"
+    echo
+    echo "| P | seeds that passed | tests in all | seeds that failed | seconds |"
+    echo "|---|---|---|---|---|"
+    for want in 1 2 3 8 64; do
+        for s in $(seq "$first" $((first + seeds - 1))); do
+            [ "$(procs "$s")" = $want ] || continue
+            [ ! -e "$out/chaos.$s" ] || cat "$out/chaos.$s"
+            [ ! -e "$out/chaos.$s.failed" ] || echo FAILED
+        done | awk -v p=$want '
+        / passed, 0 failed$/ { tests += $1 }
+        /^seed .* took / { seeds++; took += $NF }
+        /^FAILED/ { bad++ }
+        END { printf "| %d | %d | %d | %d | %d |\n", p, seeds, tests, bad, took }'
+    done
+}
+
+for seed in $(seq "$first" $((first + seeds - 1))); do one "$seed" "$@"; done
+table "$@" | if [ -n "$results" ]; then mkdir -p "$(dirname "$results")" && tee "$results"; else cat; fi
+[ $failed = 0 ]
