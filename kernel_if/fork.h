@@ -14,10 +14,10 @@ namespace detail {
 extern std::atomic<std::atomic<std::uint32_t>*> fork_word;  // what it leads to: 1; 0 in a forked child
 }
 
-// From here on forked() tells.  in_child runs in each child that libc's fork makes, on
+// From here on forked() tells.  libc's fork runs `before` first, on the forking thread, and in_child in each child, on
 // its only thread.  Further calls do nothing.  0, or -errno: libc has no memory for the
-// handler.
-int fork_watch(void (*in_child)());
+// handlers.
+int fork_watch(void (*before)(), void (*in_child)());
 
 inline bool forked() {
     // ORDER(fork-word): acquire; pairs with the release in fork_watch: threads that come first while another

@@ -123,6 +123,18 @@ int sys_wipeonfork(void* p, std::size_t n) {
     return madvise_retry(p, n, madv_wipeonfork);
 }
 
+int sys_own_pages(void* p, std::size_t n) {
+    if (int e = injected(inject::mmap)) return e;
+    void* copy = sys_reserve(n, page());
+    if (!copy) return -ENOMEM;
+    __builtin_memcpy(copy, p, n);
+    // mremap: the old mapping is replaced in one step, or stays.
+    long to = sysc(SYS_mremap, copy, n, n, MREMAP_MAYMOVE | MREMAP_FIXED, p);
+    if (!failed(to)) return 0;
+    sys_free(copy, n);
+    return static_cast<int>(to);
+}
+
 void sys_name(void* p, std::size_t n, const char* name) {
     sysc(SYS_prctl, pr_set_vma, pr_set_vma_anon_name, p, n, name);
 }

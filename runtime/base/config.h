@@ -12,6 +12,8 @@ inline constexpr std::size_t g0_stack = 256 << 10;      // bytes, reserved; the 
                                                         // start and exit (TLS destructors, resolver) a good deal more
 inline constexpr std::size_t gsignal_stack = 256 << 10;  // bytes, reserved; a frame is 3.6 KiB with AVX-512, symbolising
                                                          // in a report takes up to 160
+inline constexpr std::size_t m_block = 64 << 10;        // bytes; ms are carved from it
+inline constexpr std::size_t m0_align = 4096;           // bytes; the page of x86-64
 inline constexpr int clone_retries = 20;                // EAGAIN from clone: back off 1, 2, 3 ... ms, then give up
 inline constexpr int extra_ms_kept = 32;                // free Ms for foreign threads to come; without a stack of their
                                                         // own in use, 8 KiB each

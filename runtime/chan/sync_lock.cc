@@ -295,7 +295,8 @@ void yield_if_asked() {
     const g* gp = getg();
     if (!gp) return;
     std::uint32_t r = gp->mp->retake.load(memory_order_relaxed);  // relaxed: a hint; the crossing looks again
-    if (r == 0 || r & rt_outside || !(r & (rt_preempt | rt_stop | rt_phase | rt_points))) [[likely]] return;
+    const bool asked = r & (rt_preempt | rt_stop | rt_phase | rt_points) && !(r & rt_outside);
+    if (r & rt_live && !asked) [[likely]] return;
     runtime_call rc;
 }
 

@@ -205,6 +205,7 @@ std::uint32_t read_retake(m* mp) {
     chaos_pause();
     // ORDER(retake): acquire; pairs with the requester's CASes.
     std::uint32_t r = mp->retake.load(memory_order_acquire);
+    if (!(r & rt_live)) [[unlikely]] forked_child_die();  // FO3, where the word that forked() looks at has no page of its own
     if (!(r & rt_fence)) return r;
     // ORDER(inrt): seq_cst; RK1's other way: a read-modify-write before the read of retake.
     mp->inrt.exchange(1, memory_order_seq_cst);

@@ -5,18 +5,20 @@
 //   FO2  In the child of libc's fork the forking goroutine is marked as the others are
 //        when the process exits: its next crossing leaves the fast path, and ends in
 //        one line.  So the fast path pays nothing.
-//   FO3  A child forked by a bare system call, or by _Fork, has no handler; there the
-//        wiped word (FK1) is looked at by the slow paths of crossings, by system calls
-//        declared to the runtime (blocking, println), by schedule(), by whoever makes a
-//        thread, before every futex call and in loops that spin.  Until it comes there the
-//        child may have run crossings that went well on its copy alone, some
-//        thousand switches among them.
+//   FO3  A child forked by a bare system call, or by _Fork, has no handler.  But ms stand in pages that the kernel
+//        gives a child as zeroes, and a live m.retake is never 0: there, too, the next crossing leaves the fast path.
+//        Where the kernel wiped no ms (Linux before 4.14, no memory for the mapping) the wiped word (FK1) is
+//        looked at by the slow paths of crossings, by system calls declared to the runtime (blocking, println), by
+//        schedule(), by whoever makes a thread, before every futex call and in loops that spin.
+//        Until it comes there such a child may have run crossings that went well on its copy alone.
 //   FO4  exit() in a child runs on: what rt0 does on the way out (channels of static
 //        storage are freed) sees that the process is exiting and waits for nobody.
 #include "sched/fork.h"
 
 #include "base/throw.h"
 #include "kernel_if/activity.h"
+#include "kernel_if/cpu.h"
+#include "kernel_if/memory.h"
 #include "sched/exit.h"
 #include "sched/retake.h"
 #include "sched/sched.h"
@@ -24,6 +26,15 @@
 namespace rt0::runtime {
 
 namespace {
+
+// A goroutine that had run for long without a P forks: its child is not for the idle, nor is what it execs.
+__thread bool forker_is_idle __attribute__((tls_model("initial-exec"), visibility("hidden"))) = false;
+
+// Not analysed: retakelock may be held by whoever waits for the fork.  A class that changes meanwhile is not seen.
+void before_fork() NO_THREAD_SAFETY_ANALYSIS {
+    g* gp = getg();
+    forker_is_idle = gp && gp->mp && gp->mp->idle_class;
+}
 
 // Not analysed: the child has one thread, and retakelock may be held for ever by one it does not have.
 void forked_child() NO_THREAD_SAFETY_ANALYSIS {
@@ -34,14 +45,16 @@ void forked_child() NO_THREAD_SAFETY_ANALYSIS {
     if (!gp) return;  // a thread that is new to the runtime meets foreign_enter
     gp->mp->retake.store(rt_exiting, memory_order_relaxed);  // FO2; a phase that the parent's is in ends with it
     gp->mp->inrt.store(0, memory_order_relaxed);  // 1 in the goroutine that ends the parent (EX2)
-    // The child of a goroutine that had run for long without a P: it is not for the idle, nor is what it execs.
-    if (gp->mp->idle_class) kernel::idle_class_leave(0);
+    if (forker_is_idle) kernel::idle_class_leave(0);
 }
 
 }  // namespace
 
 void forkinit() {
-    if (kernel::fork_watch(forked_child) != 0) die("out of memory at start (pthread_atfork)");
+    if (kernel::fork_watch(before_fork, forked_child) != 0) die("out of memory at start (pthread_atfork)");
+    // FO3 for m0.  An error: its exception.
+    if (kernel::read_auxv(nullptr).page_size != cfg::m0_align || kernel::sys_own_pages(&room_of_m0, sizeof room_of_m0) < 0) return;
+    kernel::sys_wipeonfork(&room_of_m0, sizeof room_of_m0);
 }
 
 }  // namespace rt0::runtime

@@ -47,7 +47,7 @@ namespace rt0::runtime {
 
 // constinit: the first call of the runtime may come from a static constructor, and what it
 // set up must not be constructed again after it.
-constinit m m0;
+constinit m0_room room_of_m0;
 constinit g g0;
 constinit schedt sched;
 constinit atomic<std::int32_t> gomaxprocs_now{0};

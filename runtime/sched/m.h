@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "base/atomic.h"
+#include "base/config.h"
 #include "base/lock.h"
 #include "base/mcore.h"
 #include "base/watched.h"
@@ -21,6 +22,24 @@ struct eh_globals {
     unsigned uncaught;
 };
 
+// Bits of m.retake; the protocol is retake.h's.
+enum mretake : std::uint32_t {
+    rt_none = 0,
+    rt_wanted = 1,
+    rt_taking = 2,
+    rt_taken = 3,
+    rt_phase = 3,      // mask
+    rt_waiting = 4,    // M sleeps on the word until the phase is not `taking` any more
+    rt_preempt = 8,    // the time slice is over: yield at the next exit
+    rt_stop = 16,      // the world is to stop: yield at the next exit
+    rt_outside = 32,   // no P by its own will: inside blocking(), or a foreign thread between calls [own:M]
+    rt_exiting = 64,   // the process is exiting: never leave or enter the runtime again
+    rt_fence = 128,    // no membarrier: RK1's other way
+    rt_hog = 256,      // with taken: M runs though it has no P; set by holders of retakelock, cleared with the phase
+    rt_points = 512,   // the edges of calls are points of a seeded schedule (CH1 in choose.h) [const]
+    rt_live = 1024,    // always, but in a forked child, where the word is 0 (FO3) [const]
+};
+
 // An M's life: made by newm with a P, runs schedule(); without work it gives its P up
 // and sleeps on `park` on the idle list (stopm), until startm hands it another.  An M
 // that nobody wanted for long, or whose locked goroutine ended (mexit), leaves through
@@ -28,7 +47,7 @@ struct eh_globals {
 struct m : mcore {
     // Crossings and the retake handshake (sched/retake.h).
     atomic<std::uint32_t> inrt{1};          // 1: runtime code, 0: user code [own:M], read by requesters
-    atomic<std::uint32_t> retake{0};        // mretake: phase and bits; a futex word [atomic]
+    atomic<std::uint32_t> retake{rt_live};  // mretake: phase and bits; a futex word [atomic]
     bool inround GUARDED_BY(retakelock) = false;           // linked through retakelink [lock:retakelock]
     m* retakelink GUARDED_BY(retakelock) = nullptr;        // next of the requester's round [lock:retakelock]
     m* retakeheir GUARDED_BY(retakelock) = nullptr;        // M that will have its P [lock:retakelock]
@@ -90,7 +109,12 @@ struct m : mcore {
 #endif
 };
 
-extern m m0;
+// m0 has pages of its own (FO3).
+struct alignas(cfg::m0_align) m0_room {
+    m value;
+};
+extern m0_room room_of_m0;
+inline constexpr m& m0 = room_of_m0.value;
 extern g g0;
 
 // xorshift64*; Vigna, "An experimental exploration of Marsaglia's xorshift generators" (2016).

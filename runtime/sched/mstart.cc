@@ -11,11 +11,13 @@
 #include <cerrno>
 #include <cxxabi.h>
 #include <new>
+#include <utility>
 
 #include "base/chaos.h"
 #include "base/forked.h"
 #include "base/throw.h"
 #include "kernel_if/clock.h"
+#include "kernel_if/memory.h"
 #include "kernel_if/signal.h"
 #include "kernel_if/sys.h"
 #include "sched/checkdead.h"
@@ -95,13 +97,38 @@ bool system_g(g** reuse, m* mp, const stack& s) {
     return true;
 }
 
+// Where ms are carved from (FO3); never given back.
+char* block_next GUARDED_BY(sched.lock) = nullptr;
+std::size_t block_left GUARDED_BY(sched.lock) = 0;
+constexpr std::size_t m_stride = (sizeof(m) + 63) / 64 * 64;  // bytes
+
+void* carve_m() {
+    guard l(sched.lock);
+    if (block_left < m_stride) return nullptr;
+    block_left -= m_stride;
+    return std::exchange(block_next, block_next + m_stride);
+}
+
+// Zeroed; null: no memory.
+void* room_for_m() {
+    for (;;) {
+        if (void* room = carve_m()) return room;
+        void* block = kernel::sys_reserve(cfg::m_block, cfg::m_block);
+        if (!block) return nullptr;
+        kernel::sys_wipeonfork(block, cfg::m_block);  // an error: FO3's exception
+        guard l(sched.lock);
+        block_next = static_cast<char*>(block);  // what another thread had brought meanwhile is lost
+        block_left = cfg::m_block;
+    }
+}
+
 // A struct for an m, new or another's before.  Keeps the system gs.
 m* new_m() {
     m* mp = reuse_m();
     g* old_g0 = mp ? mp->g0 : nullptr;
     g* old_gsignal = mp ? mp->gsignal : nullptr;
     if (mp) mp->~m();
-    else if (!(mp = static_cast<m*>(rtalloc(sizeof(m))))) return nullptr;
+    else if (!(mp = static_cast<m*>(room_for_m()))) return nullptr;
     new (mp) m;
     mp->g0 = old_g0;
     mp->gsignal = old_gsignal;

@@ -55,7 +55,7 @@ const char* retakeinit() {
 }
 
 std::uint32_t retake_initial() {
-    std::uint32_t r = have_membarrier ? rt_none : rt_fence;
+    std::uint32_t r = rt_live | (have_membarrier ? rt_none : rt_fence);
     if (seeded()) r |= rt_points;
     // relaxed: mcommoninit looks again when the M can be found.
     return sched.exiting.load(memory_order_relaxed) ? r | rt_exiting : r;

@@ -43,23 +43,6 @@
 
 namespace rt0::runtime {
 
-// Bits of m.retake.
-enum mretake : std::uint32_t {
-    rt_none = 0,
-    rt_wanted = 1,
-    rt_taking = 2,
-    rt_taken = 3,
-    rt_phase = 3,      // mask
-    rt_waiting = 4,    // M sleeps on the word until the phase is not `taking` any more
-    rt_preempt = 8,    // the time slice is over: yield at the next exit
-    rt_stop = 16,      // the world is to stop: yield at the next exit
-    rt_outside = 32,   // no P by its own will: inside blocking(), or a foreign thread between calls [own:M]
-    rt_exiting = 64,   // the process is exiting: never leave or enter the runtime again
-    rt_fence = 128,    // no membarrier: RK1's other way
-    rt_points = 512,   // the edges of calls are points of a seeded schedule (CH1 in choose.h) [const]
-    rt_hog = 256,      // with taken: M runs though it has no P; set by holders of retakelock, cleared with the phase
-};
-
 // Registers for membarrier; null, or why it cannot be had (boot trace).
 const char* retakeinit();
 // What the retake word of a new M, or of one that starts anew, holds.

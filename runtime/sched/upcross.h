@@ -25,9 +25,9 @@ namespace rt0::runtime {
 
 // The calling thread's G, made for it: it had none.
 g* foreign_enter();
-// inrt is set, and was 0 or 1 before; m.retake is not 0.  True: a P was borrowed for this call.
+// inrt is set, and was 0 or 1 before; m.retake is not rt_live.  True: a P was borrowed for this call.
 bool runtime_call_enter_slow(g* gp, std::uint32_t was, bool point);
-// inrt is 0, m.retake is not.
+// inrt is 0, m.retake is not rt_live.
 void runtime_call_leave_slow(g* gp);
 // inrt is 1 still: gives the borrowed P back and sets inrt to 0.
 void runtime_call_give_back(g* gp);
@@ -60,7 +60,7 @@ inline void leave_runtime(g* gp) {
     mp->inrt.store(0, memory_order_release);
     crossing_barrier();
     // relaxed: RK4.
-    if (mp->retake.load(memory_order_relaxed) != 0) [[unlikely]] runtime_call_leave_slow(gp);
+    if (mp->retake.load(memory_order_relaxed) != rt_live) [[unlikely]] runtime_call_leave_slow(gp);
 }
 
 class runtime_call {
@@ -95,7 +95,7 @@ protected:
         mp->inrt.store(1, memory_order_relaxed);     // relaxed: RK1
         crossing_barrier();
         // relaxed: RK1.
-        if (mp->retake.load(memory_order_relaxed) != 0) [[unlikely]]
+        if (mp->retake.load(memory_order_relaxed) != rt_live) [[unlikely]]
             if (runtime_call_enter_slow(gp, end_, point)) end_ = give_back;
     }
 

@@ -197,6 +197,7 @@ const call calls[] = {
          signal(SIGABRT, SIG_DFL);
          std::abort();
      }},
+    {"fault", [] { *static_cast<volatile int*>(nullptr) = 1; }},
     {"stdio", [] {
          std::printf("%s\n", std::string(3000, 'y').substr(0, 3).c_str());
          std::exit(7);
@@ -204,7 +205,7 @@ const call calls[] = {
 };
 
 pid_t fork_as(const std::string& how) {
-    if (how == "raw" || how == "raw-blocking") return static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
+    if (how.starts_with("raw")) return static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
     if (how == "_Fork") return _Fork();
     return fork();
 }
@@ -227,10 +228,10 @@ void one_child(const std::string& name, const std::string& how) {
     pid_t pid = -1;
     if (how == "blocking" || how == "raw-blocking") {
         rt0::blocking([&] { in_child(name, pid = fork_as(how)); });
-    } else if (how == "thread") {
+    } else if (how == "thread" || how == "raw-thread") {
         std::thread t([&] {
             this_goroutine::yield();
-            in_child(name, pid = fork());
+            in_child(name, pid = fork_as(how));
         });
         rt0::blocking([&] { t.join(); });
     } else if (how == "new-thread") {

@@ -76,26 +76,33 @@ TEST(Fork, ThreadMadeInTheChildIsSeenToo) {
     EXPECT_EQ(r.err, fatal_line);
 }
 
-// Forked without libc's handlers: what would wait, make threads or call the kernel is seen.
-TEST_P(ForkOn, RawForksAreSeenWhereTheyWouldWait) {
-    for (const char* how : {"raw", "_Fork"})
-        for (const char* call : {"blocking", "println", "sleep_for", "recv", "lock", "gomaxprocs", "wait_group", "make_chan"}) {
+// Forked without libc's handlers: by main, by one who stands in blocking(), and on a thread that is no M's.
+TEST_P(ForkOn, RawForksAreSeen) {
+    for (const char* how : {"raw", "_Fork", "raw-blocking", "raw-thread"})
+        for (const char* call : forbidden) {
+            if (std::string(how) == "raw-thread" && std::string(call) == "goroutine_exit") continue;  // no goroutine
             child_result r = child(call, how);
             EXPECT_EQ(r.out, "ended 2\n") << call << " " << how << r.summary();
             EXPECT_EQ(r.err, fatal_line) << call << " " << how;
         }
 }
 
-// Without a page that the kernel wipes (the first mmap of a process, or the first madvise, fails) libc's forks are seen all
-// the same.  Raw ones are not: the call runs on the child's own copy, and comes back.
+// Without the page that says so (the first mmap of a process, or the first madvise, fails) forks are seen all
+// the same.  Where the kernel wipes nothing at all raw ones are not: the call runs on the child's own copy, and comes back.
 TEST(Fork, WithoutAWipedPage) {
-    for (inject what : {inject::mmap, inject::madvise})
+    struct {
+        inject what;
+        const char *times, *raw;
+    } const kernels[] = {
+        {inject::mmap, "1", "ended 2\n"}, {inject::madvise, "1", "ended 2\n"}, {inject::madvise, "-1", "ended 50\n"}};
+    for (auto& k : kernels)
         for (auto [how, call, out] : {std::array{"fork", "make_chan", "ended 2\n"}, {"fork", "send", "ended 2\n"},
                                       {"thread", "yield", "ended 2\n"}, {"new-thread", "go", "ended 2\n"},
-                                      {"blocking", "println", "ended 2\n"}, {"raw", "make_chan", "ended 50\n"},
+                                      {"blocking", "println", "ended 2\n"}, {"raw", "make_chan", k.raw},
                                       {"raw", "_exit", "ended 5\n"}}) {
             child_options o;
-            o.env = {{"RT0_TEST_INJECT", std::to_string(static_cast<unsigned>(what)) + ":1:" + std::to_string(ENOMEM) + ":1"}};
+            const std::string what = std::to_string(static_cast<unsigned>(k.what));
+            o.env = {{"RT0_TEST_INJECT", what + ":1:" + std::to_string(ENOMEM) + ":" + k.times}};
             child_result r = run_child({built_program("tests/crash/fork_prog"), "child", call, how}, o);
             EXPECT_EQ(r.out, out) << call << " " << how << r.summary();
             EXPECT_EQ(r.err, std::string(out) == "ended 2\n" ? fatal_line : "") << call << " " << how;
@@ -115,6 +122,10 @@ TEST_P(ForkOn, WhatNeedsNoRuntimeWorks) {
         EXPECT_EQ(r.err, "");
         r = child("abort", how);
         EXPECT_EQ(r.out, "ended 1006\n") << how << r.summary();
+        r = child("fault", how);
+        if (!test::sanitized) {
+            EXPECT_EQ(r.out, "ended 1011\n") << how << r.summary();
+        }
     }
 }
 
