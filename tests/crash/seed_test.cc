@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <mutex>
 #include <set>
 #include <string>
@@ -15,10 +16,10 @@ using namespace testing_support;
 namespace {
 
 // Not a goroutine's business: these threads watch children.
-child_result seeded(const std::string& scene, std::int64_t seed, const std::string& key = "schedseed") {
+child_result seeded(const std::string& scene, std::int64_t seed, const std::string& key = "schedseed", int procs = 8) {
     child_options o;
     // Without stacks, which take longer than all the rest.
-    o.env = {{"RT0DEBUG", key + "=" + std::to_string(seed)}, {"RT0_MAXPROCS", "8"}, {"RT0TRACEBACK", "none"}};
+    o.env = {{"RT0DEBUG", key + "=" + std::to_string(seed)}, {"RT0_MAXPROCS", std::to_string(procs)}, {"RT0TRACEBACK", "none"}};
     return run_child({built_program("tests/crash/seed_prog"), scene}, o);
 }
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
@@ -104,6 +105,17 @@ TEST(Schedseed, AsleepIsSaidWhenNoTimerIsLeft) {
     child_result r = seeded("asleep", 5);
     EXPECT_EQ(r.out, "an hour later\n");
     EXPECT_TRUE(contains(r.err, "fatal error: all goroutines are asleep - deadlock!\nschedseed=5\n")) << r.summary();
+}
+
+TEST(Chaos, WhoIsReadiedIsNotAlwaysNext) {
+    EXPECT_EQ(seeded("surprises", 0, "chaos", 1).out, "0\n");
+    for (int seed = 1; seed <= 10; seed++) {
+        child_result r = seeded("surprises", seed, "chaos", 1);
+        EXPECT_EQ(r.status, 0) << r.summary();
+        int late = std::atoi(r.out.c_str());
+        EXPECT_GT(late, 10) << seed;
+        EXPECT_LT(late, 250) << seed;
+    }
 }
 
 TEST(Schedseed, AFaultSaysItsSeed) {
