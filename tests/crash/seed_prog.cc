@@ -1,4 +1,6 @@
 // Scenes for tests/crash/seed_test.cc, run under RT0DEBUG=schedseed=N: argv[1] names one.
+#include <unistd.h>
+
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
@@ -60,7 +62,10 @@ void race() {
             rt0::select(rt0::send(buf, id, [&] { log.note(30'000 + id); }), rt0::after(20us, [&] { log.note(40'000 + id); }));
             if (id == 0) this_goroutine::lock_os_thread();
             all.go([&, id] { log.note(this_goroutine::id() << 8 | id); });
-            rt0::blocking([&] { log.note(50'000 + id); });
+            rt0::blocking([&] {
+                usleep(200);  // so long that it would lose its P
+                log.note(50'000 + id);
+            });
         });
     }
     // What they leave behind, so that all of them end.
