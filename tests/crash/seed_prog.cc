@@ -1,4 +1,6 @@
 // Scenes for tests/crash/seed_test.cc, run under RT0DEBUG=schedseed=N: argv[1] names one.
+#include <unistd.h>
+
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
@@ -60,7 +62,10 @@ void race() {
             rt0::select(rt0::send(buf, id, [&] { log.note(30'000 + id); }), rt0::after(20us, [&] { log.note(40'000 + id); }));
             if (id == 0) this_goroutine::lock_os_thread();
             all.go([&, id] { log.note(this_goroutine::id() << 8 | id); });
-            rt0::blocking([&] { log.note(50'000 + id); });
+            rt0::blocking([&] {
+                usleep(200);  // so long that it would lose its P
+                log.note(50'000 + id);
+            });
         });
     }
     // What they leave behind, so that all of them end.
@@ -175,6 +180,31 @@ void asleep() {
     rt0::chan<int>(0).recv();
 }
 
+// How often who is made ready, and should be next as soon as its waker yields, is not: without a seed never.
+void surprises() {
+    rt0::chan<int> c(0);
+    int turns = 0, before = 0, late = 0;
+    bool over = false;
+    rt0::wait_group all;
+    for (int i = 0; i < 3; i++)
+        all.go([&] {
+            for (; !over; turns++) this_goroutine::yield();
+        });
+    all.go([&] {
+        while (c.recv()) late += turns != before;
+    });
+    for (int i = 0; i < 10; i++) this_goroutine::yield();
+    for (int i = 0; i < 500; i++) {
+        before = turns;
+        c.send(i);
+        for (int k = 0; k < 5; k++) this_goroutine::yield();
+    }
+    over = true;
+    c.close();
+    all.wait();
+    rt0::println(late);
+}
+
 void fault() {
     static int* volatile nowhere = nullptr;
     *nowhere = 1;
@@ -186,7 +216,7 @@ void main_main() {
     const std::string name = rt0::args().size() > 1 ? rt0::args()[1] : "";
     const std::pair<const char*, void (*)()> scenes[] = {
         {"race", race}, {"crowd", crowd}, {"overdrawn", overdrawn}, {"embrace", embrace}, {"status", wrong_status},
-        {"hour", hour}, {"procs", procs}, {"asleep", asleep}, {"fault", fault}};
+        {"hour", hour}, {"procs", procs}, {"asleep", asleep}, {"surprises", surprises}, {"fault", fault}};
     for (auto [n, f] : scenes)
         if (name == n) return f();
     rt0::println("no such scene:", name);

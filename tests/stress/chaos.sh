@@ -1,6 +1,6 @@
 #!/bin/sh
-# chaos.sh DIR SEEDS FIRST RESULTS TEST...: each TEST under RT0DEBUG=chaos=SEED, for SEEDS seeds from FIRST on, at a P of
-# 1, 2, 3, 8, 64 that the seed draws.
+# chaos.sh DIR SEEDS FIRST RESULTS TEST...: each TEST under RT0DEBUG=chaos=SEED, for SEEDS seeds from FIRST on, by turns at
+# P = 1, 2, 3, 8, 64.
 #
 # A seed that passed leaves a file in DIR/trust, newer than the tests; a rerun does those that have none, so that it can
 # be interrupted.  One that failed leaves its output beside, NAME.failed, with the line that runs it again, and is done
@@ -15,8 +15,9 @@ export GTEST_FILTER=-Park.ReadyNextAndReadyTail:Park.YieldTakesTurns
 mkdir -p "$out"
 
 procs() {  # of a seed
-    set -- $((($1 * 2654435761 >> 8) % 5)) 1 2 3 8 64
-    shift $(($1 + 1))
+    n=$(($1 % 5))
+    set -- 1 2 3 8 64
+    shift $n
     echo "$1"
 }
 
