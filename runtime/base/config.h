@@ -58,6 +58,12 @@ inline constexpr std::int64_t brisk_ns = 3000;     // ... in so many ns, which a
 inline constexpr int steal_runnext_spin = 3000;   // ns a thief leaves a runnext alone: its P most likely runs it next
 inline constexpr int timer_check_ticks = 8;       // rounds between looks at the clock while timers are pending
 
+// ---- declared calls (SY4 in sched/syscall.cc)
+inline constexpr int long_turn = 2;               // looks of sysmon, 20 us apart while work waits: a turn from call to call
+inline constexpr int long_turns = 2;              // that many long ones in a row, and the G is not known for brief ones any more
+inline constexpr std::uint8_t call_backoff_max = 15;  // calls that are not put off after one that was in vain, at most
+inline constexpr std::uint8_t call_probe = 200;   // one call in so many is not put off, to see whether it blocks
+
 // ---- G free lists
 inline constexpr int gfree_local_max = 64;        // per P, then half go to the global list
 inline constexpr int gfree_batch = 32;            // moved at a time between local and global
