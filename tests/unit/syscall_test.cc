@@ -153,6 +153,10 @@ bool puts_a_call_off() {
             inside = true;
             while (!back) usleep(50);
         });
+        {
+            runtime_call rc;
+            EXPECT_TRUE(rc.gp->calls.blocks);
+        }
         ran = true;
         done.one();
     });
