@@ -68,8 +68,11 @@ inline void runqput(p* pp, g* gp, bool next) {
 inline void warm_up_next(const p* pp, std::uint32_t head, std::uint32_t tail) {
     if (tail - head < 3) return;
     auto slot = [=](std::uint32_t i) { return pp->runq[i % cfg::runq_size].load(memory_order_relaxed); };  // relaxed: a hint
-    __builtin_prefetch(slot(head + 2));
-    __builtin_prefetch(reinterpret_cast<const void*>(slot(head + 1)->sched.sp));
+    auto warm_up = [](const char* from, int lines) {
+        for (int i = 0; i < lines; i++) __builtin_prefetch(from + 64 * i);
+    };
+    warm_up(reinterpret_cast<const char*>(slot(head + 2)), 2);  // what a switch and a wake-up touch of it
+    warm_up(reinterpret_cast<const char*>(slot(head + 1)->sched.sp), 4);  // the frames of a G that parked, with its sudog
 }
 
 inline g* ring_get(p* pp) {
