@@ -67,6 +67,12 @@ inline constexpr std::uint32_t chaos_spell = 256;      // rounds of a P; in ever
 inline constexpr std::uint32_t chaos_pass_over = 4;    // Gs passed over in a row, at most
 inline constexpr std::uint32_t chaos_starve_us = 2000; // that a starved P does not run, at most
 
+// ---- declared calls (SY4 in sched/syscall.cc)
+inline constexpr int long_turn = 2;               // looks of sysmon, 20 us apart while work waits: a turn from call to call
+inline constexpr int long_turns = 2;              // that many long ones in a row, and the G is not known for brief ones any more
+inline constexpr std::uint8_t call_backoff_max = 15;  // calls that are not put off after one that was in vain, at most
+inline constexpr std::uint8_t call_probe = 200;   // one call in so many is not put off, to see whether it blocks
+
 // ---- G free lists
 inline constexpr int gfree_local_max = 64;        // per P, then half go to the global list
 inline constexpr int gfree_batch = 32;            // moved at a time between local and global

@@ -58,6 +58,7 @@ syscall_scope::syscall_scope() : entered_(false) {
     // relaxed: set by this very goroutine.  It keeps its P to the end (EX2).
     if (rt::sched.exiting.load(rt::memory_order_relaxed) && rt::may_still_run(gp)) return;
     rt::runtime_call rc;
+    rt::put_call_off(rc.gp);
     rc.give_back_p();
     entered_ = true;
 }

@@ -90,6 +90,16 @@ struct sudog {
     bool success = false;         // woken by a value or a grant, not by close or timeout; written before goready [own by dequeuer]
 };
 
+// What a G's declared calls were like (SY4 in sched/syscall.cc).
+struct call_history {
+    std::uint16_t back = 0;         // sched.sysmonlooks when it came back from the last
+    std::uint8_t long_turns = 0;    // between calls, in a row, up to cfg::long_turns
+    bool blocks = false;            // the last one that was not put off lost its P
+    bool put_off = false;           // the one in progress was
+    std::uint8_t successes = 0;     // calls that were put off and kept their P, in a row
+    std::uint8_t backoff = 0, skip = 0;  // calls not to put off after the next failure, and from now
+};
+
 struct g {
     // The words a switch touches, in one cache line.
     arch::gobuf sched;                          // saved context while not running [own:G]
@@ -106,7 +116,9 @@ struct g {
 
     // A select or timed wait in progress: the first to turn 0 into 1 has chosen.
     atomic<std::uint32_t> selectdone{0};        // [atomic]
+    bool caller = false;                        // stands in the global queue, counted in sched.ncallers (SY4) [lock:sched]
     void* param = nullptr;                      // the sudog that woke it, or null (close, timeout) [own by waker until ready]
+    call_history calls;                         // [own:G]
 
     watched<std::uint64_t> goid;                // [const]
     stack stk;                                  // [own:G]

@@ -64,6 +64,7 @@ struct m : mcore {
     watched<p*> pp;                         // attached P, null when not executing goroutines [own:M]
     p* nextp = nullptr;                     // P to take on waking from park; written by the waker before the note [own by note]
     p* oldp = nullptr;                      // P it had when it entered a system call or was detached [own:M]
+    std::uint32_t oldtick = 0;              // its syscalltick in the system call [own:M]
 
     // Work that the context switched to must finish, since it could not be done on
     // the stack that was being left (sched/park.cc).

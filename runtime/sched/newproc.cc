@@ -161,6 +161,7 @@ void gdestroy(g* gp) {
     gp->lockedm = nullptr;
     gp->goexiting = false;
     gp->param = nullptr;
+    gp->calls = {};
     watched_copy(gp->name, "", 1);
     gp->waitreason = wait_reason::zero;
     gp->eh_caught = nullptr;

@@ -103,6 +103,16 @@ void gosched_m(g* gp) {
     schedule();
 }
 
+void gosched_putoff_m(g* gp) {
+    casgstatus(gp, grunning, grunnable);
+    dropg(gp);
+    {
+        guard l(sched.lock);
+        globrunqput_putoff(gp);
+    }
+    schedule();
+}
+
 void goexit0(g* gp) {
     m* mp = gp->mp;
     bool locked = mp->lockedg == gp && mp->lockedext + mp->lockedint > 0;
@@ -221,6 +231,8 @@ void gosched() {
     else if (!nothing_to_yield_to(gp->mp))
         mcall(gosched_m);
 }
+
+void gosched_putoff() { mcall(gosched_putoff_m); }
 
 void goexit() {
     g* gp = getg();

@@ -209,7 +209,17 @@ g* runqsteal(p* pp, p* p2, bool stealnext) {
 
 void globrunqput(g* gp) {
     sched.runq.push_back(gp);
+    if (gp->caller) sched.ncallers.fetch_add(1, memory_order_relaxed);  // relaxed: SY4's hint
     // ORDER(wake): seq_cst; visible before wakep reads nmspinning (find.cc).
+    sched.runqsize.fetch_add(1, memory_order_seq_cst);
+}
+
+void globrunqput_putoff(g* gp) {
+    if (sched.putoff.empty()) sched.putoff_next = false;  // it would go before all that it is put off for
+    sched.putoff.push_back(gp);
+    gp->caller = true;
+    sched.ncallers.fetch_add(1, memory_order_relaxed);  // relaxed: SY4's hint
+    // ORDER(wake): seq_cst; as above.
     sched.runqsize.fetch_add(1, memory_order_seq_cst);
 }
 
@@ -219,6 +229,19 @@ void globrunqputbatch(gqueue* batch, std::int32_t n) {
     // ORDER(wake): seq_cst; as above.
     sched.runqsize.fetch_add(n, memory_order_seq_cst);
 }
+
+namespace {
+// SY4: those whose calls were put off and the others take turns.
+g* globrunqpop() REQUIRES(sched.lock) {
+    const bool putoff = sched.putoff_next ? !sched.putoff.empty() : sched.runq.empty();
+    sched.putoff_next = !putoff;
+    g* gp = (putoff ? sched.putoff : sched.runq).pop();
+    if (!gp->caller) return gp;
+    gp->caller = false;
+    sched.ncallers.fetch_sub(1, memory_order_relaxed);  // relaxed: SY4's hint
+    return gp;
+}
+}  // namespace
 
 g* globrunqget(p* pp, std::int32_t max) {
     std::int32_t size = sched.runqsize.load(memory_order_relaxed);  // relaxed: sched.lock is held
@@ -232,9 +255,10 @@ g* globrunqget(p* pp, std::int32_t max) {
     // relaxed: our own tail; a head that is old makes the room seem smaller.
     std::uint32_t used = pp->runqtail.load(memory_order_relaxed) - pp->runqhead.load(memory_order_relaxed);
     if (auto room = static_cast<std::int32_t>(cfg::runq_size - used); n > room + 1) n = room + 1;
-    sched.runqsize.fetch_sub(n, memory_order_relaxed);  // relaxed: readers without the lock only take a hint
-    g* gp = sched.runq.pop();
-    for (n--; n > 0; n--) runqput(pp, sched.runq.pop(), false);
+    g* gp = globrunqpop();
+    std::int32_t taken = 1;  // no callers among the rest: they would wait in the ring while a call blocks the P
+    for (; taken < n && sched.runq.head && !sched.runq.head->caller; taken++) runqput(pp, sched.runq.pop(), false);
+    sched.runqsize.fetch_sub(taken, memory_order_relaxed);  // relaxed: readers without the lock only take a hint
     return gp;
 }
 

@@ -68,8 +68,11 @@ inline void runqput(p* pp, g* gp, bool next) {
 inline void warm_up_next(const p* pp, std::uint32_t head, std::uint32_t tail) {
     if (tail - head < 3) return;
     auto slot = [=](std::uint32_t i) { return pp->runq[i % cfg::runq_size].load(memory_order_relaxed); };  // relaxed: a hint
-    __builtin_prefetch(slot(head + 2));
-    __builtin_prefetch(reinterpret_cast<const void*>(slot(head + 1)->sched.sp));
+    auto warm_up = [](const char* from, int lines) {
+        for (int i = 0; i < lines; i++) __builtin_prefetch(from + 64 * i);
+    };
+    warm_up(reinterpret_cast<const char*>(slot(head + 2)), 2);  // what a switch and a wake-up touch of it
+    warm_up(reinterpret_cast<const char*>(slot(head + 1)->sched.sp), 4);  // the frames of a G that parked, with its sudog
 }
 
 inline g* ring_get(p* pp) {
@@ -134,10 +137,11 @@ bool runqshort(const p* pp);
 
 // ---- the global queue; sched.lock is held
 void globrunqput(g* gp) REQUIRES(sched.lock);
+void globrunqput_putoff(g* gp) REQUIRES(sched.lock);  // SY4
 void globrunqputbatch(gqueue* batch, std::int32_t n) REQUIRES(sched.lock);
 // The ring's turn is over (RQ9): it goes to the global queue's end.
 bool runqrotate(p* pp) REQUIRES(sched.lock);
-// One to run, and a fair share onto pp's ring (max 0: no limit but that).
+// One to run, and a fair share onto pp's ring, up to the first caller (max 0: no limit but that).
 g* globrunqget(p* pp, std::int32_t max) REQUIRES(sched.lock);
 
 }  // namespace rt0::runtime

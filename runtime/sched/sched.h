@@ -31,6 +31,7 @@ struct schedt {
 
     // The global queue's size is looked at every 61st round, and before sleeping.
     alignas(64) atomic<std::int32_t> runqsize{0};  // written under lock, read without [atomic]
+    atomic<std::int32_t> ncallers{0};              // Gs of it that are callers (SY4); written under lock, read without [atomic]
 
     alignas(64) mutex lock{lock_rank::sched};   // [atomic]
     m* midle GUARDED_BY(lock) = nullptr;             // idle Ms waiting for work [lock]
@@ -46,6 +47,8 @@ struct schedt {
     p* pidle GUARDED_BY(lock) = nullptr;             // [lock]
     bool starved GUARDED_BY(lock) = false;           // a P became idle for want of an M (ID4) [lock]
     gqueue runq GUARDED_BY(lock);                    // global run queue [lock]
+    gqueue putoff GUARDED_BY(lock);                  // a part of it: Gs whose calls are put off (SY4) [lock]
+    bool putoff_next GUARDED_BY(lock) = false;       // theirs is the next turn, where there are both [lock]
     m* freem GUARDED_BY(lock) = nullptr;             // exited Ms whose stacks may be in use; still on allm [lock]
     watched<std::int32_t> stopwait GUARDED_BY(lock); // Ps still to stop [lock]
     note stopnote;                              // [atomic]
@@ -121,6 +124,7 @@ void goready_tail(g* gp);
 // From an M without a P (sysmon): through the global queue.
 void goready_injected(g* gp);
 void gosched();            // yield: back of the queue
+void gosched_putoff();     // the same for a G whose declared call is put off (SY4)
 [[noreturn]] void goexit();  // ends the running goroutine; destructors have run already
 [[noreturn]] void goexit_unwind();  // forced unwinding to the goroutine's entry, then goexit
 
@@ -145,6 +149,7 @@ void newproc_abort(g* newg);
 g* newproc_system(void (*fn)(void*), void* arg, const char* name);
 
 // ---- system calls (syscall.cc)
+void put_call_off(g* gp);  // before it, if that is worth it (SY4)
 void entersyscall();
 void exitsyscall();
 

@@ -7,8 +7,23 @@
 //   SY2  Between the two the M has no P: it touches nothing that a P owns.
 //   SY3  oldp may have changed hands meanwhile and be in the system call of another M: whoever
 //        gets it by the CAS has it all the same, and that M looks for another.
+//   SY4  A P whose M blocks in a call while others wait for one is wasted until sysmon looks, 20 us and more, and each of
+//        the others took a sleep and a wake-up of its thread.  So a goroutine whose calls block (the last one did) puts the
+//        next one off for once and lets those go first that wait for a P after calls of their own: a switch of
+//        goroutines on one thread.  Often one of them does what the call waits for, and then no thread sleeps at all.
+//          - No call is held up for long: one is put off if callers alone wait, that is Gs whose turns from call to call
+//            are brief (long_turns of sysmon's looks in a row make it another), and the P's own queue is empty.
+//          - Not in vain: when a call that was put off blocks all the same, ever more of the next are not; and one in
+//            call_probe is not, to see whether calls still block.
+//          - Nobody starves: of the Gs that were put off and the rest of the global queue each has every other turn,
+//            first come first served.  So who comes back from a call goes before the crowd of those put off: it is
+//            mostly the partner of one of them, who would block if his turn came first.
+//        Handing the P to another M before such a call, as Go's entersyscallblock does, takes a futex wake-up a call.
 //
 // Source: Go's proc.go (entersyscall, exitsyscall).
+#include <algorithm>
+
+#include "base/config.h"
 #include "base/forked.h"
 #include "base/throw.h"
 #include "sched/pidle.h"
@@ -17,6 +32,61 @@
 #include "sched/switch.h"
 
 namespace rt0::runtime {
+
+// ---- SY4
+
+namespace {
+
+// A clock that costs a load: its steps are sysmon's, 20 us while work waits.  It may wrap: a turn is taken for brief then.
+std::uint16_t looks() { return static_cast<std::uint16_t>(sched.sysmonlooks.load(memory_order_relaxed)); }  // relaxed: a heuristic
+
+void end_of_turn(call_history* c) {
+    const bool brief = static_cast<std::uint16_t>(looks() - c->back) < cfg::long_turn;
+    c->long_turns = static_cast<std::uint8_t>(brief ? 0 : std::min(c->long_turns + 1, cfg::long_turns));
+}
+
+bool has_brief_turns(const call_history& c) { return c.long_turns < cfg::long_turns; }
+
+bool only_callers_wait(const p* pp) {
+    // relaxed: hints; being wrong costs one call's delay.
+    const std::int32_t n = sched.ncallers.load(memory_order_relaxed);
+    return n > 0 && n == sched.runqsize.load(memory_order_relaxed) && runqempty(pp);
+}
+
+void end_of_call(call_history* c, bool kept) {
+    c->back = looks();
+    if (!c->put_off) {
+        c->blocks = !kept;
+        return;
+    }
+    c->put_off = false;
+    if (!kept) {
+        c->successes = 0;
+        c->skip = c->backoff;
+        c->backoff = std::min<std::uint8_t>(static_cast<std::uint8_t>(2 * c->backoff + 1), cfg::call_backoff_max);
+    } else {
+        c->backoff = 0;
+        if (++c->successes < cfg::call_probe) return;
+        c->successes = 0;
+        c->skip = 1;
+    }
+}
+
+}  // namespace
+
+void put_call_off(g* gp) {
+    call_history* c = &gp->calls;
+    end_of_turn(c);
+    if (!c->blocks || !has_brief_turns(*c) || gp->lockedm || !only_callers_wait(gp->mp->pp)) return;
+    if (c->skip > 0) {
+        c->skip--;
+        return;
+    }
+    c->put_off = true;
+    gosched_putoff();
+}
+
+// ----
 
 void entersyscall() {
     g* gp = getg();
@@ -27,6 +97,7 @@ void entersyscall() {
     pp->syscalltick.store(pp->syscalltick.load(memory_order_relaxed) + 1, memory_order_relaxed);
     pp->mp = nullptr;
     mp->oldp = pp;
+    mp->oldtick = pp->syscalltick.load(memory_order_relaxed);  // relaxed: as above
     mp->pp = nullptr;
     // ORDER(pstatus): seq_cst; what we did with the P is published, and the store comes before
     // the look at gcwaiting (SC2's other side).
@@ -68,7 +139,9 @@ bool take_idle(m* mp) {
 // No P: gp goes to the global queue (or waits as a locked G does), the M sleeps.
 void exitsyscall0(g* gp) {
     m* mp = gp->mp;
-    casgstatus(gp, readgstatus(gp), grunnable);  // from syscall or detached
+    const std::uint32_t from = readgstatus(gp);  // syscall or detached
+    const bool call = from == gsyscall;
+    casgstatus(gp, from, grunnable);
     mp->curg = nullptr;
     gp->mp = nullptr;
     bool locked = gp->lockedm != nullptr;
@@ -76,7 +149,10 @@ void exitsyscall0(g* gp) {
     {
         guard l(sched.lock);
         pp = sched.gcwaiting.load(memory_order_relaxed) ? nullptr : pidleget();  // relaxed: sched.lock
-        if (!pp) globrunqput(gp);
+        if (!pp) {
+            gp->caller = call && !locked && has_brief_turns(gp->calls);
+            globrunqput(gp);
+        }
     }
     if (pp) {
         acquirep(pp);
@@ -98,14 +174,19 @@ void exitsyscall() {
     p* old = mp->oldp;
     // relaxed: SC2 looks again; while exiting gcwaiting stays set, and only the exiting goroutine comes here.
     bool stopping = sched.gcwaiting.load(memory_order_relaxed) && !sched.exiting.load(memory_order_relaxed);
+    const std::uint32_t from = readgstatus(gp);  // syscall or detached
+    const bool call = from == gsyscall;
     if ((!stopping && retake_old(mp, old)) || take_idle(mp)) {
-        casgstatus(gp, readgstatus(gp), grunning);  // from syscall or detached
+        casgstatus(gp, from, grunning);
         p* pp = mp->pp;
-        pp->syscalltick.store(pp->syscalltick.load(memory_order_relaxed) + 1, memory_order_relaxed);  // relaxed: as above
+        const std::uint32_t tick = pp->syscalltick.load(memory_order_relaxed);  // relaxed: as above
+        pp->syscalltick.store(tick + 1, memory_order_relaxed);                  // relaxed: as above
+        if (call) end_of_call(&gp->calls, pp == old && tick == mp->oldtick);
         return;
     }
     mp->oldp = nullptr;
     mcall(exitsyscall0);
+    if (call) end_of_call(&gp->calls, false);
 }
 
 }  // namespace rt0::runtime

@@ -15,7 +15,7 @@
 //     stop               stopm
 //     got                resetspinning
 //     user               what a G may do: goready or newproc_commit (runqput, wakep_for_lone), a full ring (runqputslow),
-//                        gosched_m, entersyscall and exitsyscall, to end, to compute for ever
+//                        gosched_m and gosched_putoff_m, entersyscall and exitsyscall, to end, to compute for ever
 //   sysmon               retake_syscall with handoffp or an M in reserve, goready_injected, wake_for_backlog, sleep_deeply
 //   memory               the store buffers: lets a put to a ring be seen by others, any time later
 //   watch                looks at the end state
@@ -256,12 +256,14 @@ inline work_queued() {
     ; yes = (yes || counts(2))
 #endif
 }
-// globrunqget: one to run, a share of the rest to the own ring, and the lock stays held until the puts are made.
+// globrunqget: one to run, a share of the rest to the own ring, or, where the next is a caller (SY4), nothing; and the lock
+// stays held until the puts are made.
 inline globrunqget() {
     n = runqsize / NP + 1;
     if
     :: n > runqsize -> n = runqsize
-    :: else
+    :: n <= runqsize
+    :: n = 1
     fi;
     runqsize = runqsize - n; sb[me] = sb[me] + n - 1; n = 0; lk = true
 }

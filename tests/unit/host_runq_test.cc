@@ -206,6 +206,37 @@ TEST_F(Runq, NoMoreFromTheGlobalQueueThanTheRingHolds) {
     }
 }
 
+TEST_F(Runq, PutOffCallsAndTheRestOfTheGlobalQueueTakeTurns) {  // SY4
+    p pp;
+    guard l(sched.lock);
+    sched.putoff_next = true;
+    gs[1]->caller = true;
+    for (std::size_t i = 0; i < 3; i++) globrunqput(gs[i]);
+    for (std::size_t i = 10; i < 14; i++) globrunqput_putoff(gs[i]);
+    EXPECT_EQ(sched.runqsize.load(), 7);
+    EXPECT_EQ(sched.ncallers.load(), 5);
+    std::vector<std::uint64_t> got;
+    while (g* gp = globrunqget(&pp, 1)) got.push_back(gp->goid);
+    EXPECT_EQ(got, (std::vector<std::uint64_t>{1, 11, 2, 12, 3, 13, 14}));
+    EXPECT_EQ(sched.ncallers.load(), 0);
+    for (std::size_t i = 0; i < 14; i++) EXPECT_FALSE(gs[i]->caller);
+}
+
+TEST_F(Runq, NoCallerIsTakenToARing) {  // SY4
+    gomaxprocs_now.store(1);
+    guard l(sched.lock);
+    for (std::size_t caller = 1; caller < 5; caller++) {
+        p pp;
+        gs[caller]->caller = true;
+        for (std::size_t i = 0; i < 5; i++) globrunqput(gs[i]);
+        EXPECT_EQ(globrunqget(&pp, 0), gs[0]);
+        EXPECT_EQ(drain(&pp), ids(2, caller));
+        EXPECT_EQ(sched.runqsize.load(), static_cast<std::int32_t>(5 - caller));
+        while (globrunqget(&pp, 1)) {}
+    }
+    EXPECT_EQ(sched.ncallers.load(), 0);
+}
+
 TEST_F(Runq, ARingWhoseTurnIsOverGoesToTheGlobalQueue) {  // RQ9
     constexpr std::uint32_t n = 10, laps = cfg::ring_laps * n;
     struct {

@@ -142,6 +142,112 @@ TEST_F(Blocking, ExceptionsCrossIt) {
     EXPECT_EQ(caught.load(), n);
 }
 
+// SY4: a call that most likely blocks lets those go first that came back from calls and wait for the P.  Inside the
+// runtime, as here, ours cannot be taken.  False: somebody else waited, too (a goroutine of the runtime's own), and nothing was
+// tried.
+bool puts_a_call_off() {
+    std::atomic<bool> inside{false}, back{false}, ran{false};
+    countdown done(1);
+    rt0::go([&] {
+        rt0::blocking([&] {
+            inside = true;
+            while (!back) usleep(50);
+        });
+        {
+            runtime_call rc;
+            EXPECT_TRUE(rc.gp->calls.blocks);
+        }
+        ran = true;
+        done.one();
+    });
+    while (!inside) this_goroutine::yield();
+    bool alone;
+    {
+        runtime_call rc;
+        call_history& calls = rc.gp->calls;
+        auto now = [] { return static_cast<std::uint16_t>(sched.sysmonlooks.load()); };
+        back = true;
+        while (sched.ncallers.load() != 1) usleep(50);
+        if ((alone = sched.runqsize.load() == 1)) {
+            calls = {.back = now(), .blocks = false};
+            put_call_off(rc.gp);
+            EXPECT_FALSE(ran) << "the last call did not block";
+            calls = {.back = static_cast<std::uint16_t>(now() - 1000), .long_turns = cfg::long_turns, .blocks = true};
+            put_call_off(rc.gp);
+            EXPECT_FALSE(ran) << "turns are long";
+            calls = {.back = now(), .blocks = true, .skip = 1};
+            put_call_off(rc.gp);
+            EXPECT_FALSE(ran) << "it was in vain before";
+            EXPECT_EQ(calls.skip, 0);
+            EXPECT_FALSE(calls.put_off);
+            calls = {.back = now(), .blocks = true};
+            put_call_off(rc.gp);
+            EXPECT_TRUE(ran);
+            EXPECT_TRUE(calls.put_off);
+            calls = {};
+        }
+    }
+    done.wait();
+    return alone;
+}
+TEST_F(Blocking, WhoIsBackFromACallGoesBeforeTheNextOne) {
+    rt0::gomaxprocs(1);
+    while (!puts_a_call_off()) {}
+}
+
+// SY4: what becomes of a call that loses its P, as it must where another goroutine ends it.
+TEST_F(Blocking, CallsThatLoseThePAreRemembered) {
+    rt0::gomaxprocs(1);
+    auto block = [] {
+        std::atomic<bool> ran{false};
+        rt0::go([&] { ran = true; });
+        rt0::blocking([&] {
+            while (!ran) usleep(50);
+        });
+    };
+    auto after = [&](call_history before) {
+        {
+            runtime_call rc;
+            rc.gp->calls = before;
+        }
+        block();
+        runtime_call rc;
+        call_history c = rc.gp->calls;
+        rc.gp->calls = {};
+        EXPECT_FALSE(c.put_off);
+        return c;
+    };
+    EXPECT_TRUE(after({}).blocks);
+    call_history c = after({.put_off = true, .successes = 7});
+    EXPECT_EQ(c.successes, 0);
+    EXPECT_EQ(c.backoff, 1);
+    EXPECT_EQ(c.skip, 0) << "the first time may be bad luck";
+    c = after({.put_off = true, .backoff = 3});
+    EXPECT_EQ(c.skip, 3);
+    EXPECT_EQ(c.backoff, 7);
+    c = after({.put_off = true, .backoff = cfg::call_backoff_max});
+    EXPECT_EQ(c.backoff, cfg::call_backoff_max);
+}
+
+// Whoever comes back from a call where goroutines wait that are no callers does not put the next one off for them.
+TEST_F(Blocking, CallsAreNotPutOffForOthers) {
+    rt0::gomaxprocs(1);
+    std::atomic<bool> ran{false};
+    countdown done(1);
+    rt0::go([&] {
+        ran = true;
+        done.one();
+    });
+    {
+        runtime_call rc;
+        rc.gp->calls = {.back = static_cast<std::uint16_t>(sched.sysmonlooks.load()), .blocks = true};
+        put_call_off(rc.gp);
+        EXPECT_FALSE(ran);
+        rc.gp->calls = {};
+    }
+    done.wait();
+}
+
 // ---- locked goroutines
 
 TEST_F(Locked, NestsAndCounts) {

@@ -61,8 +61,9 @@ std::string stack_dump();
 /// The command line, when the program starts through rt0::main.
 std::span<char* const> args();
 
-/// Runs f() as a system call: while it blocks, the P serves other goroutines.  f may call rt0.  Under RT0DEBUG=schedseed=N
-/// f() keeps the P.
+/// Runs f() as a system call: while it blocks, the P serves other goroutines.  f may call rt0.  Where others, back from
+/// such calls, wait for a P, and the goroutine's last one blocked, they have a turn each before f begins.  Under
+/// RT0DEBUG=schedseed=N f() keeps the P.
 template <class F>
 auto blocking(F&& f) {
     detail::syscall_scope in_kernel;
