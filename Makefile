@@ -73,7 +73,6 @@ PEERS    := threads $(if $(wildcard /usr/include/boost/fiber/all.hpp),fiber) $(i
 TWINS    := $(patsubst %.cc,$(B)/%,$(wildcard $(PEERS:%=perf/peers/%/*.cc)))
 LIBS_fiber := -lboost_fiber -lboost_context
 LIBS_tbb   := -ltbb
-
 .DEFAULT_GOAL := all
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -83,7 +82,6 @@ all: $(B)/librt0.a $(B)/librt0.so $(B)/librt0_main.a  ## build the library: libr
 tests: $(if $(filter model,$(MODE)),$(MODELS),$(HOST) $(ONRT))  ## build the test programs
 programs: $(PROGS)  ## build the example programs
 benches: $(BENCHES)  ## build the benchmarks
-
 # ---- packages
 NEED := sh tests/support/need.sh
 need-build: ; @$(NEED) g++ liburcu-dev systemtap-sdt-dev $(if $(CLANG),clang)
@@ -116,7 +114,6 @@ $(B)/librt0.so: $(LIB_OBJ) runtime/main/librt0.map
 	    $(LIB_OBJ) -o $@ $(LDLIBS)
 $(patsubst %,%.cc.o,$(HOST) $(ONRT) $(MODELS)) $(ENGINE) $(SUP_OBJ) $(B)/tests/support/rt_gtest_main.cc.o: | need-test
 $(patsubst %,%.cc.o,$(PROGS)): | need-prog
-
 LINK = $(Q)$(if $(filter 1,$(V)),,printf '  %-5s %s\n' LD $@ &&) $(CXX) $(LDFLAGS) $(filter %.o,$^) -o $@ $(1) $(filter %.a,$^) $(LDLIBS)
 $(HOST): $(B)/%: $(B)/%.cc.o $(SUP_OBJ) $(B)/librt0.a
 	$(call LINK,-lgtest_main -lgmock -lgtest)
@@ -129,11 +126,9 @@ $(B)/tests/perf/tools_test: | $(patsubst %,$(B)/perf/bench/%,nsleep reads takeov
 $(B)/tests/perf/chain_nofp_prog.cc.o: XFLAGS += -fomit-frame-pointer
 $(PROGS) $(BENCHES): $(B)/%: $(B)/%.cc.o $(LIBS)
 	$(call LINK,$(if $(filter %/treesum,$@),-lcrypto))
-
 $(TWINS): $(B)/%: $(B)/%.cc.o
 	$(call say,LD,$@)
 	$(Q)$(CXX) $(LDFLAGS) $< -o $@ $(LIBS_$(notdir $(@D))) -pthread
-
 run-test: $(B)/$(T)  ## build and run one test: T=tests/unit/foo_test [P=4] [ARGS=--gtest_filter=...]
 	$(Q)$(if $(P),RT0_MAXPROCS=$(P)) $(B)/$(T) $(ARGS)
 
@@ -145,7 +140,6 @@ $(STATIC_PROG): %_static: %.cc.o $(LIBS)
 	$(call LINK,-static)
 $(STATIC_TEST): %_static: %.cc.o $(B)/tests/support/rt_gtest_main.cc.o $(SUP_OBJ) $(LIBS)
 	$(call LINK,-static -lgmock -lgtest)
-
 bench: $(BENCHES) $(TWINS) | need-bench  ## run the workloads of rt0 and its peers interleaved, into perf/results: BENCH=pattern REPS=5
 	$(Q)perf/bench/run --build $(B) --bench '$(BENCH)' --reps $(REPS)
 bench-deps: need-bench  ## install the peers of the benchmarks, and what draws the plot
@@ -162,6 +156,8 @@ SIZED := sieve:$(if $(SMALL),200,1000) skynet:$(if $(SMALL),100000,1000000) ring
          powers:10 philosophers:5:$(if $(SMALL),500,2000) pingpong:$(if $(SMALL),20000,100000)
 STORM  = $(B)/tests/stress/storm_prog
 CSP    = $(B)/tests/stress/csp_prog
+# Two jobs: P, seconds of the storm, programs.
+PELTED = for c in "$(STORM) $2 $(HASH)" "$(CSP) $(HASH) $3"; do echo "$1 $$((240 + 5 * $2)) env RT0_TEST_PELT=100 $$c"; done
 # The slice of seeds that a commit tries wanders with its hash.
 HASH  := $(or $(SEED),$(shell printf %d 0x$$(git rev-parse --short=7 HEAD 2>/dev/null || echo 1267)))
 # LeakSanitizer does not know the stacks of parked goroutines: what only they refer to would count as leaked.
@@ -178,6 +174,7 @@ everything: all tests programs $(STATIC) | need-check need-lint
 	  for t in support/run lint/lint; do echo "- 240 sh tests/$${t}_test.sh"; done; \
 	  for t in $(filter $(STATIC_TEST),$(STATIC)); do echo "2 240 $$t"; done; \
 	  for p in 1 2 3 8 64; do echo "$$p 240 $(CSP) $(HASH) $(if $(SMALL),15,60)"; done; \
+	  for p in 1 2 8 64; do $(call PELTED,$$p,3,4); done; \
 	  for p in 1 2 8; do for t in $(ONRT); do echo "$$p 240 $$t"; done; done; \
 	  for p in 1 2 3 4 8 64; do \
 	    for t in $(SIZED); do echo "$$p 240 $(B)/tests/programs/$$t" | tr : ' '; done; \
@@ -185,8 +182,8 @@ everything: all tests programs $(STATIC) | need-check need-lint
 	  done; \
 	  $(if $(SMALL),,echo "- 240 sh tests/install/outside_test.sh $(MODE)";) \
 	} | sh tests/support/run.sh $(B)
-faults: $(B)/tests/crash/fault_test $(B)/tests/crash/fault_prog  ## make every system call of fault_prog fail, one at a time: half an hour
-	$(Q)for p in 1 2 8; do RT0_TEST_FAULTS=all RT0_MAXPROCS=$$p $(B)/tests/crash/fault_test --gtest_brief=1 || exit; done
+faults: $(addprefix $(B)/tests/crash/,fault_test fault_prog own_main_prog)  ## every system call of fault_prog fails, one at a time; a rerun goes on: RESULTS=1
+	$(Q)sh tests/crash/faults.sh $(B) $(if $(RESULTS),tests/results/faults.md)
 models: | need-models  ## all states of the models in tests/model, by spin: each holds, and each mutation is found
 	$(Q)for m in wakeup retake note; do echo "- 600 sh tests/model/spin_test.sh $$m"; done | sh tests/support/run.sh build/models
 model-tests: $(MODELS)
@@ -197,6 +194,8 @@ RACES := $(patsubst %,$(B)/tests/%_test,crash/race stress/chan_stress stress/syn
           sync_wait sync_threads time context api api_sync newproc park))
 races: $(RACES) $(STORM)
 	$(Q){ echo "- 240 $(STORM) 20 $(SEED)"; for p in 1 2 8; do for t in $(RACES); do echo "$$p 240 $$t"; done; done; } | sh tests/support/run.sh $(B)
+eintr: $(STORM) $(CSP)  ## both stress programmes while every thread gets a signal each 100 us: SECS=60 at each of P = 1, 2, 8, 64
+	$(Q)for p in 1 2 8 64; do $(call PELTED,$$p,$(or $(SECS),60),100); done | sh tests/support/run.sh $(B)
 stress: $(STORM)  ## the stress programme alone: SECS=600 SEED=
 	$(Q)$(STORM) $(or $(SECS),600) $(SEED)
 trust: $(CSP)  ## SEEDS=1000 random programs at each of P = 1, 2, 3, 8, 64; a rerun goes on: SEED=first RESULTS=1 (tests/results/csp.md)
@@ -238,7 +237,6 @@ install: all  ## headers, libraries, pkg-config and CMake files: PREFIX=/usr/loc
 uninstall:  ## remove what install put there
 	$(Q)rm -rf $(DESTDIR)$(PREFIX)/include/rt0 $D/librt0.a $D/librt0_main.a $D/librt0.so $D/librt0.so.$(SOMAJOR) \
 	    $D/pkgconfig/rt0.pc $D/cmake/rt0 $(DOC)
-
 clean:  ## remove build/
 	$(Q)rm -rf build
 

@@ -48,11 +48,12 @@ constinit std::atomic<std::atomic<std::uint32_t>*> detail::fork_word{&plain_word
 int fork_watch(void (*handler)()) {
     child_handler.store(handler, std::memory_order_relaxed);  // relaxed: read in a child, which has one thread
     pthread_once(&once, [] {
-        long was = sysc(SYS_prctl, PR_GET_TIMERSLACK);
+        long was = sysc(inject::prctl, SYS_prctl, PR_GET_TIMERSLACK);
         if (was > 0) slack = static_cast<unsigned long>(was);
         // ORDER(fork-word): release; pairs with the acquire in forked().
         detail::fork_word.store(wiped_word(), std::memory_order_release);
-        rc = -pthread_atfork(nullptr, nullptr, in_child);
+        rc = injected(inject::libc);
+        if (rc == 0) rc = -pthread_atfork(nullptr, nullptr, in_child);
     });
     return rc;
 }

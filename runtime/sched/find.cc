@@ -122,7 +122,7 @@ void wakenetpoller(std::int64_t when) {
         if (until <= when) return;
         // ORDER(poll): seq_cst; the sleeper compares the word before it sleeps.
         sched.pollwake.fetch_add(1, memory_order_seq_cst);
-        kernel::futex_wake(&sched.pollwake, 1);
+        wake_sleeper(&sched.pollwake);
         return;
     }
     // Nobody sleeps with a deadline.  Everybody awake sees the timer before sleeping; an idle P gets an M that will.

@@ -22,6 +22,7 @@
 #include "base/upcall.h"
 #include "kernel_if/clock.h"
 #include "kernel_if/cpu.h"
+#include "kernel_if/inject.h"
 #include "kernel_if/signal.h"
 #include "kernel_if/sys.h"
 #include "kernel_if/thread.h"
@@ -189,7 +190,7 @@ void run_main(void*) {
 stack thread_stack() {
     stack s;
     pthread_attr_t a;
-    if (pthread_getattr_np(pthread_self(), &a) != 0) return s;
+    if (kernel::injected(kernel::inject::libc) || pthread_getattr_np(pthread_self(), &a) != 0) return s;
     void* lo;
     std::size_t n;
     if (pthread_attr_getstack(&a, &lo, &n) == 0) {
@@ -251,8 +252,9 @@ void boot_from_foreign() {
     pthread_attr_init(&a);
     pthread_attr_setdetachstate(&a, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&a, 1 << 20);
-    int rc = pthread_create(&t, &a, [](void*) -> void* { boot_thread(nullptr); return nullptr; }, nullptr);
-    if (rc != 0) die("cannot create the first thread of the runtime (see ulimit -u)");
+    bool made = !kernel::injected(kernel::inject::libc) &&
+                pthread_create(&t, &a, [](void*) -> void* { boot_thread(nullptr); return nullptr; }, nullptr) == 0;
+    if (!made) die("cannot create the first thread of the runtime (see ulimit -u)");
     pthread_attr_destroy(&a);
     notesleep(&boot_done);
 }

@@ -11,6 +11,8 @@
 #include <rt0/chan.h>
 #include <rt0/go.h>
 
+#include "tests/support/armed.h"
+
 using namespace std::chrono_literals;
 namespace this_goroutine = rt0::this_goroutine;
 
