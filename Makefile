@@ -145,7 +145,6 @@ bench: $(BENCHES) $(TWINS) | need-bench  ## run the workloads of rt0 and its pee
 bench-deps: need-bench  ## install the peers of the benchmarks, and what draws the plot
 	$(Q)$(NEED) libboost-fiber-dev libtbb-dev python3-matplotlib
 	$(Q)sh perf/peers/need-go.sh
-
 run: $(B)/tests/programs/hello $(B)/tests/programs/treesum  ## hello with the boot trace, then treesum: DIR=tree
 	$(Q)RT0DEBUG=boottrace=1 $(B)/tests/programs/hello
 	$(Q)$(B)/tests/programs/treesum $(DIR)
@@ -174,7 +173,7 @@ everything: all tests programs $(STATIC) | need-check need-lint
 	  for t in support/run lint/lint; do echo "- 240 sh tests/$${t}_test.sh"; done; \
 	  for t in $(filter $(STATIC_TEST),$(STATIC)); do echo "2 240 $$t"; done; \
 	  for p in 1 2 3 8 64; do echo "$$p 240 $(CSP) $(HASH) $(if $(SMALL),15,60)"; done; \
-	  for p in 1 2 8 64; do $(call PELTED,$$p,3,4); done; \
+	  for p in 1 2 8 64; do $(call PELTED,$$p,3,$(if $(SMALL),15,60)); done; \
 	  for p in 1 2 8; do for t in $(ONRT); do echo "$$p 240 $$t"; done; done; \
 	  for p in 1 2 3 4 8 64; do \
 	    for t in $(SIZED); do echo "$$p 240 $(B)/tests/programs/$$t" | tr : ' '; done; \
@@ -203,6 +202,10 @@ trust: $(CSP)  ## SEEDS=1000 random programs at each of P = 1, 2, 3, 8, 64; a re
 soak: $(B)/tests/stress/soak_prog  ## all of it until SECS=1800 and GOROUTINES=100000000 are over; what is left: SEED= RESULTS=1 (tests/results/soak.md)
 	$(Q)mkdir -p tests/results
 	$(Q)$< $(or $(SECS),1800) $(GOROUTINES) "$(SEED)" $(if $(RESULTS),tests/results/soak.md)
+VG_HAVE = $(addprefix $(B)/tests/,crash/valgrind_prog programs/pingpong programs/powers stress/csp_prog stress/storm_prog $(patsubst %,unit/%_test,chan select context newproc))
+valgrind:  ## a slice of the tests under valgrind's memcheck, without suppressions: SECS=10 of the storm
+	$(Q)[ -e /usr/include/valgrind/memcheck.h ] || { $(NEED) valgrind && touch kernel_if/valgrind.h; }  # objects without it are old
+	$(Q)$(MAKE) --no-print-directory $(VG_HAVE) && sh tests/crash/valgrind_test.sh $(B) $(SECS)
 asan:  ## make test with AddressSanitizer and UndefinedBehaviorSanitizer
 	$(Q)$(MAKE) --no-print-directory MODE=asan test
 tsan:  ## channels, select, synchronisation, goroutines and stress with ThreadSanitizer (clang)
@@ -239,7 +242,6 @@ uninstall:  ## remove what install put there
 	    $D/pkgconfig/rt0.pc $D/cmake/rt0 $(DOC)
 clean:  ## remove build/
 	$(Q)rm -rf build
-
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 	@echo "  variables: MODE=release|debug|asan|tsan|model|coverage CXX=clang++ V=1 P=procs DIR=tree SECS= SEED= PREFIX= DESTDIR="

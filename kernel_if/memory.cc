@@ -19,6 +19,7 @@
 
 #include "kernel_if/cpu.h"
 #include "kernel_if/syscall.h"
+#include "kernel_if/valgrind.h"
 
 namespace rt0::kernel {
 
@@ -56,7 +57,8 @@ int madvise_retry(inject call, void* p, std::size_t n, int advice) {
 bool faults(void* p) { return sysc(inject::guard_probe, SYS_clock_gettime, CLOCK_MONOTONIC, p) == -EFAULT; }
 
 bool probe_guards() {
-    if (injected(inject::guard_probe)) return false;
+    // valgrind takes a new thread's stack to begin where its mapping does: guards must be borders of mappings.
+    if (injected(inject::guard_probe) || under_valgrind()) return false;
     std::size_t n = page();
     long a = mmap_anon(n);
     if (failed(a)) return false;

@@ -26,6 +26,7 @@
 #include "kernel_if/signal.h"
 #include "kernel_if/sys.h"
 #include "kernel_if/thread.h"
+#include "kernel_if/valgrind.h"
 #include "sched/background.h"
 #include "sched/check.h"
 #include "sched/checkdead.h"
@@ -100,10 +101,10 @@ void schedinit() NO_THREAD_SAFETY_ANALYSIS {
     boottrace("tracebackinit");
     mallocinit();
     mcache0 = allocmcache();
-    if (!mcache0) die("out of memory at start (see ulimit -v, vm.overcommit_memory)");
+    if (!mcache0) die("out of memory at start (see ulimit -v, vm.overcommit_memory, vm.max_map_count)");
     boottrace("stackinit mallocinit");
     sched.mnext = 1;  // m0
-    if (!mcommoninit(&m0)) die("out of memory at start (see ulimit -v, vm.overcommit_memory)");
+    if (!mcommoninit(&m0)) die("out of memory at start (see ulimit -v, vm.overcommit_memory, vm.max_map_count)");
     boottrace("mcommoninit");
     alginit();
     boottrace("cpuinit alginit");  // cpuinit: what the processor can do stands in aux
@@ -132,6 +133,7 @@ void bootstrap(int argc, char** argv) {
     g0.mp = &m0;
     g0.is_system = true;
     g0.stk = m0.g0stack = thread_stack();
+    if (g0.stk.lo) kernel::vg_stack_register(reinterpret_cast<void*>(g0.stk.lo), g0.stk.hi - g0.stk.lo);
     setg(&g0);
     check(kernel::read_auxv(nullptr).page_size);
     boottrace("check");
