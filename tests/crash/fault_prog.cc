@@ -7,6 +7,9 @@
 //     writes   println from several goroutines, and a dump of them
 //     strays   deadlocks are looked for, beside threads that come and go; stacks of all sizes
 //     panic, segv   the end with a report, beside goroutines of every kind
+//     million  a million goroutines at once, or as many as can be had
+//     limited  everything, with rt0::set_max_threads(20)
+// RT0_TEST_LIMIT (limited.h): the same under limits of the process; for limits_test.cc.
 #include <rt0/rt0.h>
 
 #include <unistd.h>
@@ -27,6 +30,7 @@
 #include "sched/newproc.h"
 #include "sched/upcross.h"
 #include "tests/support/armed.h"
+#include "tests/support/limited.h"
 
 using namespace std::chrono_literals;
 namespace this_goroutine = rt0::this_goroutine;
@@ -307,6 +311,30 @@ void strays() {
     }
 }
 
+// No goroutine can be had any more, or there are a million; then all end.
+void million() {
+    rt0::chan<int> gate(0);
+    rt0::wait_group ended;
+    std::atomic<long> n{0};
+    long started = 0;
+    try {
+        for (; started < 1'000'000; started++) {
+            ended.add(1);
+            rt0::go([&] {
+                gate.recv();
+                n++;
+                ended.done();
+            });
+        }
+    } catch (const std::bad_alloc&) {
+        ended.done();
+    }
+    gate.close();
+    ended.wait();
+    expect("the goroutines of a million", n, started);
+    std::printf("%s\n", started == 1'000'000 ? "all there" : "refused");
+}
+
 // Goroutines that loop, block, park and are locked stand by.
 [[noreturn]] void die(bool by_fault) {
     std::atomic<int> there{0};
@@ -343,9 +371,11 @@ void main_main() {
     auto args = rt0::args();
     const std::string scene = args.size() > 1 ? args[1] : "";
     if (scene == "panic" || scene == "segv") die(scene == "segv");
+    if (scene == "limited") rt0::set_max_threads(20);
     if (scene == "stalls") stalls();
     else if (scene == "writes") writes();
     else if (scene == "strays") strays();
+    else if (scene == "million") million();
     else everything();
     unsigned hits = 0;
     const bool two = std::strchr(std::getenv("RT0_TEST_INJECT") ?: "", ';');
