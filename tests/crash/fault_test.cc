@@ -68,6 +68,7 @@ struct Faults : testing::TestWithParam<fault> {
 
     child_result run(const fault& f, const std::string& rules) {
         child_options o;
+        if (every()) o.limit_s = 600;  // hours of it run beside other work
         const char* trace = f.most ? "all" : runs % 8 ? "none" : "single";  // a trace takes longer than the rest
         o.env = {{"RT0_TEST_INJECT", rules}, {"RT0TRACEBACK", trace}};
         runs++;
