@@ -71,7 +71,6 @@ PEERS    := threads $(if $(wildcard /usr/include/boost/fiber/all.hpp),fiber) $(i
 TWINS    := $(patsubst %.cc,$(B)/%,$(wildcard $(PEERS:%=perf/peers/%/*.cc)))
 LIBS_fiber := -lboost_fiber -lboost_context
 LIBS_tbb   := -ltbb
-
 .DEFAULT_GOAL := all
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -81,7 +80,6 @@ all: $(B)/librt0.a $(B)/librt0.so $(B)/librt0_main.a  ## build the library: libr
 tests: $(if $(filter model,$(MODE)),$(MODELS),$(HOST) $(ONRT))  ## build the test programs
 programs: $(PROGS)  ## build the example programs
 benches: $(BENCHES)  ## build the benchmarks
-
 # ---- packages
 NEED := sh tests/support/need.sh
 need-build: ; @$(NEED) g++ liburcu-dev systemtap-sdt-dev $(if $(CLANG),clang)
@@ -114,7 +112,6 @@ $(B)/librt0.so: $(LIB_OBJ) runtime/main/librt0.map
 	    $(LIB_OBJ) -o $@ $(LDLIBS)
 $(patsubst %,%.cc.o,$(HOST) $(ONRT) $(MODELS)) $(ENGINE) $(SUP_OBJ) $(B)/tests/support/rt_gtest_main.cc.o: | need-test
 $(patsubst %,%.cc.o,$(PROGS)): | need-prog
-
 LINK = $(Q)$(if $(filter 1,$(V)),,printf '  %-5s %s\n' LD $@ &&) $(CXX) $(LDFLAGS) $(filter %.o,$^) -o $@ $(1) $(filter %.a,$^) $(LDLIBS)
 $(HOST): $(B)/%: $(B)/%.cc.o $(SUP_OBJ) $(B)/librt0.a
 	$(call LINK,-lgtest_main -lgmock -lgtest)
@@ -127,11 +124,9 @@ $(B)/tests/perf/tools_test: | $(patsubst %,$(B)/perf/bench/%,nsleep reads takeov
 $(B)/tests/perf/chain_nofp_prog.cc.o: XFLAGS += -fomit-frame-pointer
 $(PROGS) $(BENCHES): $(B)/%: $(B)/%.cc.o $(LIBS)
 	$(call LINK,$(if $(filter %/treesum,$@),-lcrypto))
-
 $(TWINS): $(B)/%: $(B)/%.cc.o
 	$(call say,LD,$@)
 	$(Q)$(CXX) $(LDFLAGS) $< -o $@ $(LIBS_$(notdir $(@D))) -pthread
-
 run-test: $(B)/$(T)  ## build and run one test: T=tests/unit/foo_test [P=4] [ARGS=--gtest_filter=...]
 	$(Q)$(if $(P),RT0_MAXPROCS=$(P)) $(B)/$(T) $(ARGS)
 
@@ -143,13 +138,11 @@ $(STATIC_PROG): %_static: %.cc.o $(LIBS)
 	$(call LINK,-static)
 $(STATIC_TEST): %_static: %.cc.o $(B)/tests/support/rt_gtest_main.cc.o $(SUP_OBJ) $(LIBS)
 	$(call LINK,-static -lgmock -lgtest)
-
 bench: $(BENCHES) $(TWINS) | need-bench  ## run the workloads of rt0 and its peers interleaved, into perf/results: BENCH=pattern REPS=5
 	$(Q)perf/bench/run --build $(B) --bench '$(BENCH)' --reps $(or $(REPS),5)
 bench-deps: need-bench  ## install the peers of the benchmarks, and what draws the plot
 	$(Q)$(NEED) libboost-fiber-dev libtbb-dev python3-matplotlib
 	$(Q)sh perf/peers/need-go.sh
-
 run: $(B)/tests/programs/hello $(B)/tests/programs/treesum  ## hello with the boot trace, then treesum: DIR=tree
 	$(Q)RT0DEBUG=boottrace=1 $(B)/tests/programs/hello
 	$(Q)$(B)/tests/programs/treesum $(DIR)
@@ -160,30 +153,34 @@ SIZED := sieve:$(if $(SMALL),200,1000) skynet:$(if $(SMALL),100000,1000000) ring
          powers:10 philosophers:5:$(if $(SMALL),500,2000) pingpong:$(if $(SMALL),20000,100000)
 STORM  = $(B)/tests/stress/storm_prog
 CSP    = $(B)/tests/stress/csp_prog
+# Two jobs: P, seconds of the storm, programs.
+PELTED = for c in "$(STORM) $2 $(HASH)" "$(CSP) $(HASH) $3"; do echo "$1 $$((240 + 5 * $2)) env RT0_TEST_PELT=100 $$c"; done
 # The slice of seeds that a commit tries wanders with its hash.
 HASH  := $(or $(SEED),$(shell printf %d 0x$$(git rev-parse --short=7 HEAD 2>/dev/null || echo 1267)))
-# LeakSanitizer does not know the stacks of parked goroutines: what only they refer to would count as leaked.
+# Leaks are looked for in what runs to its own end; tests of crashes leave threads and children in the middle of things.
+LEAKS := $(if $(filter asan,$(MODE)),env ASAN_OPTIONS=detect_stack_use_after_return=0)
 export ASAN_OPTIONS ?= detect_stack_use_after_return=0:detect_leaks=0
 # TSan sleeps a second at each exit, takes an M not yet buried for a leak, minds that a last report's demangler allocates.
 export TSAN_OPTIONS ?= atexit_sleep_ms=0:report_thread_leaks=0:report_signal_unsafe=0
 test: $(if $(filter model,$(MODE)),model-tests,everything)  ## build and run everything (MODE=model: seeded schedules): programs at P = 1, 2, 3, 4, 8, 64; 60 s of stress
 everything: all tests programs $(STATIC) | need-check need-lint
-	$(Q){ echo "- 240 $(STORM) $(if $(SMALL),20,60) $(SEED)"; \
+	$(Q){ echo "- 240 $(LEAKS) $(STORM) $(if $(SMALL),20,60) $(SEED)"; \
 	  echo "- 240 env RT0DEBUG=chaos=$(HASH) $(STORM) $(if $(SMALL),10,20) $(HASH)"; \
 	  for t in $(HOST); do echo "- 240 $$t"; done; \
 	  echo "- 240 bash tests/programs/treesum_test.sh $(B)/tests/programs/treesum"; \
 	  for t in support/run lint/lint; do echo "- 240 sh tests/$${t}_test.sh"; done; \
 	  for t in $(filter $(STATIC_TEST),$(STATIC)); do echo "2 240 $$t"; done; \
-	  for p in 1 2 3 8 64; do echo "$$p 240 $(CSP) $(HASH) $(if $(SMALL),15,60)"; done; \
+	  for p in 1 2 3 8 64; do echo "$$p 240 $(LEAKS) $(CSP) $(HASH) $(if $(SMALL),15,60)"; done; \
+	  for p in 1 2 8 64; do $(call PELTED,$$p,3,$(if $(SMALL),10,40)); done; \
 	  for p in 1 2 8; do for t in $(ONRT); do echo "$$p 240 $$t"; done; done; \
 	  for p in 1 2 3 4 8 64; do \
-	    for t in $(SIZED); do echo "$$p 240 $(B)/tests/programs/$$t" | tr : ' '; done; \
+	    for t in $(SIZED); do echo "$$p 240 $(LEAKS) $(B)/tests/programs/$$t" | tr : ' '; done; \
 	    echo "$$p 240 bash tests/programs/output_test.sh $(B)/tests/programs"; \
 	  done; \
 	  $(if $(SMALL),,echo "- 240 sh tests/install/outside_test.sh $(MODE)";) \
 	} | sh tests/support/run.sh $(B)
-faults: $(B)/tests/crash/fault_test $(B)/tests/crash/fault_prog  ## make every system call of fault_prog fail, one at a time: half an hour
-	$(Q)for p in 1 2 8; do RT0_TEST_FAULTS=all RT0_MAXPROCS=$$p $(B)/tests/crash/fault_test --gtest_brief=1 || exit; done
+faults: $(addprefix $(B)/tests/crash/,fault_test fault_prog own_main_prog)  ## every system call of fault_prog fails, one at a time; a rerun goes on: RESULTS=1
+	$(Q)sh tests/crash/faults.sh $(B) $(if $(RESULTS),tests/results/faults.md)
 models: | need-models  ## all states of the models in tests/model, by spin: each holds, and each mutation is found
 	$(Q)for m in wakeup retake note; do echo "- 600 sh tests/model/spin_test.sh $$m"; done | sh tests/support/run.sh build/models
 model-tests: $(MODELS)
@@ -194,6 +191,8 @@ RACES := $(patsubst %,$(B)/tests/%_test,crash/race stress/chan_stress stress/syn
           sync_wait sync_threads time context api api_sync newproc park))
 races: $(RACES) $(STORM)
 	$(Q){ echo "- 240 $(STORM) 20 $(SEED)"; for p in 1 2 8; do for t in $(RACES); do echo "$$p 240 $$t"; done; done; } | sh tests/support/run.sh $(B)
+eintr: $(STORM) $(CSP)  ## both stress programmes while every thread gets a signal each 100 us: SECS=60 at each of P = 1, 2, 8, 64
+	$(Q)for p in 1 2 8 64; do $(call PELTED,$$p,$(or $(SECS),60),100); done | sh tests/support/run.sh $(B)
 stress: $(STORM)  ## the stress programme alone: SECS=600 SEED= (with a seed: under chaos of that seed, too)
 	$(Q)$(if $(SEED),RT0DEBUG=chaos=$(SEED)) $(STORM) $(or $(SECS),600) $(SEED)
 # Fair shares are what chaos denies.
@@ -204,6 +203,10 @@ trust: $(CSP) $(CHAOTIC)  ## SEEDS=1000 random programs at P = 1, 2, 3, 8, 64; t
 soak: $(B)/tests/stress/soak_prog  ## all of it until SECS=1800 and GOROUTINES=100000000 are over; what is left: SEED= RESULTS=1 (tests/results/soak.md)
 	$(Q)mkdir -p tests/results
 	$(Q)$< $(or $(SECS),1800) $(or $(GOROUTINES),100000000) "$(SEED)" $(if $(RESULTS),tests/results/soak.md)
+VG_HAVE = $(addprefix $(B)/tests/,crash/valgrind_prog programs/pingpong programs/powers stress/csp_prog stress/storm_prog $(patsubst %,unit/%_test,chan select context newproc))
+valgrind:  ## a slice of the tests under valgrind's memcheck, without suppressions: SECS=10 of the storm
+	$(Q)[ -e /usr/include/valgrind/memcheck.h ] || { $(NEED) valgrind && touch kernel_if/valgrind.h; }  # objects without it are old
+	$(Q)$(MAKE) --no-print-directory $(VG_HAVE) && sh tests/crash/valgrind_test.sh $(B) $(SECS)
 asan:  ## make test with AddressSanitizer and UndefinedBehaviorSanitizer
 	$(Q)$(MAKE) --no-print-directory MODE=asan test
 tsan:  ## channels, select, synchronisation, goroutines and stress with ThreadSanitizer (clang)
@@ -238,12 +241,9 @@ install: all  ## headers, libraries, pkg-config and CMake files: PREFIX=/usr/loc
 uninstall:  ## remove what install put there
 	$(Q)rm -rf $(DESTDIR)$(PREFIX)/include/rt0 $D/librt0.a $D/librt0_main.a $D/librt0.so $D/librt0.so.$(SOMAJOR) \
 	    $D/pkgconfig/rt0.pc $D/cmake/rt0 $(DOC)
-
 clean:  ## remove build/
 	$(Q)rm -rf build
-
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 	@echo "  variables: MODE=release|debug|asan|tsan|model|coverage CXX=clang++ V=1 P=procs DIR=tree SECS= SEED= PREFIX= DESTDIR="
-
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -9,7 +9,7 @@
 #include <charconv>
 #include <cstring>
 
-#include "kernel_if/inject.h"
+#include "kernel_if/sys.h"
 #include "kernel_if/syscall.h"
 
 namespace rt0::kernel {
@@ -18,33 +18,31 @@ std::int64_t thread_cputime(std::int32_t tid) {
     // The kernel's clock id of a thread: ~tid << 3, per-thread bit 4, scheduler clock 2.
     const auto id = static_cast<std::uint32_t>(~tid) << 3 | 4 | 2;
     timespec ts;
-    long r = sysc(SYS_clock_gettime, static_cast<std::int32_t>(id), &ts);
+    long r = sysc(inject::cputime, SYS_clock_gettime, static_cast<std::int32_t>(id), &ts);
     if (r < 0) return r;
     return std::int64_t{ts.tv_sec} * 1'000'000'000 + ts.tv_nsec;
 }
 
 int activity_open(std::int32_t tid) {
-    if (int e = injected(inject::activity)) return e;
     char path[48] = "/proc/self/task/";
     char* at = path + std::strlen(path);
     at = std::to_chars(at, path + 32, tid).ptr;
     std::memcpy(at, "/syscall", sizeof "/syscall");
-    return static_cast<int>(sysc(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC));
+    return static_cast<int>(sysc(inject::activity, SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC));
 }
 
 activity activity_read(int fd) {
-    if (injected(inject::activity)) return activity::unknown;
     char text[16];
     long n;
     do
-        n = sysc(SYS_pread64, fd, text, sizeof text, 0);
+        n = sysc(inject::activity, SYS_pread64, fd, text, sizeof text, 0);
     while (n == -EINTR);
     if (n <= 0) return activity::unknown;
     // "running", or a system call's number and arguments, or -1 for a thread that waits for a page.
     return text[0] == 'r' ? activity::running : activity::blocked;
 }
 
-void activity_close(int fd) { sysc(SYS_close, fd); }
+void activity_close(int fd) { close_file(fd); }
 
 activity activity_now(std::int32_t tid) {
     int fd = activity_open(tid);
@@ -56,31 +54,29 @@ activity activity_now(std::int32_t tid) {
 
 namespace {
 
-int set_class(std::int32_t tid, int policy, int priority = 0) {
+int set_class(inject call, std::int32_t tid, int policy, int priority = 0) {
     sched_param param = {};
     param.sched_priority = priority;
-    return static_cast<int>(sysc(SYS_sched_setscheduler, tid, policy, &param));
+    return static_cast<int>(sysc(call, SYS_sched_setscheduler, tid, policy, &param));
 }
 
 int change_class(std::int32_t tid, int from, int to) {
-    if (int e = injected(inject::idle_class)) return e;
-    long now = sysc(SYS_sched_getscheduler, tid);
+    long now = sysc(inject::idle_class, SYS_sched_getscheduler, tid);
     if (now < 0) return static_cast<int>(now);
     if ((now & ~SCHED_RESET_ON_FORK) != from) return -EINVAL;
-    return set_class(tid, to | static_cast<int>(now & SCHED_RESET_ON_FORK));
+    return set_class(inject::idle_class, tid, to | static_cast<int>(now & SCHED_RESET_ON_FORK));
 }
 
 }  // namespace
 
 int realtime_enter() {
-    if (int e = injected(inject::realtime)) return e;
-    long now = sysc(SYS_sched_getscheduler, 0);
+    long now = sysc(inject::realtime, SYS_sched_getscheduler, 0);
     if (now < 0) return static_cast<int>(now);
     if ((now & ~SCHED_RESET_ON_FORK) != SCHED_OTHER) return -EINVAL;
-    return set_class(0, SCHED_FIFO | SCHED_RESET_ON_FORK, 1);
+    return set_class(inject::realtime, 0, SCHED_FIFO | SCHED_RESET_ON_FORK, 1);
 }
 // The flag stays: clearing it takes CAP_SYS_NICE.
-int realtime_leave() { return set_class(0, SCHED_OTHER | SCHED_RESET_ON_FORK); }
+int realtime_leave() { return set_class(inject::realtime, 0, SCHED_OTHER | SCHED_RESET_ON_FORK); }
 
 int idle_class_enter(std::int32_t tid) { return change_class(tid, SCHED_OTHER, SCHED_IDLE); }
 int idle_class_leave(std::int32_t tid) { return change_class(tid, SCHED_IDLE, SCHED_OTHER); }

@@ -23,12 +23,12 @@ void usleep(std::uint32_t us) {
     timespec want;
     do
         want = rest;
-    while (sysc(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &want, &rest) == -EINTR);
+    while (sysc(inject::sleep, SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &want, &rest) == -EINTR);
 }
 
 void osyield() {
     if (auto* m = arch::model()) return m->osyield();
-    sysc(SYS_sched_yield);
+    sysc_sure(SYS_sched_yield);
 }
 
 }  // namespace rt0::kernel

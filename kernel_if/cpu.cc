@@ -11,7 +11,6 @@
 #include "kernel_if/cpu.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/auxv.h>
 #include <unistd.h>
 
@@ -61,9 +60,9 @@ struct pathbuf {
 // Hands out a file's lines; a line longer than the buffer is skipped whole.
 class line_reader {
 public:
-    explicit line_reader(const char* path) { fd_ = sysc(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC); }
+    explicit line_reader(const char* path) { fd_ = open_file(path); }
     ~line_reader() {
-        if (fd_ >= 0) sysc(SYS_close, fd_);
+        if (fd_ >= 0) close_file(fd_);
     }
     line_reader(const line_reader&) = delete;
     line_reader& operator=(const line_reader&) = delete;
@@ -90,7 +89,7 @@ private:
         std::memmove(buf_, buf_ + at_, end_ - at_);
         end_ -= std::exchange(at_, 0);
         if (end_ == sizeof buf_) end_ = 0, skip_ = true;
-        long r = fd_ < 0 ? 0 : sysc(SYS_read, fd_, buf_ + end_, sizeof buf_ - end_);
+        long r = fd_ < 0 ? 0 : sysc(inject::file, SYS_read, fd_, buf_ + end_, sizeof buf_ - end_);
         if (r > 0)
             end_ += static_cast<std::size_t>(r);
         else if (r != -EINTR)
@@ -223,7 +222,7 @@ bool own_group(const char* root, const mount& m, pathbuf* group) {
 
 int affinity_count() {
     std::uint64_t mask[1024];  // 65,536 processors: eight times what Linux can be built for
-    long n = sysc(SYS_sched_getaffinity, 0, sizeof mask, mask);
+    long n = sysc(inject::affinity, SYS_sched_getaffinity, 0, sizeof mask, mask);
     int count = 0;
     for (long i = 0; i < n / 8; i++) count += __builtin_popcountll(mask[i]);
     return count > 0 ? count : 1;

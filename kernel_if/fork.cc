@@ -50,11 +50,13 @@ int fork_watch(void (*before)(), void (*handler)()) {
     prepare.store(before, std::memory_order_relaxed);  // relaxed: all callers store the same
     child_handler.store(handler, std::memory_order_relaxed);  // relaxed: read in a child, which has one thread
     pthread_once(&once, [] {
-        long was = sysc(SYS_prctl, PR_GET_TIMERSLACK);
+        long was = sysc(inject::prctl, SYS_prctl, PR_GET_TIMERSLACK);
         if (was > 0) slack = static_cast<unsigned long>(was);
         // ORDER(fork-word): release; pairs with the acquire in forked().
         detail::fork_word.store(wiped_word(), std::memory_order_release);
-        rc = -pthread_atfork(prepare.load(std::memory_order_relaxed), nullptr, in_child);  // relaxed: this thread stored it
+        rc = injected(inject::libc);
+        // relaxed: this thread stored it.
+        if (rc == 0) rc = -pthread_atfork(prepare.load(std::memory_order_relaxed), nullptr, in_child);
     });
     return rc;
 }

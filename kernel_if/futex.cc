@@ -10,7 +10,6 @@
 #include <time.h>
 
 #include "arch/model.h"
-#include "kernel_if/inject.h"
 #include "kernel_if/syscall.h"
 
 namespace rt0::kernel {
@@ -26,35 +25,28 @@ timespec to_timespec(std::int64_t ns) {
     return {.tv_sec = static_cast<time_t>(ns / ns_per_s), .tv_nsec = static_cast<long>(ns % ns_per_s)};
 }
 
-bool wait_injected(int* result) {
-    *result = injected(inject::futex_wait);
-    if (*result != 0) return true;
-    return injected(inject::futex_spurious) != 0;
-}
+bool spurious() { return injected(inject::futex_spurious) != 0; }
 
 }  // namespace
 
 int futex_wait(const std::atomic<std::uint32_t>* addr, std::uint32_t val, std::int64_t timeout) {
     if (auto* m = arch::model()) return m->futex_wait(addr, val, timeout < 0 ? timeout : m->nanotime() + timeout);
-    int e;
-    if (wait_injected(&e)) return e;
+    if (spurious()) return 0;
     timespec ts = to_timespec(timeout < 0 ? 0 : timeout);
-    return static_cast<int>(sysc(SYS_futex, addr, FUTEX_WAIT_PRIVATE, val, timeout < 0 ? nullptr : &ts));
+    return static_cast<int>(sysc(inject::futex_wait, SYS_futex, addr, FUTEX_WAIT_PRIVATE, val, timeout < 0 ? nullptr : &ts));
 }
 
 int futex_wait_until(const std::atomic<std::uint32_t>* addr, std::uint32_t val, std::int64_t deadline) {
     if (auto* m = arch::model()) return m->futex_wait(addr, val, deadline < 0 ? 0 : deadline);
-    int e;
-    if (wait_injected(&e)) return e;
+    if (spurious()) return 0;
     timespec ts = to_timespec(deadline < 0 ? 0 : deadline);
     return static_cast<int>(
-        sysc(SYS_futex, addr, FUTEX_WAIT_BITSET_PRIVATE, val, &ts, nullptr, FUTEX_BITSET_MATCH_ANY));
+        sysc(inject::futex_wait, SYS_futex, addr, FUTEX_WAIT_BITSET_PRIVATE, val, &ts, nullptr, FUTEX_BITSET_MATCH_ANY));
 }
 
 int futex_wake(const std::atomic<std::uint32_t>* addr, int n) {
     if (auto* m = arch::model()) return m->futex_wake(addr, n);
-    if (int e = injected(inject::futex_wake)) return e;
-    return static_cast<int>(sysc(SYS_futex, addr, FUTEX_WAKE_PRIVATE, n));
+    return static_cast<int>(sysc(inject::futex_wake, SYS_futex, addr, FUTEX_WAKE_PRIVATE, n));
 }
 
 }  // namespace rt0::kernel

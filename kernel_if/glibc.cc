@@ -26,7 +26,6 @@
 
 #include "kernel_if/activity.h"
 #include "kernel_if/futex.h"
-#include "kernel_if/inject.h"
 #include "kernel_if/memory.h"
 #include "kernel_if/signal.h"
 #include "kernel_if/syscall.h"
@@ -108,13 +107,13 @@ void stack_lock(const glibc_layout& gl) {
     if (gl.stack_lock->compare_exchange_strong(free, 1, std::memory_order_acquire, std::memory_order_relaxed)) return;
     // ORDER(lll): acquire; as above.
     while (gl.stack_lock->exchange(2, std::memory_order_acquire) != 0)
-        sysc(SYS_futex, gl.stack_lock, FUTEX_WAIT_PRIVATE, 2);
+        sysc(inject::futex_libc, SYS_futex, gl.stack_lock, FUTEX_WAIT_PRIVATE, 2);
 }
 
 void stack_unlock(const glibc_layout& gl) {
     // ORDER(lll): release; pairs with the acquires in stack_lock and in glibc's lll_lock.
     if (gl.stack_lock->exchange(0, std::memory_order_release) == 2)
-        sysc(SYS_futex, gl.stack_lock, FUTEX_WAKE_PRIVATE, 1);
+        sysc_sure(SYS_futex, gl.stack_lock, FUTEX_WAKE_PRIVATE, 1);
 }
 
 bool on_list(const glibc_layout& gl, const char* pd) {
@@ -152,9 +151,9 @@ __attribute__((noinline)) void* donor_main(void* arg) {
     d->pd = reinterpret_cast<char*>(pthread_self());
     d->tp = arch::thread_pointer();
     d->start_thread = _Unwind_FindEnclosingFunction(__builtin_return_address(0));
-    d->tid = sysc(SYS_gettid);
+    d->tid = sysc_sure(SYS_gettid);
     std::size_t len = 0;
-    if (sysc(SYS_get_robust_list, 0, &d->robust, &len) != 0) d->robust = nullptr;
+    if (sysc(inject::robust_list, SYS_get_robust_list, 0, &d->robust, &len) != 0) d->robust = nullptr;
     d->listed = on_list(gl, d->pd);
     std::memcpy(d->image, d->pd, gl.size);
     d->joinable = find_joinid(d);
@@ -164,6 +163,8 @@ __attribute__((noinline)) void* donor_main(void* arg) {
     futex_wake(&d->done, 1);
     return nullptr;
 }
+
+constexpr std::int64_t donor_look = 10'000'000;  // ns; a wake-up that failed costs that much, not the boot
 
 // The donor stays detached: nobody can tell when its stack and record are free, so they are kept.
 constexpr const char* donor_lost = "joinid of the donor";
@@ -182,12 +183,12 @@ const char* run_donor(donor* d, char* stack) {
         sigmask_set(&mask);
         sigmask_get(&mask);
         std::memcpy(&d->mask, &mask, sizeof d->mask);
-        if (pthread_create(&t, &attr, donor_main, d) != 0) why = "donor thread refused";
+        if (injected(inject::libc) || pthread_create(&t, &attr, donor_main, d) != 0) why = "donor thread refused";
         sigmask_set(&old);
     }
     if (!why) {
         // ORDER(donor): acquire; pairs with the release in donor_main.
-        while (d->done.load(std::memory_order_acquire) == 0) futex_wait(&d->done, 0, -1);
+        while (d->done.load(std::memory_order_acquire) == 0) futex_wait(&d->done, 0, donor_look);
         if (d->joinable)
             pthread_join(t, nullptr);
         else
@@ -281,13 +282,13 @@ const char* place_fields(glibc_layout* gl, const descriptors& db, const char* se
     gl->arg = gl->start_routine + 8;
     RT0_CHECK((arch::tcb_at_tp ? self : self + gl->size) == arch::thread_pointer(),
               "the thread pointer is not where the ABI puts it");
-    RT0_CHECK(peek<std::int32_t>(self + gl->tid) == sysc(SYS_gettid), "tid of the initial thread");
+    RT0_CHECK(peek<std::int32_t>(self + gl->tid) == sysc_sure(SYS_gettid), "tid of the initial thread");
     auto block = static_cast<std::size_t>(peek<char*>(self + gl->specific) - self);
     RT0_CHECK(block < gl->size, "specific[0] of the initial thread");
     gl->first_block = static_cast<std::uint32_t>(block);
     char* head = nullptr;
     std::size_t len = 0;
-    if (sysc(SYS_get_robust_list, 0, &head, &len) == 0)
+    if (sysc(inject::robust_list, SYS_get_robust_list, 0, &head, &len) == 0)
         gl->robust = static_cast<std::uint32_t>(head - self);
     else  // qemu-user
         gl->robust = ((gl->tid + 4 + 7) & ~7u) + 8;
@@ -353,7 +354,7 @@ const char* glibc_calibrate(glibc_layout* gl) {
     if (const char* why = &_dl_stack_user ? find_static(gl, &db) : find_dynamic(gl, &db)) return why;
     if (const char* why = place_fields(gl, db, self)) return why;
     void* stack = sys_reserve(donor_stack, donor_stack);
-    auto* d = static_cast<donor*>(std::calloc(1, sizeof(donor)));
+    auto* d = injected(inject::libc) ? nullptr : static_cast<donor*>(std::calloc(1, sizeof(donor)));
     const char* why = "no memory for the donor";
     if (stack && d) {
         d->gl = gl;
@@ -369,6 +370,7 @@ const char* glibc_calibrate(glibc_layout* gl) {
 }
 
 int glibc_end_single_threaded() {
+    if (int e = injected(inject::libc)) return e;
     pthread_t t;
     int e = pthread_create(&t, nullptr, [](void*) -> void* { return nullptr; }, nullptr);
     if (e != 0) return -e;
@@ -423,7 +425,7 @@ void glibc_thread_delist(const glibc_layout& gl, char* pd, bool ran) {
         // A setuid in progress may wait for this thread to start: let it go (glibc does the same when clone fails).
         auto* setxid = reinterpret_cast<std::atomic<std::int32_t>*>(pd + gl.setxid_futex);
         // relaxed: the value is the whole message.
-        if (setxid->exchange(0, std::memory_order_relaxed) == -2) sysc(SYS_futex, setxid, FUTEX_WAKE_PRIVATE, 1);
+        if (setxid->exchange(0, std::memory_order_relaxed) == -2) sysc_sure(SYS_futex, setxid, FUTEX_WAKE_PRIVATE, 1);
         __atomic_fetch_sub(gl.nthreads, 1, __ATOMIC_RELAXED);  // relaxed: as in enlist
     }
     stack_lock(gl);

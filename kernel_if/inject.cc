@@ -14,13 +14,13 @@ struct rule {
 };
 
 rule rules[static_cast<unsigned>(inject::calls)];
-static_assert(static_cast<unsigned>(inject::calls) <= 32, "one bit each in inject_armed");
+static_assert(static_cast<unsigned>(inject::calls) <= 64, "one bit each in inject_armed");
 
-std::uint32_t bit(inject call) { return 1u << static_cast<unsigned>(call); }
+std::uint64_t bit(inject call) { return std::uint64_t{1} << static_cast<unsigned>(call); }
 
 }  // namespace
 
-std::atomic<std::uint32_t> detail::inject_armed{0};
+std::atomic<std::uint64_t> detail::inject_armed{0};
 
 void inject_fail(inject call, std::uint32_t nth, int err, std::int32_t count) {
     rule& r = rules[static_cast<unsigned>(call)];

@@ -1,5 +1,5 @@
 // Fault injection: tests make the n-th system call of a kind fail, so that the answers
-// to rare errors are run, not believed.  Off (always, outside tests) a check costs one
+// to rare errors are run, not believed.  syscall.h lets no call past it unnamed.  Off (always, outside tests) a check costs one
 // relaxed load of a word that stays in every core's cache.
 //
 //   IJ1  armed bits and the rule of a call are written by the test thread; a call on
@@ -14,22 +14,40 @@ namespace rt0::kernel {
 
 enum class inject : unsigned {
     clone,        // thread_create, both kinds
-    mmap,         // sys_reserve
+    mmap,         // each mapping, also the second try of sys_reserve
+    munmap,
+    mremap,       // sys_own_pages
     madvise,      // sys_unused, sys_hugepage, sys_nohugepage, sys_wipeonfork
-    guard,        // guard_install (either kind of guard)
+    guard,        // guard_install
+    guard_remove,
     guard_probe,  // guard_mode, once in a process: no guard regions here
     mprotect,     // the fallback for guards
     futex_wait,   // also the timed forms
     futex_spurious,  // the same calls: they return 0 at once and nobody woke them; the rule's err does not matter
     futex_wake,
+    futex_libc,   // waits by glibc's protocols: for the end of a raw thread, for glibc's stack lock
     calibrate,    // thread_init: each check of glibc's layout is one call
     tls_alloc,    // thread_create: glibc's TLS block
+    libc,         // what is asked of libc: pthread_create of an ordinary thread, pthread_atfork, pthread_getattr_np, calloc
+    robust_list,
     sigaltstack,
+    sigaction,
     membarrier,   // membarrier_register, once in a process
     membarrier_all,
     activity,     // activity_open and activity_read: nothing is known of a thread
-    idle_class,   // idle_class_enter and idle_class_leave; the probe is the first two
-    realtime,     // realtime_enter
+    cputime,      // thread_cputime
+    idle_class,   // idle_class_enter and idle_class_leave, two calls each; the probe is the first four
+    realtime,     // realtime_enter and realtime_leave
+    file,         // open and read of small files of procfs and sysfs
+    tasks,        // count_threads
+    write,        // write_all, each call of it
+    sleep,        // usleep
+    affinity,
+    sysinfo,
+    prctl,        // names, timer slack
+    tgkill,       // to another thread
+    resend,       // to itself, with the siginfo as it came
+    alarm,
     check,        // the scheduler's start-up check: each assumption is one call
     calls,        // how many there are
 };
@@ -43,7 +61,7 @@ void inject_off();
 std::uint32_t inject_hits(inject call);
 
 namespace detail {
-extern std::atomic<std::uint32_t> inject_armed;  // bit per call that has a rule
+extern std::atomic<std::uint64_t> inject_armed;  // bit per call that has a rule
 int inject_slow(inject call);
 }  // namespace detail
 

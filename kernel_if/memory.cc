@@ -18,8 +18,8 @@
 #include <atomic>
 
 #include "kernel_if/cpu.h"
-#include "kernel_if/inject.h"
 #include "kernel_if/syscall.h"
+#include "kernel_if/valgrind.h"
 
 namespace rt0::kernel {
 
@@ -40,103 +40,95 @@ std::atomic<bool> mixed{false};
 std::size_t page() { return read_auxv(nullptr).page_size; }
 
 long mmap_anon(std::size_t n) {
-    return sysc(SYS_mmap, nullptr, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return sysc(inject::mmap, SYS_mmap, nullptr, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 }
 
 bool failed(long addr) { return addr < 0 && addr > -4096; }
 
-int madvise_retry(void* p, std::size_t n, int advice) {
+int madvise_retry(inject call, void* p, std::size_t n, int advice) {
     long r;
     do
-        r = sysc(SYS_madvise, p, n, advice);
+        r = sysc(call, SYS_madvise, p, n, advice);
     while (r == -EINTR || r == -EAGAIN);
     return static_cast<int>(r);
 }
 
 // Does the kernel, told to write to p, refuse?
-bool faults(void* p) { return sysc(SYS_clock_gettime, CLOCK_MONOTONIC, p) == -EFAULT; }
+bool faults(void* p) { return sysc(inject::guard_probe, SYS_clock_gettime, CLOCK_MONOTONIC, p) == -EFAULT; }
 
 bool probe_guards() {
-    if (injected(inject::guard_probe)) return false;
+    // valgrind takes a new thread's stack to begin where its mapping does: guards must be borders of mappings.
+    if (injected(inject::guard_probe) || under_valgrind()) return false;
     std::size_t n = page();
     long a = mmap_anon(n);
     if (failed(a)) return false;
     void* p = reinterpret_cast<void*>(a);
-    bool ok = !faults(p) && madvise_retry(p, n, madv_guard_install) == 0 && faults(p) &&
-              madvise_retry(p, n, MADV_DONTNEED) == 0 && faults(p) && madvise_retry(p, n, madv_guard_remove) == 0 &&
-              !faults(p);
-    sysc(SYS_munmap, p, n);
+    auto advise = [&](int advice) { return madvise_retry(inject::guard_probe, p, n, advice) == 0; };
+    bool ok = !faults(p) && advise(madv_guard_install) && faults(p) && advise(MADV_DONTNEED) && faults(p) &&
+              advise(madv_guard_remove) && !faults(p);
+    sys_free(p, n);
     return ok;
 }
 
 int mprotect_guard(void* p, std::size_t n, int prot) {
-    if (prot == PROT_NONE)
-        if (int e = injected(inject::mprotect)) return e;
-    return static_cast<int>(sysc(SYS_mprotect, p, n, prot));
+    return static_cast<int>(sysc(prot == PROT_NONE ? inject::mprotect : inject::guard_remove, SYS_mprotect, p, n, prot));
 }
 
 }  // namespace
 
 void* sys_reserve(std::size_t n, std::size_t align) {
-    if (injected(inject::mmap)) return nullptr;
     long a = mmap_anon(n);
     if (failed(a)) return nullptr;
     auto at = static_cast<std::uintptr_t>(a);
     if ((at & (align - 1)) == 0) return reinterpret_cast<void*>(at);
-    sysc(SYS_munmap, at, n);
+    sys_free(reinterpret_cast<void*>(at), n);
     std::size_t slack = align - page();
     if (n + slack < n) return nullptr;
     a = mmap_anon(n + slack);
     if (failed(a)) return nullptr;
     at = static_cast<std::uintptr_t>(a);
     std::uintptr_t lo = (at + align - 1) & ~(align - 1);
-    if (lo != at) sysc(SYS_munmap, at, lo - at);
-    if (at + slack != lo) sysc(SYS_munmap, lo + n, at + slack - lo);
+    if (lo != at) sys_free(reinterpret_cast<void*>(at), lo - at);
+    if (at + slack != lo) sys_free(reinterpret_cast<void*>(lo + n), at + slack - lo);
     return reinterpret_cast<void*>(lo);
 }
 
-void sys_free(void* p, std::size_t n) { sysc(SYS_munmap, p, n); }
+void sys_free(void* p, std::size_t n) { sysc(inject::munmap, SYS_munmap, p, n); }
 
 std::size_t sys_memory() {
     struct sysinfo i = {};
-    if (sysc(SYS_sysinfo, &i) != 0) return ~std::size_t{0};
+    if (sysc(inject::sysinfo, SYS_sysinfo, &i) != 0) return ~std::size_t{0};
     return (std::size_t{i.totalram} + i.totalswap) * (i.mem_unit ? i.mem_unit : 1);
 }
 
 int sys_unused(void* p, std::size_t n) {
-    if (int e = injected(inject::madvise)) return e;
-    return madvise_retry(p, n, MADV_DONTNEED);
+    return madvise_retry(inject::madvise, p, n, MADV_DONTNEED);
 }
 
 int sys_hugepage(void* p, std::size_t n) {
-    if (int e = injected(inject::madvise)) return e;
-    return madvise_retry(p, n, MADV_HUGEPAGE);
+    return madvise_retry(inject::madvise, p, n, MADV_HUGEPAGE);
 }
 
 int sys_nohugepage(void* p, std::size_t n) {
-    if (int e = injected(inject::madvise)) return e;
-    return madvise_retry(p, n, MADV_NOHUGEPAGE);
+    return madvise_retry(inject::madvise, p, n, MADV_NOHUGEPAGE);
 }
 
 int sys_wipeonfork(void* p, std::size_t n) {
-    if (int e = injected(inject::madvise)) return e;
-    return madvise_retry(p, n, madv_wipeonfork);
+    return madvise_retry(inject::madvise, p, n, madv_wipeonfork);
 }
 
 int sys_own_pages(void* p, std::size_t n) {
-    if (int e = injected(inject::mmap)) return e;
     void* copy = sys_reserve(n, page());
     if (!copy) return -ENOMEM;
     __builtin_memcpy(copy, p, n);
-    // mremap: the old mapping is replaced in one step, or stays.
-    long to = sysc(SYS_mremap, copy, n, n, MREMAP_MAYMOVE | MREMAP_FIXED, p);
+    long to = sysc(inject::mremap, SYS_mremap, copy, n, n, MREMAP_MAYMOVE | MREMAP_FIXED, p);
     if (!failed(to)) return 0;
     sys_free(copy, n);
-    return static_cast<int>(to);
+    return faults(p) ? -EFAULT : static_cast<int>(to);
 }
 
 void sys_name(void* p, std::size_t n, const char* name) {
-    sysc(SYS_prctl, pr_set_vma, pr_set_vma_anon_name, p, n, name);
+    sysc(inject::prctl, SYS_prctl, pr_set_vma, pr_set_vma_anon_name, p, n, name);
 }
 
 guard_kind guard_mode() {
@@ -149,9 +141,8 @@ guard_kind guard_mode() {
 }
 
 int guard_install(void* p, std::size_t n) {
-    if (int e = injected(inject::guard)) return e;
     if (guard_mode() == guard_kind::madvise) {
-        int r = madvise_retry(p, n, madv_guard_install);
+        int r = madvise_retry(inject::guard, p, n, madv_guard_install);
         if (r != -EINVAL) return r;
         mixed.store(true, std::memory_order_relaxed);  // relaxed: whoever removes this guard was handed it by us
     }
@@ -161,7 +152,7 @@ int guard_install(void* p, std::size_t n) {
 int guard_remove(void* p, std::size_t n) {
     bool regions = guard_mode() == guard_kind::madvise;
     if (regions) {
-        int r = madvise_retry(p, n, madv_guard_remove);
+        int r = madvise_retry(inject::guard_remove, p, n, madv_guard_remove);
         if (r != 0) return r;
     }
     // relaxed: guard_install of this range happened before, in program order or by a lock.

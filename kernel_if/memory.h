@@ -21,7 +21,8 @@ int sys_hugepage(void* p, std::size_t n);    // MADV_HUGEPAGE; -errno
 int sys_nohugepage(void* p, std::size_t n);  // MADV_NOHUGEPAGE; -errno
 int sys_wipeonfork(void* p, std::size_t n);  // MADV_WIPEONFORK: a forked child reads zeroes there; -errno
 // Gives the pages of a static object, n bytes at p, a mapping of their own with the same contents: for advice that the
-// kernel takes for anonymous memory only.  One thread uses them so far.  -errno: they are as they were.
+// kernel takes for anonymous memory only.  Nobody else may use them meanwhile.  -errno: they are as they were;
+// -EFAULT: the kernel could not, and has unmapped them.
 int sys_own_pages(void* p, std::size_t n);
 void sys_name(void* p, std::size_t n, const char* name);  // PR_SET_VMA_ANON_NAME; refused on some kernels, ignored
 

@@ -11,7 +11,6 @@
 #include <cstdint>
 #include <cstring>
 
-#include "kernel_if/inject.h"
 #include "kernel_if/syscall.h"
 
 namespace rt0::kernel {
@@ -25,7 +24,7 @@ constexpr int sig_cancel = 32, sig_setxid = 33;  // glibc's own
 
 void swap_mask(std::uint64_t blocked, sigset_t* old) {
     if (old) std::memset(old, 0, sizeof *old);
-    sysc(SYS_rt_sigprocmask, SIG_SETMASK, &blocked, old, kernel_sigset);
+    sysc_sure(SYS_rt_sigprocmask, SIG_SETMASK, &blocked, old, kernel_sigset);
 }
 
 }  // namespace
@@ -36,41 +35,41 @@ void sigmask_block(sigset_t* old) {
     swap_mask(~(std::uint64_t{1} << (sig_cancel - 1) | std::uint64_t{1} << (sig_setxid - 1)), old);
 }
 
-void sigmask_set(const sigset_t* mask) { sysc(SYS_rt_sigprocmask, SIG_SETMASK, mask, nullptr, kernel_sigset); }
+void sigmask_set(const sigset_t* mask) { sysc_sure(SYS_rt_sigprocmask, SIG_SETMASK, mask, nullptr, kernel_sigset); }
 
 void sigmask_get(sigset_t* mask) {
     std::memset(mask, 0, sizeof *mask);
-    sysc(SYS_rt_sigprocmask, SIG_SETMASK, nullptr, mask, kernel_sigset);
+    sysc_sure(SYS_rt_sigprocmask, SIG_SETMASK, nullptr, mask, kernel_sigset);
 }
 
 void sigmask_block_one(int sig) {
     std::uint64_t bit = std::uint64_t{1} << (sig - 1);
-    sysc(SYS_rt_sigprocmask, SIG_BLOCK, &bit, nullptr, kernel_sigset);
+    sysc_sure(SYS_rt_sigprocmask, SIG_BLOCK, &bit, nullptr, kernel_sigset);
 }
 
 void sigmask_unblock_one(int sig) {
     std::uint64_t bit = std::uint64_t{1} << (sig - 1);
-    sysc(SYS_rt_sigprocmask, SIG_UNBLOCK, &bit, nullptr, kernel_sigset);
+    sysc_sure(SYS_rt_sigprocmask, SIG_UNBLOCK, &bit, nullptr, kernel_sigset);
 }
 
 int sigaltstack_set(void* lo, std::size_t n) {
-    if (int e = injected(inject::sigaltstack)) return e;
     stack_t ss = {};
     ss.ss_sp = lo;
     ss.ss_size = n;
     ss.ss_flags = n == 0 ? SS_DISABLE : 0;
-    return static_cast<int>(sysc(SYS_sigaltstack, &ss, nullptr));
+    return static_cast<int>(sysc(inject::sigaltstack, SYS_sigaltstack, &ss, nullptr));
 }
 
 bool sigaltstack_other(const void* lo) {
     stack_t ss = {};
-    if (sysc(SYS_sigaltstack, nullptr, &ss) != 0) return true;
+    if (sysc(inject::sigaltstack, SYS_sigaltstack, nullptr, &ss) != 0) return true;
     return !(ss.ss_flags & SS_DISABLE) && ss.ss_sp != lo;
 }
 
 namespace {
 
 int set_action(int sig, const struct sigaction* act, struct sigaction* old) {
+    if (int e = injected(inject::sigaction)) return e;
     int keep = errno;
     int r = ::sigaction(sig, act, old) == 0 ? 0 : -errno;
     errno = keep;
@@ -95,19 +94,22 @@ int sigaction_default(int sig) {
     return set_action(sig, &sa, nullptr);
 }
 
-int tgkill(std::int32_t tid, int sig) { return static_cast<int>(sysc(SYS_tgkill, sysc(SYS_getpid), tid, sig)); }
+int tgkill(std::int32_t tid, int sig) {
+    return static_cast<int>(sysc(inject::tgkill, SYS_tgkill, sysc_sure(SYS_getpid), tid, sig));
+}
 
 void resend(const siginfo_t* info) {
-    long pid = sysc(SYS_getpid), tid = sysc(SYS_gettid);
+    long pid = sysc_sure(SYS_getpid), tid = sysc_sure(SYS_gettid);
     // To its own process a thread may send any siginfo.
-    if (sysc(SYS_rt_tgsigqueueinfo, pid, tid, info->si_signo, info) != 0) sysc(SYS_tgkill, pid, tid, info->si_signo);
+    if (sysc(inject::resend, SYS_rt_tgsigqueueinfo, pid, tid, info->si_signo, info) != 0)
+        sysc_sure(SYS_tgkill, pid, tid, info->si_signo);
 }
 
 void alarm_every(unsigned ms) {
     itimerval t = {};
     t.it_interval.tv_sec = t.it_value.tv_sec = ms / 1000;
     t.it_interval.tv_usec = t.it_value.tv_usec = static_cast<long>(ms % 1000) * 1000;
-    sysc(SYS_setitimer, ITIMER_REAL, &t, nullptr);
+    sysc(inject::alarm, SYS_setitimer, ITIMER_REAL, &t, nullptr);
 }
 
 }  // namespace rt0::kernel

@@ -13,7 +13,7 @@ long write_all(int fd, const void* p, std::size_t n) {
     auto* s = static_cast<const char*>(p);
     std::size_t done = 0;
     while (done < n) {
-        long r = sysc(SYS_write, fd, s + done, n - done);
+        long r = sysc(inject::write, SYS_write, fd, s + done, n - done);
         if (r == -EINTR) continue;
         if (r < 0) return r;
         if (r == 0) return -EIO;  // no progress and no error: do not try for ever
@@ -22,23 +22,31 @@ long write_all(int fd, const void* p, std::size_t n) {
     return static_cast<long>(done);
 }
 
+long open_file(const char* path) {
+    long fd;
+    do
+        fd = sysc(inject::file, SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    while (fd == -EINTR);
+    return fd;
+}
+
+// Whatever the kernel answers, the descriptor is free.
+void close_file(long fd) { sysc_sure(SYS_close, fd); }
+
 long read_small_file(const char* path, char* buf, std::size_t cap) {
     if (cap == 0) return -EINVAL;
     buf[0] = 0;
-    long fd;
-    do
-        fd = sysc(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-    while (fd == -EINTR);
+    long fd = open_file(path);
     if (fd < 0) return fd;
     std::size_t n = 0;
     long r = 0;
     while (n < cap - 1) {
-        r = sysc(SYS_read, fd, buf + n, cap - 1 - n);
+        r = sysc(inject::file, SYS_read, fd, buf + n, cap - 1 - n);
         if (r == -EINTR) continue;
         if (r <= 0) break;
         n += static_cast<std::size_t>(r);
     }
-    sysc(SYS_close, fd);
+    close_file(fd);
     if (r < 0) n = 0;
     buf[n] = 0;
     return r < 0 ? r : static_cast<long>(n);
@@ -46,11 +54,11 @@ long read_small_file(const char* path, char* buf, std::size_t cap) {
 
 void exit_group(int status) {
     dump_coverage();
-    for (;;) sysc(SYS_exit_group, status);
+    for (;;) sysc_sure(SYS_exit_group, status);
 }
 
-void set_timer_slack(unsigned long ns) { sysc(SYS_prctl, PR_SET_TIMERSLACK, ns); }
+void set_timer_slack(unsigned long ns) { sysc(inject::prctl, SYS_prctl, PR_SET_TIMERSLACK, ns); }
 
-void set_thread_name(const char* name) { sysc(SYS_prctl, PR_SET_NAME, name); }
+void set_thread_name(const char* name) { sysc(inject::prctl, SYS_prctl, PR_SET_NAME, name); }
 
 }  // namespace rt0::kernel

@@ -6,6 +6,9 @@ namespace rt0::kernel {
 
 // write(2), restarted after EINTR and short writes.  Bytes written, or -errno.
 long write_all(int fd, const void* p, std::size_t n);
+// Opened for reading, close-on-exec; the descriptor or -errno.
+long open_file(const char* path);
+void close_file(long fd);
 // The whole of a small file (procfs, sysfs) into buf, NUL-terminated; length or -errno.
 long read_small_file(const char* path, char* buf, std::size_t cap);
 // Ends the process at once: no atexit handlers.

@@ -26,7 +26,6 @@
 
 #include "arch/arch.h"
 #include "kernel_if/glibc.h"
-#include "kernel_if/inject.h"
 #include "kernel_if/signal.h"
 #include "kernel_if/syscall.h"
 
@@ -103,7 +102,7 @@ int raw_create(kthread* t, void (*fn)(void*), void* arg, void* lo, std::size_t s
 void raw_reap(kthread* t) {
     // ORDER(ctid): acquire; pairs with the kernel's store of 0 when the thread left its memory.
     while (std::uint32_t v = t->tid->load(std::memory_order_acquire))
-        sysc(SYS_futex, t->tid, FUTEX_WAIT, v);  // the shared form: the kernel wakes this word as such
+        sysc(inject::futex_libc, SYS_futex, t->tid, FUTEX_WAIT, v);  // the shared form: the kernel wakes this word as such
     auto* pd = static_cast<char*>(t->tcb);
     sigset_t old;
     sigmask_block(&old);  // TH5
@@ -234,13 +233,13 @@ std::int32_t gettid() {
         __builtin_memcpy(&v, glibc_thread_self(gl) + gl.tid, sizeof v);
         return v;
     }
-    return static_cast<std::int32_t>(sysc(SYS_gettid));
+    return static_cast<std::int32_t>(sysc_sure(SYS_gettid));
 }
 
 int count_threads() {
     // A directory's link count is 2 (its name and ".") and one for each directory in it.
     struct stat st;
-    long r = sysc(SYS_newfstatat, -100 /* AT_FDCWD: the path is absolute */, "/proc/self/task", &st, 0);
+    long r = sysc(inject::tasks, SYS_newfstatat, -100 /* AT_FDCWD: the path is absolute */, "/proc/self/task", &st, 0);
     if (r < 0) return static_cast<int>(r);
     return static_cast<int>(st.st_nlink) - 2;
 }

@@ -68,7 +68,7 @@ inline constexpr std::uint32_t chaos_pass_over = 4;    // Gs passed over in a ro
 inline constexpr std::uint32_t chaos_starve_us = 2000; // that a starved P does not run, at most
 
 // ---- declared calls (SY4 in sched/syscall.cc)
-inline constexpr int long_turn = 2;               // looks of sysmon, 20 us apart while work waits: a turn from call to call
+inline constexpr int long_turn = 2;               // looks of sysmon, 20 us to 1 ms apart: a turn from call to call
 inline constexpr int long_turns = 2;              // that many long ones in a row, and the G is not known for brief ones any more
 inline constexpr std::uint8_t call_backoff_max = 15;  // calls that are not put off after one that was in vain, at most
 inline constexpr std::uint8_t call_probe = 200;   // one call in so many is not put off, to see whether it blocks

@@ -35,14 +35,14 @@ void sleep_on(const atomic<std::uint32_t>* key, std::uint32_t val, decltype(kern
     if (e != 0 && e != -EAGAIN && e != -EINTR && e != -ETIMEDOUT) runtime_throw("futex wait failed");
 }
 
-void wake(const atomic<std::uint32_t>* key) {
+}  // namespace
+
+void wake_sleeper(const atomic<std::uint32_t>* key) {
     forked_child_check();
     // -EFAULT: the memory was given back between the release of the word and this call.
     int e = kernel::futex_wake(key, 1);
     if (e < 0 && e != -EFAULT) runtime_throw("futex wake failed");
 }
-
-}  // namespace
 
 #ifdef RT0_DEBUG
 
@@ -152,7 +152,7 @@ void mutex::lock_slow() {
     }
 }
 
-void mutex::wake_one() { wake(&key_); }
+void mutex::wake_one() { wake_sleeper(&key_); }
 
 void spin_mutex::lock_slow() {
     check_order(rank_);
@@ -179,7 +179,7 @@ void noteclear(note* n) {
 void notewakeup(note* n) {
     // ORDER(note): release; pairs with the acquires in notesleep and notetsleep.
     if (n->key.exchange(1, memory_order_release) != 0) runtime_throw("notewakeup: note already woken");
-    wake(&n->key);
+    wake_sleeper(&n->key);
 }
 
 void notesleep(note* n) {

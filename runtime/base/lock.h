@@ -132,6 +132,10 @@ void notesleep(note* n);
 // Sleeps at most ns nanoseconds (ns < 0: for ever).  True when the wake-up came.
 bool notetsleep(note* n, std::int64_t ns);
 
+// Wakes a thread that sleeps on a word of another protocol than these.  Dies where the kernel refuses: what is lost is a
+// wake-up, and nobody would come again.
+void wake_sleeper(const atomic<std::uint32_t>* key);
+
 // CPUs there are; >1 lets locks spin.  Set by osinit.
 extern int ncpu;
 

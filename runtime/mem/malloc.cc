@@ -23,6 +23,8 @@
 
 namespace rt0::runtime {
 
+constinit bool on_valgrind = false;
+
 namespace {
 
 constinit atomic<bool> initialised{false};
@@ -93,6 +95,7 @@ void mallocinit() {
     heap.physHugePageSize = huge;
     heap.guards_max = guards;
     heap.memory_max = memory;
+    on_valgrind = kernel::under_valgrind();
     for (unsigned cls = 1; cls < num_size_classes; cls++) mcentrals[cls].init(cls, false);
     // ORDER(mallocinit): release; pairs with the acquire above.
     initialised.store(true, memory_order_release);

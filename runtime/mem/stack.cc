@@ -21,10 +21,20 @@ int order_of(std::size_t n) {
     return static_cast<int>(std::bit_width((n - (n != 0)) | (cfg::stack_min - 1))) - std::countr_zero(cfg::stack_min);
 }
 
+// memcheck's number of a stack lies in its lowest word while it is in use: of no use there to anybody but an overflow.
+unsigned* vg_number(const stack& s) { return reinterpret_cast<unsigned*>(s.lo); }
+void vg_enter(const stack& s) { *vg_number(s) = kernel::vg_stack_register(reinterpret_cast<void*>(s.lo), s.hi - s.lo); }
+void vg_leave(const stack& s) {
+    kernel::vg_defined(vg_number(s), sizeof(unsigned));
+    kernel::vg_stack_deregister(*vg_number(s));
+}
+
 stack make_stack(std::uintptr_t slot, std::size_t size) {
     stack s{slot + cfg::stack_guard, slot + size, slot, size};
     // The last user's frames ended without telling, if its goroutine did not return from them.
-    asan_unpoison(reinterpret_cast<void*>(s.lo), s.hi - s.lo);
+    fresh_stack(s);
+    if (on_valgrind) [[unlikely]]
+        vg_enter(s);
     return s;
 }
 
@@ -357,6 +367,8 @@ stack stackalloc(mcache* c, std::size_t n) {
 }
 
 void stackfree(mcache* c, stack s) {
+    if (on_valgrind) [[unlikely]]
+        vg_leave(s);
     int order = order_of(s.size);
     if (order >= stack_orders) return stackfree_large(s);
     if (!c || c->stacks[order].n == order_cap(order)) [[unlikely]] return stackfree_spill(c, order, s.slot);

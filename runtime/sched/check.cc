@@ -6,6 +6,7 @@
 
 #include "base/throw.h"
 #include "kernel_if/inject.h"
+#include "kernel_if/valgrind.h"
 #include "sched/sched.h"
 
 namespace rt0::runtime {
@@ -58,6 +59,7 @@ arch::gobuf check_here, check_there;
 // The switch keeps what it must and comes back.
 void check_switch() {
     alignas(16) static unsigned char stack[16384];
+    kernel::vg_stack_register(stack, sizeof stack);
     check_there.sp = arch::make_context(reinterpret_cast<std::uintptr_t>(stack + sizeof stack), rt0_goentry,
                                         [](void* arg) {
                                             switched = arg == &switched;

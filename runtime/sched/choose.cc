@@ -15,6 +15,12 @@ constinit bool seed_chooses = false;
 
 namespace {
 
+g* from_global(p* pp) {
+    if (sched.runqsize.load(memory_order_relaxed) == 0) return nullptr;  // relaxed: the next turn sees it
+    guard l(sched.lock);
+    return globrunqget(pp, 1);
+}
+
 // ---- schedseed.  There is one P: no thieves (RQ7), and its holder has all that stands here.
 
 std::uint64_t hash = 0;        // of the schedule so far [own:P]
@@ -57,8 +63,10 @@ g* any_newborn(p* pp, std::uint32_t n) {
 g* choose_seeded(p* pp) {
     gather(pp);
     const std::uint32_t old = ring_len(pp), born = born_len(pp);
+    const auto left = static_cast<std::uint32_t>(sched.runqsize.load(memory_order_relaxed));  // relaxed: as in gather; the ring is full
     if (old + born == 0) return nullptr;
-    g* gp = seeded_below(old + born) < old ? any_of_ring(pp, old) : any_newborn(pp, born);
+    const std::uint32_t pick = seeded_below(old + born + left);
+    g* gp = pick < left ? from_global(pp) : pick < left + old ? any_of_ring(pp, old) : any_newborn(pp, born);
     hash = mix64(hash ^ gp->goid);
     m* runs = gp->lockedm ? gp->lockedm : getg()->mp.get();
     runs->rand = seeded_draw() | 1;  // CH2
@@ -72,12 +80,6 @@ g* choose_seeded(p* pp) {
 bool starved(const p* pp, std::uint64_t id) {
     std::uint32_t spell = pp->schedtick.load(memory_order_relaxed) / cfg::chaos_spell;  // relaxed: our own
     return spell % 2 != 0 && mix64(chaos_seed() ^ mix64(id) ^ spell) % 8 == 0;
-}
-
-g* from_global(p* pp) {
-    if (sched.runqsize.load(memory_order_relaxed) == 0) return nullptr;  // relaxed: the next turn sees it
-    guard l(sched.lock);
-    return globrunqget(pp, 1);
 }
 
 void demote_runnext(p* pp) {

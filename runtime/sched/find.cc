@@ -124,7 +124,7 @@ void wakenetpoller(std::int64_t when) {
         if (until <= when) return;
         // ORDER(poll): seq_cst; the sleeper compares the word before it sleeps.
         sched.pollwake.fetch_add(1, memory_order_seq_cst);
-        kernel::futex_wake(&sched.pollwake, 1);
+        wake_sleeper(&sched.pollwake);
         return;
     }
     // Nobody sleeps with a deadline.  Everybody awake sees the timer before sleeping; an idle P gets an M that will.
@@ -141,7 +141,7 @@ g* from_local(p* pp, bool* inherit) {
 // SS3: nothing is runnable, but timers are armed: they are due now.
 bool skip_to_timer(const p* pp) {
     std::int64_t due = pp->timers.when0.load(memory_order_relaxed);  // relaxed: one P, ours
-    if (!seeded() || due == 0) return false;
+    if (!seeded() || due == 0 || due == INT64_MAX) return false;  // INT64_MAX: never
     virtual_skip(due);
     return true;
 }

@@ -15,6 +15,8 @@
 //        storage are freed) sees that the process is exiting and waits for nobody.
 #include "sched/fork.h"
 
+#include <cerrno>
+
 #include "base/throw.h"
 #include "kernel_if/activity.h"
 #include "kernel_if/cpu.h"
@@ -52,9 +54,14 @@ void forked_child() NO_THREAD_SAFETY_ANALYSIS {
 
 void forkinit() {
     if (kernel::fork_watch(before_fork, forked_child) != 0) die("out of memory at start (pthread_atfork)");
-    // FO3 for m0.  An error: its exception.
-    if (kernel::read_auxv(nullptr).page_size != cfg::m0_align || kernel::sys_own_pages(&room_of_m0, sizeof room_of_m0) < 0) return;
-    kernel::sys_wipeonfork(&room_of_m0, sizeof room_of_m0);
+}
+
+void m0init() {
+    if (kernel::read_auxv(nullptr).page_size != cfg::m0_align) return;
+    int rc = kernel::sys_own_pages(&room_of_m0, sizeof room_of_m0);
+    if (rc == -EFAULT) die("out of memory at start (mremap)");
+    // An error: FO3's exception.
+    if (rc == 0) kernel::sys_wipeonfork(&room_of_m0, sizeof room_of_m0);
 }
 
 }  // namespace rt0::runtime

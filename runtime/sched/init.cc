@@ -22,9 +22,11 @@
 #include "base/upcall.h"
 #include "kernel_if/clock.h"
 #include "kernel_if/cpu.h"
+#include "kernel_if/inject.h"
 #include "kernel_if/signal.h"
 #include "kernel_if/sys.h"
 #include "kernel_if/thread.h"
+#include "kernel_if/valgrind.h"
 #include "sched/background.h"
 #include "sched/check.h"
 #include "sched/checkdead.h"
@@ -99,10 +101,10 @@ void schedinit() NO_THREAD_SAFETY_ANALYSIS {
     boottrace("tracebackinit");
     mallocinit();
     mcache0 = allocmcache();
-    if (!mcache0) die("out of memory at start (see ulimit -v, vm.overcommit_memory)");
+    if (!mcache0) die("out of memory at start (see ulimit -v, vm.overcommit_memory, vm.max_map_count)");
     boottrace("stackinit mallocinit");
     sched.mnext = 1;  // m0
-    if (!mcommoninit(&m0)) die("out of memory at start (see ulimit -v, vm.overcommit_memory)");
+    if (!mcommoninit(&m0)) die("out of memory at start (see ulimit -v, vm.overcommit_memory, vm.max_map_count)");
     boottrace("mcommoninit");
     alginit();
     boottrace("cpuinit alginit");  // cpuinit: what the processor can do stands in aux
@@ -127,10 +129,12 @@ void run_main(void*);
 // Stations 1-8 on the calling thread, up to the first goroutine being queued.
 void bootstrap(int argc, char** argv) {
     boottrace("rt0_go");
+    m0init();
     m0.g0 = &g0;
     g0.mp = &m0;
     g0.is_system = true;
     g0.stk = m0.g0stack = thread_stack();
+    if (g0.stk.lo) kernel::vg_stack_register(reinterpret_cast<void*>(g0.stk.lo), g0.stk.hi - g0.stk.lo);
     setg(&g0);
     check(kernel::read_auxv(nullptr).page_size);
     boottrace("check");
@@ -189,7 +193,7 @@ void run_main(void*) {
 stack thread_stack() {
     stack s;
     pthread_attr_t a;
-    if (pthread_getattr_np(pthread_self(), &a) != 0) return s;
+    if (kernel::injected(kernel::inject::libc) || pthread_getattr_np(pthread_self(), &a) != 0) return s;
     void* lo;
     std::size_t n;
     if (pthread_attr_getstack(&a, &lo, &n) == 0) {
@@ -251,8 +255,9 @@ void boot_from_foreign() {
     pthread_attr_init(&a);
     pthread_attr_setdetachstate(&a, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&a, 1 << 20);
-    int rc = pthread_create(&t, &a, [](void*) -> void* { boot_thread(nullptr); return nullptr; }, nullptr);
-    if (rc != 0) die("cannot create the first thread of the runtime (see ulimit -u)");
+    bool made = !kernel::injected(kernel::inject::libc) &&
+                pthread_create(&t, &a, [](void*) -> void* { boot_thread(nullptr); return nullptr; }, nullptr) == 0;
+    if (!made) die("cannot create the first thread of the runtime (see ulimit -u)");
     pthread_attr_destroy(&a);
     notesleep(&boot_done);
 }

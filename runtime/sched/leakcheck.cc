@@ -15,6 +15,7 @@
 
 #include "base/config.h"
 #include "kernel_if/memory.h"
+#include "sched/lists.h"
 #include "sched/sched.h"
 
 namespace rt0::runtime {
@@ -39,8 +40,6 @@ __attribute__((no_sanitize("address", "undefined"))) void copy_words(std::uintpt
 }
 
 void root_live_stacks() {
-    g* self = getg();
-    if (!self || !self->mp) return;  // a foreign thread ends the process: it is no reader of the lists
     rcu_reader r;
     auto gs = allgs();
     constexpr std::size_t most = cfg::stack_default;  // bytes of one stack that are looked at, from the top
@@ -56,9 +55,16 @@ void root_live_stacks() {
     if (used) __lsan_register_root_region(mem, used);
 }
 
+void at_exit() {
+    const bool stranger = !getg();  // a thread that rt0 does not know ends the process: no reader of the lists so far
+    if (stranger) rcu_thread_enter();
+    root_live_stacks();
+    if (stranger) rcu_thread_leave();
+}
+
 }  // namespace
 
-void leakcheckinit() { std::atexit(root_live_stacks); }
+void leakcheckinit() { std::atexit(at_exit); }
 
 }  // namespace rt0::runtime
 #else

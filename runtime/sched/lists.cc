@@ -62,7 +62,9 @@ block* new_block(std::size_t cap) {
     return b;
 }
 
-[[noreturn]] void no_memory_for_list() { die("out of memory for a scheduler list (see ulimit -v, vm.overcommit_memory)"); }
+[[noreturn]] void no_memory_for_list() {
+    die("out of memory for a scheduler list (see ulimit -v, vm.overcommit_memory, vm.max_map_count)");
+}
 
 void retire(block* b) {
     if (!b) return;

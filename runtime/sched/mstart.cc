@@ -195,7 +195,7 @@ m* allocm(void (*fn)(), bool extra) {
     m* mp = nullptr;
     int error = try_allocm(fn, extra, &mp);
     if (error == -ENOSPC) no_slot_for_m(max_ms());
-    if (error) die("out of memory for the stacks of a new thread (see ulimit -v, vm.overcommit_memory)");
+    if (error) die("out of memory for the stacks of a new thread (see ulimit -v, vm.overcommit_memory, vm.max_map_count)");
     return mp;
 }
 
@@ -282,7 +282,7 @@ void start_thread_of(m* mp) {
     textbuf t;
     t << "runtime: failed to create new OS thread (have " << have << " already; errno=" << -rc << ")\n";
     if (rc == -EAGAIN) t << "runtime: may need to increase max user processes (ulimit -u)\n";
-    if (rc == -ENOMEM) t << "runtime: may need to increase memory (ulimit -v, vm.overcommit_memory)\n";
+    if (rc == -ENOMEM) t << "runtime: may need to increase memory (ulimit -v, vm.overcommit_memory, vm.max_map_count)\n";
     runtime_throw(t, "newosproc");
 }
 

@@ -33,10 +33,6 @@ namespace rt0::runtime {
 
 namespace {
 
-void unpoison(const stack& s) {
-    asan_unpoison(reinterpret_cast<void*>(s.lo), s.hi - s.lo);
-}
-
 std::size_t stack_size_for(std::size_t asked) {
     if (asked == 0) return cfg::stack_default;
     if (asked < cfg::stack_min) return cfg::stack_min;
@@ -49,7 +45,7 @@ bool alloc_stack(g* gp, std::size_t size) {
     systemstack([&] { gp->stk = stackalloc(current_mcache(), size); });
     m* mp = getg()->mp;
     RT0_PROBE_WITH(stackalloc, probe_goid(mp->curg), mp->id, probe_pid(mp->pp), size);
-    unpoison(gp->stk);  // it may have been another goroutine's
+    if (gp->stk.slot) fresh_stack(gp->stk);  // it may have been another goroutine's
     return gp->stk.slot != 0;
 }
 
@@ -97,7 +93,7 @@ g* gfget(p* pp, std::size_t size) {
     if (!gp) return nullptr;
     pp->gfree_n--;
     if (gp->stk.slot && size == cfg::stack_default) {
-        unpoison(gp->stk);
+        fresh_stack(gp->stk);
         return gp;
     }
     if (gp->stk.slot) drop_stack(gp);
@@ -237,7 +233,7 @@ __attribute__((no_sanitize("undefined", "address"))) void run_entry(g* gp) {
     try {
         gp->entry(gp->closure);
     } catch (abi::__forced_unwind&) {
-        unpoison(gp->stk);
+        asan_unpoison(reinterpret_cast<void*>(gp->stk.lo), gp->stk.hi - gp->stk.lo);
         if (!gp->goexiting) fatal("pthread_exit or cancellation inside a goroutine");
         gp->goexiting = false;  // the exception object is cleaned up rightly now
     }

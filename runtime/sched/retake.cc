@@ -39,7 +39,7 @@ void finish(m* mp, std::uint32_t to) {
     // ORDER(retake): seq_cst; the books are done before M sees `taken`; pairs with the acquire at the entry.
     while (!mp->retake.compare_exchange_weak(r, (r & ~(rt_phase | rt_waiting)) | to, memory_order_seq_cst,
                                              memory_order_relaxed)) {}
-    if (r & rt_waiting) kernel::futex_wake(&mp->retake, 1);
+    if (r & rt_waiting) wake_sleeper(&mp->retake);
 }
 
 }  // namespace

@@ -169,6 +169,7 @@ void sighandler(int sig, siginfo_t* info, void* uc) {
     int keep = errno;
     signal_context c{sig, info, uc, arch::context_pc(uc), arch::context_sp(uc), getg(), nullptr};
     c.mp = c.gp ? c.gp->mp.get() : nullptr;
+    if (c.mp && !(c.mp->retake.load(memory_order_relaxed) & rt_live)) c.mp = nullptr;  // relaxed: const; FO3: a forked child
     if (c.mp && c.mp->gsignal) setg(c.mp->gsignal);  // SG2
     if (dumpsig != 0 && sig == dumpsig) request_dump();
     else if (sig == stack_signal) upcall_signal_stack(c);

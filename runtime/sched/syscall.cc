@@ -11,8 +11,9 @@
 //        the others took a sleep and a wake-up of its thread.  So a goroutine whose calls block (the last one did) puts the
 //        next one off for once and lets those go first that wait for a P after calls of their own: a switch of
 //        goroutines on one thread.  Often one of them does what the call waits for, and then no thread sleeps at all.
-//          - No call is held up for long: one is put off if callers alone wait, that is Gs whose turns from call to call
-//            are brief (long_turns of sysmon's looks in a row make it another), and the P's own queue is empty.
+//          - A call is put off only if callers alone wait, that is Gs whose turns from call to call are brief (long_turns
+//            of sysmon's looks in a row make it another), and the P's own queue is empty.  From then on its G waits as
+//            any G in the global queue does, also behind what those callers start.
 //          - Not in vain: when a call that was put off blocks all the same, ever more of the next are not; and one in
 //            call_probe is not, to see whether calls still block.
 //          - Nobody starves: of the Gs that were put off and the rest of the global queue each has every other turn,

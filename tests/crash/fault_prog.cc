@@ -1,15 +1,17 @@
-// A program that uses everything once, for tests/crash/fault_test.cc: fault_prog [stalls | storm MS].
+// A program that uses everything once, for tests/crash/fault_test.cc: fault_prog [SCENE].
 //
 // Boots, runs a mixed workload whose result is known, prints it and how many faults were
 // injected (armed.h).  Whatever the kernel refuses meanwhile, it must end with the right
-// answer or with one clear line.  "stalls": instead of everything, goroutines that block and
-// loop without a word to the runtime.  "storm": all threads get a signal every 100 us
-// meanwhile, with a handler that makes system calls return EINTR.
+// answer or with one clear line.  Scenes, instead of everything:
+//     stalls   goroutines that block and loop without a word to the runtime
+//     writes   println from several goroutines, and a dump of them
+//     strays   deadlocks are looked for, beside threads that come and go; stacks of all sizes
+//     panic, segv   the end with a report, beside goroutines of every kind
+//     million  a million goroutines at once, or as many as can be had
+//     limited  everything, with rt0::set_max_threads(20)
+// RT0_TEST_LIMIT (limited.h): the same under limits of the process; for limits_test.cc.
 #include <rt0/rt0.h>
 
-#include <dirent.h>
-#include <signal.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -17,24 +19,25 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <mutex>
 #include <new>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "kernel_if/thread.h"
 #include "sched/background.h"
 #include "sched/newproc.h"
 #include "sched/upcross.h"
 #include "tests/support/armed.h"
+#include "tests/support/limited.h"
 
 using namespace std::chrono_literals;
 namespace this_goroutine = rt0::this_goroutine;
 
 namespace {
 
-int extra_threads = 100;
+constexpr int extra_threads = 100;
 
 // What a careful program does when memory is short: tries again, a few times.
 template <class F>
@@ -271,56 +274,113 @@ void stalls() {
     rt0::gomaxprocs(before);
 }
 
-// ---- signals
-
-std::atomic<long> signals{0};
-
-void signal_all_threads() {
-    int self = rt0::kernel::gettid();
-    DIR* d = opendir("/proc/self/task");
-    if (!d) return;
-    while (dirent* e = readdir(d)) {
-        int tid = std::atoi(e->d_name);
-        if (tid > 0 && tid != self) syscall(SYS_tgkill, getpid(), tid, SIGUSR2);
-    }
-    closedir(d);
+// What println says may be lost, nothing else.
+void writes() {
+    group all;
+    std::atomic<long> lines{0};
+    for (int i = 0; i < 5; i++)
+        all.go([&, i] {
+            for (int k = 0; k < 5; k++) {
+                rt0::println("line", i, k);
+                lines++;
+            }
+        });
+    all.join();
+    expect("the lines", lines, 25);
 }
 
-void storm(int ms) {
-    struct sigaction sa = {};
-    sa.sa_handler = [](int) { signals++; };
-    sigaction(SIGUSR2, &sa, nullptr);
-    std::atomic<bool> stop{false};
-    std::thread sender([&] {
-        sigset_t mine;
-        sigemptyset(&mine);
-        sigaddset(&mine, SIGUSR2);
-        pthread_sigmask(SIG_BLOCK, &mine, nullptr);
-        while (!stop) {
-            signal_all_threads();
-            usleep(100);
+// The last M that runs sees foreign threads wait, and looks for them among those of the process.
+void strays() {
+    for (int i = 0; i < 4; i++) {
+        rt0::chan<int> c(0);
+        std::thread strange([c]() mutable {
+            usleep(2000);
+            c.send(1);
+        });
+        expect("what a stray sent", *c.recv(), 1);
+        rt0::blocking([&] { strange.join(); });
+    }
+    for (std::size_t kib = 64; kib <= 4096; kib *= 2) {
+        group all;
+        std::atomic<long> depth{0};
+        for (int i = 0; i < 20; i++) all.go([&] { depth += deep(20); }, kib << 10);
+        all.join();
+        expect("the depth of stacks", depth, 20 * 20);
+        rt0::runtime::runtime_call rc;
+        rt0::runtime::wake_scavenger(rt0::runtime::gfcold(true), true);
+    }
+}
+
+// No goroutine can be had any more, or there are a million; then all end.
+void million() {
+    rt0::chan<int> gate(0);
+    rt0::wait_group ended;
+    std::atomic<long> n{0};
+    long started = 0;
+    try {
+        for (; started < 1'000'000; started++) {
+            ended.add(1);
+            rt0::go([&] {
+                gate.recv();
+                n++;
+                ended.done();
+            });
         }
+    } catch (const std::bad_alloc&) {
+        ended.done();
+    }
+    gate.close();
+    ended.wait();
+    expect("the goroutines of a million", n, started);
+    std::printf("%s\n", started == 1'000'000 ? "all there" : "refused");
+}
+
+// Goroutines that loop, block, park and are locked stand by.
+[[noreturn]] void die(bool by_fault) {
+    std::atomic<int> there{0};
+    rt0::chan<int> never(0);
+    int fd[2];
+    if (pipe(fd) != 0) std::abort();
+    auto stand_by = [&](auto f) {
+        rt0::go([&there, f]() mutable {
+            there++;
+            f();
+        });
+    };
+    stand_by([] {
+        for (std::atomic<long> i{0};;) i.fetch_add(1, std::memory_order_relaxed);
     });
-    extra_threads = 10;
-    auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(ms);
-    int rounds = 0;
-    do everything();
-    while (rounds++, std::chrono::steady_clock::now() < end);
-    stop = true;
-    rt0::blocking([&] { sender.join(); });
-    std::printf("right after a storm%s\n", signals > 1000 ? "" : " that was none");
-    std::fprintf(stderr, "%d rounds, %ld signals\n", rounds, signals.load());
+    stand_by([fd] {
+        char c;
+        rt0::blocking([&] { (void)!read(fd[0], &c, 1); });
+    });
+    stand_by([never]() mutable { never.recv(); });
+    stand_by([never]() mutable {
+        this_goroutine::lock_os_thread();
+        never.recv();
+    });
+    while (there < 4) this_goroutine::yield();
+    int* volatile nowhere = reinterpret_cast<int*>(8);
+    if (by_fault) *nowhere = 1;
+    rt0::panic("as told");
 }
 
 }  // namespace
 
 void main_main() {
     auto args = rt0::args();
-    if (args.size() > 2 && std::string(args[1]) == "storm") return storm(std::atoi(args[2]));
-    args.size() > 1 && std::string(args[1]) == "stalls" ? stalls() : everything();
+    const std::string scene = args.size() > 1 ? args[1] : "";
+    if (scene == "panic" || scene == "segv") die(scene == "segv");
+    if (scene == "limited") rt0::set_max_threads(20);
+    if (scene == "stalls") stalls();
+    else if (scene == "writes") writes();
+    else if (scene == "strays") strays();
+    else if (scene == "million") million();
+    else everything();
     unsigned hits = 0;
+    const bool two = std::strchr(std::getenv("RT0_TEST_INJECT") ?: "", ';');
     for (unsigned i = 0; i < static_cast<unsigned>(rt0::kernel::inject::calls); i++)
-        if (i != static_cast<unsigned>(rt0::kernel::inject::guard_probe))  // sets the scene for another fault
+        if (!two || i != static_cast<unsigned>(rt0::kernel::inject::guard_probe))  // sets the scene for another fault
             hits += rt0::kernel::inject_hits(static_cast<rt0::kernel::inject>(i));
     std::printf("right, %u faults\n", hits);
 }

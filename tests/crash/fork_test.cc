@@ -125,6 +125,7 @@ TEST_P(ForkOn, WhatNeedsNoRuntimeWorks) {
         r = child("fault", how);
         if (!test::sanitized) {
             EXPECT_EQ(r.out, "ended 1011\n") << how << r.summary();
+            EXPECT_NE(r.err.find("in_child("), std::string::npos) << how << r.err;  // with its trace
         }
     }
 }

@@ -1,6 +1,7 @@
 // A program with a plain main: the runtime boots at the first call, from several threads
 // at once when argv[1] is "many", in a static constructor when RT0_TEST_EARLY is set.
-// "busy" exits beside runnable goroutines; "late" and "parked" wait long.
+// "busy" exits beside runnable goroutines, "hold" beside parked ones, "hold!" on a thread that never called rt0; "late" and
+// "parked" wait long.
 #include <unistd.h>
 
 #include <atomic>
@@ -8,11 +9,14 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <thread>
 #include <vector>
 
 #include <rt0/chan.h>
 #include <rt0/go.h>
+
+#include "tests/support/armed.h"
 
 using namespace std::chrono_literals;
 namespace this_goroutine = rt0::this_goroutine;
@@ -65,6 +69,19 @@ static int park_for_ever() {
     return 1;
 }
 
+// Goroutines that live hold memory when the process ends; for leak_test.cc.
+static int end_beside_holders(bool by_stranger) {
+    static rt0::chan<int> never(0);
+    for (int i = 0; i < 20; i++)
+        rt0::go([p = std::make_unique<char[]>(1234)] {
+            ran++;
+            never.recv();
+        });
+    while (ran.load() < 20) this_goroutine::sleep_for(100us);
+    if (by_stranger) std::thread([] { std::exit(0); }).join();
+    return 0;
+}
+
 // Nobody else enters the runtime once a thread of ours exits, and that thread may still use it.
 static int exit_beside_others() {
     for (int i = 0; i < 100; i++)
@@ -85,6 +102,7 @@ int main(int argc, char** argv) {
     if (argc > 1 && !std::strcmp(argv[1], "busy")) return exit_beside_others();
     if (argc > 1 && !std::strcmp(argv[1], "late")) return send_late();
     if (argc > 1 && !std::strcmp(argv[1], "parked")) return park_for_ever();
+    if (argc > 1 && !std::strncmp(argv[1], "hold", 4)) return end_beside_holders(argv[1][4]);
     bool many = argc > 1 && !std::strcmp(argv[1], "many");
     int n = many ? 16 : 1;
     std::vector<std::thread> ts;

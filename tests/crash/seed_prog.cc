@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <rt0/rt0.h>
@@ -169,6 +170,36 @@ void hour() {
     rt0::println("polled");
 }
 
+// More goroutines that yield for ever than the P's ring holds: the one that ends them has its turn, too.
+void full_ring() {
+    bool over = false;
+    rt0::wait_group all;
+    for (int i = 0; i < 600; i++)
+        all.go([&] {
+            while (!over) this_goroutine::yield();
+        });
+    for (int i = 0; i < 10; i++) this_goroutine::yield();
+    over = true;
+    all.wait();
+    rt0::println("over");
+}
+
+// A timer that never fires is nothing to skip to, while a thread takes its time.
+void never() {
+    rt0::go([] { this_goroutine::sleep_for(std::chrono::nanoseconds::max()); });
+    rt0::chan<int> c(0);
+    std::thread slow([c]() mutable {
+        std::this_thread::sleep_for(50ms);
+        c.send(1);
+    });
+    c.recv();
+    slow.join();
+    auto start = rt0::now();
+    this_goroutine::sleep_for(1h);
+    auto slept = rt0::now() - start;
+    rt0::println(slept >= 60min && slept < 61min ? "an hour" : "something else");
+}
+
 // Another number of Ps is not to be had.
 void procs() { rt0::println(rt0::gomaxprocs(4), rt0::gomaxprocs()); }
 
@@ -216,6 +247,7 @@ void main_main() {
     const std::string name = rt0::args().size() > 1 ? rt0::args()[1] : "";
     const std::pair<const char*, void (*)()> scenes[] = {
         {"race", race}, {"crowd", crowd}, {"overdrawn", overdrawn}, {"embrace", embrace}, {"status", wrong_status},
+        {"full_ring", full_ring}, {"never", never},
         {"hour", hour}, {"procs", procs}, {"asleep", asleep}, {"surprises", surprises}, {"fault", fault}};
     for (auto [n, f] : scenes)
         if (name == n) return f();

@@ -100,6 +100,11 @@ TEST(Schedseed, AnHourIsOverAtOnce) {
     EXPECT_EQ(r.status, 0) << r.summary();
 }
 
+TEST(Schedseed, NobodyStarvesBehindAFullRing) {
+    auto all = outcomes("full_ring", some, [](int i) { return i; });
+    EXPECT_EQ(distinct(all), (std::set<std::string>{"over\nstatus 0\n"}));
+}
+TEST(Schedseed, NeverIsNotSkippedTo) { EXPECT_EQ(seeded("never", 1).out, "an hour\n"); }
 TEST(Schedseed, OnePAndNoOther) { EXPECT_EQ(seeded("procs", 1).out, "1 1\n"); }
 
 TEST(Schedseed, AsleepIsSaidWhenNoTimerIsLeft) {

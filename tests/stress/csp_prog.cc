@@ -5,7 +5,7 @@
 // A difference prints the seed, the program and what differs, and ends with status 1; so does a program that
 // hangs, after a minute without an end (SIGALRM; then SIGQUIT, whose dump says where each goroutine is).  Each
 // seed is written before it runs, so that the last one is known whatever the end.
-// `show` prints each program before it runs.
+// `show` prints each program before it runs.  RT0_TEST_PELT=100: every thread gets a signal each 100 us (pelt.h).
 #include <rt0/rt0.h>
 
 #include <signal.h>
@@ -21,6 +21,7 @@
 #include "tests/stress/csp_gen.h"
 #include "tests/stress/csp_ref.h"
 #include "tests/stress/csp_rt0.h"
+#include "tests/support/pelt.h"
 
 namespace {
 
@@ -89,4 +90,5 @@ void main_main() {
     std::printf("\ncsp: seeds %llu to %llu agree: %llu processes, %llu steps of the reference, GOMAXPROCS %d\n",
                 static_cast<unsigned long long>(first), static_cast<unsigned long long>(first + count - 1),
                 static_cast<unsigned long long>(processes), static_cast<unsigned long long>(steps), rt0::gomaxprocs());
+    if (!testing_support::pelted_enough()) rt0::exit(1);
 }

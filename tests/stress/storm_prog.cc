@@ -11,6 +11,7 @@
 //   ST3  a wait never ends early (it may end late: no act judges that).
 // The first violation prints what was expected and what was found, with the seed, and
 // ends with status 2.  RT0_MAXPROCS unset: the number of Ps changes from round to round.
+// RT0_TEST_PELT=100: the same while every thread gets a signal each 100 us (pelt.h).
 #include <rt0/rt0.h>
 
 #include <chrono>
@@ -21,6 +22,7 @@
 #include <string_view>
 
 #include "tests/stress/storm_acts.h"
+#include "tests/support/pelt.h"
 
 void main_main() {
     auto argv = rt0::args();
@@ -53,4 +55,5 @@ void main_main() {
     expect("storm", "the goroutines left", left, 1);
     std::printf("storm: %ld rounds, %ld acts, %ld checks, seed %llu ok\n", rounds, played, checks.load(),
                 seed_ull());
+    if (!testing_support::pelted_enough()) rt0::panic("storm: hardly a signal came");
 }

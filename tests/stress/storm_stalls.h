@@ -3,6 +3,7 @@
 #pragma once
 #include <unistd.h>
 
+#include <cerrno>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -10,6 +11,15 @@
 #include "tests/stress/storm.h"
 
 namespace {
+
+// A signal may come between (pelt.h), as in any program.  noinline: no address of errno is kept over a park of the caller's.
+template <class F>
+[[gnu::noinline]] long uninterrupted(F call) {
+    long r;
+    do r = call();
+    while (r < 0 && errno == EINTR);
+    return r;
+}
 
 // ---- user code that blocks in the kernel or loops, and tells nobody
 void stalls(rng r) {
@@ -24,7 +34,7 @@ void stalls(rng r) {
     for (int i = 0; i < readers; i++)
         wg.go([&] {
             unsigned char byte;
-            if (read(pipe_fd[0], &byte, 1) != 1) rt0::panic("storm: read");
+            if (uninterrupted([&] { return read(pipe_fd[0], &byte, 1); }) != 1) rt0::panic("storm: read");
             readers_sum += byte;
         });
     for (int i = 0; i < hogs; i++)
@@ -43,7 +53,7 @@ void stalls(rng r) {
         for (int i = 1; i <= readers; i++) {
             auto byte = static_cast<unsigned char>(i);
             rt0::this_goroutine::yield();
-            if (write(pipe_fd[1], &byte, 1) != 1) rt0::panic("storm: write");
+            if (uninterrupted([&] { return write(pipe_fd[1], &byte, 1); }) != 1) rt0::panic("storm: write");
         }
         stop = true;
     });

@@ -68,11 +68,11 @@ void expect_blocked(known_thread& t) {
 TEST_F(Activity, AFutexWait) {
     std::atomic<std::uint32_t> word{0};
     known_thread t([&] {
-        while (word.load() == 0) sysc(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, nullptr);
+        while (word.load() == 0) sysc_sure(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, nullptr);
     });
     expect_blocked(t);
     word = 1;
-    sysc(SYS_futex, &word, FUTEX_WAKE_PRIVATE, INT_MAX);
+    sysc_sure(SYS_futex, &word, FUTEX_WAKE_PRIVATE, INT_MAX);
     t.join();
 }
 
@@ -82,7 +82,7 @@ TEST_F(Activity, ASleep) {
     sigaction(SIGUSR1, &a, nullptr);  // without SA_RESTART it ends the sleep
     known_thread t([] {
         timespec day{86'400, 0};
-        EXPECT_EQ(sysc(SYS_nanosleep, &day, nullptr), -EINTR);
+        EXPECT_EQ(sysc_sure(SYS_nanosleep, &day, nullptr), -EINTR);
     });
     expect_blocked(t);
     pthread_kill(t.handle(), SIGUSR1);

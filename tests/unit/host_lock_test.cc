@@ -286,6 +286,13 @@ TEST_F(LockDeathTest, BrokenFutexDies) {
             notesleep(&n);
         },
         "futex wait failed");
+    EXPECT_DEATH(
+        {
+            kernel::inject_fail(kernel::inject::futex_wake, 1, EPERM);
+            note n;
+            notewakeup(&n);
+        },
+        "futex wake failed");
 }
 
 #ifdef RT0_DEBUG

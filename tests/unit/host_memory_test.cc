@@ -195,8 +195,13 @@ TEST_F(Memory, NamesAndHugePagesAreHints) {
     sys_name(p, n, "rt0: test");
     EXPECT_TRUE(sys_hugepage(p, n) == 0 || sys_hugepage(p, n) == -EINVAL);
     EXPECT_TRUE(sys_nohugepage(p, n) == 0 || sys_nohugepage(p, n) == -EINVAL);
-    inject_fail(inject::madvise, 1, EAGAIN);
-    EXPECT_EQ(sys_unused(p, n), -EAGAIN);
+    for (int again : {EAGAIN, EINTR}) {
+        inject_fail(inject::madvise, 1, again, 3);
+        EXPECT_EQ(sys_unused(p, n), 0);
+        EXPECT_EQ(inject_hits(inject::madvise), 3u);
+    }
+    inject_fail(inject::madvise, 1, ENOMEM);
+    EXPECT_EQ(sys_unused(p, n), -ENOMEM);
     sys_free(p, n);
 }
 

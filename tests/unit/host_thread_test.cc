@@ -124,6 +124,24 @@ TEST_P(Threads, CreatorKeepsItsMask) {
     pthread_sigmask(SIG_SETMASK, &usr, nullptr);
 }
 
+// Interrupted or refused, the waits for its end look again.
+TEST_P(Threads, ReapWaitsThroughErrors) {
+    for (int e : {EINTR, EAGAIN, ENOSYS}) {
+        inject_fail(inject::futex_libc, 1, e, 1000);
+        kthread_on_stack t;
+        std::atomic<bool> done{false};
+        auto late = [](void* p) {
+            rt0::kernel::usleep(20'000);
+            *static_cast<std::atomic<bool>*>(p) = true;
+        };
+        ASSERT_EQ(t.start(late, &done), 0);
+        t.reap();
+        EXPECT_TRUE(done);
+        EXPECT_EQ(inject_hits(inject::futex_libc) > 0, thread_mode() == thread_kind::raw_clone);
+        inject_off();
+    }
+}
+
 TEST_P(Threads, GoneBecomesTrueWithoutReap) {
     kthread_on_stack t;
     std::binary_semaphore go{0};

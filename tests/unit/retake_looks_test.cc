@@ -49,11 +49,11 @@ T median_of_nine(std::vector<T> v) {
 // ---- those that block
 
 [[gnu::noinline]] void futex_wait_for_one(std::atomic<std::uint32_t>* word) {
-    while (word->load() == 0) kernel::sysc(SYS_futex, word, FUTEX_WAIT_PRIVATE, 0, nullptr);
+    while (word->load() == 0) kernel::sysc_sure(SYS_futex, word, FUTEX_WAIT_PRIVATE, 0, nullptr);
 }
 void futex_set_one(std::atomic<std::uint32_t>* word) {
     *word = 1;
-    kernel::sysc(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX);
+    kernel::sysc_sure(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX);
 }
 
 // "Within about 100 us": sysmon looks every 20 us when it took a P a moment ago.  The first look at one

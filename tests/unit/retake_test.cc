@@ -50,14 +50,14 @@ INSTANTIATE_TEST_SUITE_P(P, Retake, testing::Combine(testing::Values(1, 2, 3, 8,
 
 [[gnu::noinline]] void raw_nanosleep(long ns) {
     timespec t{0, ns};
-    if (rt0::kernel::sysc(SYS_nanosleep, &t, nullptr) != 0) std::abort();  // EINTR: nothing of the runtime's may cause that
+    if (rt0::kernel::sysc_sure(SYS_nanosleep, &t, nullptr) != 0) std::abort();  // EINTR: nothing of the runtime's may cause that
 }
 [[gnu::noinline]] void raw_futex_wait(std::atomic<std::uint32_t>* word, std::uint32_t while_it_is) {
     while (word->load() == while_it_is)
-        if (rt0::kernel::sysc(SYS_futex, word, FUTEX_WAIT_PRIVATE, while_it_is, nullptr) == -EINTR) std::abort();
+        if (rt0::kernel::sysc_sure(SYS_futex, word, FUTEX_WAIT_PRIVATE, while_it_is, nullptr) == -EINTR) std::abort();
 }
 [[gnu::noinline]] void raw_futex_wake(std::atomic<std::uint32_t>* word) {
-    rt0::kernel::sysc(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX);
+    rt0::kernel::sysc_sure(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX);
 }
 
 // As many as twice the Ps wait for a word that one more goroutine, started last, sets.
