@@ -31,6 +31,7 @@ void race() {
     rt0::chan<int> un(0), buf(3);
     rt0::mutex m;
     rt0::condition_variable cv;
+    rt0::semaphore no_permit(0);
     int turns = 0;
     rt0::wait_group all;
     for (int id = 0; id < 5; id++) {
@@ -61,6 +62,8 @@ void race() {
         all.go([&, id] {
             this_goroutine::sleep_for(std::chrono::microseconds(50 * (id % 2)));
             rt0::select(rt0::send(buf, id, [&] { log.note(30'000 + id); }), rt0::after(20us, [&] { log.note(40'000 + id); }));
+            log.note(no_permit.acquire_for(std::chrono::microseconds(10 * id)));
+            log.note(80'000 + id);
             if (id == 0) this_goroutine::lock_os_thread();
             all.go([&, id] { log.note(this_goroutine::id() << 8 | id); });
             rt0::blocking([&] {
