@@ -13,7 +13,6 @@ SEEDS   ?= 1000
 V       ?= 0
 VERSION := 0.1.0
 SOMAJOR := 0
-
 ifeq ($(filter release debug asan tsan model coverage,$(MODE)),)
 $(error MODE is release, debug, asan, tsan, model or coverage, not '$(MODE)')
 endif
@@ -157,7 +156,8 @@ CSP    = $(B)/tests/stress/csp_prog
 PELTED = for c in "$(STORM) $2 $(HASH)" "$(CSP) $(HASH) $3"; do echo "$1 $$((240 + 5 * $2)) env RT0_TEST_PELT=100 $$c"; done
 # The slice of seeds that a commit tries wanders with its hash.
 HASH  := $(or $(SEED),$(shell printf %d 0x$$(git rev-parse --short=7 HEAD 2>/dev/null || echo 1267)))
-# Leaks are looked for in what runs to its own end; tests of crashes leave threads and children in the middle of things.
+# Leaks are looked for where tests end by themselves and leave no thread or child in the middle of things.
+LEAK_UNIT := */newproc_test|*/select_test|*/context_test|*/time_test|*/locked_test|*/foreign_test|*/api_test|*/park_test|*/leak_test
 LEAKS := $(if $(filter asan,$(MODE)),env ASAN_OPTIONS=detect_stack_use_after_return=0)
 export ASAN_OPTIONS ?= detect_stack_use_after_return=0:detect_leaks=0
 # TSan sleeps a second at each exit, takes an M not yet buried for a leak, minds that a last report's demangler allocates.
@@ -172,7 +172,7 @@ everything: all tests programs $(STATIC) | need-check need-lint
 	  for t in $(filter $(STATIC_TEST),$(STATIC)); do echo "2 240 $$t"; done; \
 	  for p in 1 2 3 8 64; do echo "$$p 240 $(LEAKS) $(CSP) $(HASH) $(if $(SMALL),15,60)"; done; \
 	  for p in 1 2 8 64; do $(call PELTED,$$p,3,$(if $(SMALL),10,40)); done; \
-	  for p in 1 2 8; do for t in $(ONRT); do echo "$$p 240 $$t"; done; done; \
+	  for p in 1 2 8; do for t in $(ONRT); do case $$t in ($(LEAK_UNIT)) l='$(LEAKS)' ;; (*) l= ;; esac; echo "$$p 240 $$l $$t"; done; done; \
 	  for p in 1 2 3 4 8 64; do \
 	    for t in $(SIZED); do echo "$$p 240 $(LEAKS) $(B)/tests/programs/$$t" | tr : ' '; done; \
 	    echo "$$p 240 bash tests/programs/output_test.sh $(B)/tests/programs"; \
