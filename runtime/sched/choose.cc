@@ -21,10 +21,15 @@ g* from_global(p* pp) {
     return globrunqget(pp, 1);
 }
 
+void demote_runnext(p* pp) {
+    // relaxed: a thief may be first; the CAS decides.
+    if (g* next = pp->runnext.load(memory_order_relaxed); next && take_runnext(pp, next)) runqput(pp, next, false);
+}
+
 // ---- schedseed.  There is one P: no thieves (RQ7), and its holder has all that stands here.
 
 std::uint64_t hash = 0;        // of the schedule so far [own:P]
-std::uint32_t yields_one_in = 0;  // points [const] once RT0DEBUG is read
+std::uint32_t yields_one_in = 0;  // one in so many points yields [const] once RT0DEBUG is read
 
 std::uint32_t ring_len(const p* pp) {
     // relaxed: our own.
@@ -33,8 +38,7 @@ std::uint32_t ring_len(const p* pp) {
 
 // Into the ring, as far as there is room, with what stands elsewhere and has run before.
 void gather(p* pp) {
-    // relaxed: our own.
-    if (g* next = pp->runnext.load(memory_order_relaxed); next && take_runnext(pp, next)) runqput(pp, next, false);
+    demote_runnext(pp);
     const std::uint32_t room = cfg::runq_size - ring_len(pp);
     if (room == 0 || sched.runqsize.load(memory_order_relaxed) == 0) return;  // relaxed: who adds to it has the P
     guard l(sched.lock);
@@ -80,11 +84,6 @@ g* choose_seeded(p* pp) {
 bool starved(const p* pp, std::uint64_t id) {
     std::uint32_t spell = pp->schedtick.load(memory_order_relaxed) / cfg::chaos_spell;  // relaxed: our own
     return spell % 2 != 0 && mix64(chaos_seed() ^ mix64(id) ^ spell) % 8 == 0;
-}
-
-void demote_runnext(p* pp) {
-    // relaxed: a thief may be first; the CAS decides.
-    if (g* next = pp->runnext.load(memory_order_relaxed); next && take_runnext(pp, next)) runqput(pp, next, false);
 }
 
 g* pass_over_starved(p* pp, bool* inherit) {
@@ -137,7 +136,7 @@ bool round_is_due(p* pp) {
 
 void starve(p* pp) {
     if (seeded() || !starved(pp, ~static_cast<std::uint64_t>(pp->id))) return;
-    // Once in a spell's rounds of this P, more or less: it may be more often than the clock has moved.
+    // About four times in a spell.
     std::uint64_t draw = chaos_draw();
     if (one_in(draw, cfg::chaos_spell / 4)) kernel::usleep(static_cast<std::uint32_t>(draw % cfg::chaos_starve_us));
 }

@@ -37,7 +37,7 @@ enum mretake : std::uint32_t {
     rt_fence = 128,    // no membarrier: RK1's other way
     rt_hog = 256,      // with taken: M runs though it has no P; set by holders of retakelock, cleared with the phase
     rt_points = 512,   // the edges of calls are points of a seeded schedule (CH1 in choose.h) [const]
-    rt_live = 1024,    // always, but in a forked child, where the word is 0 (FO3) [const]
+    rt_live = 1024,    // always; never in a forked child (FO2, FO3) [const]
 };
 
 // An M's life: made by newm with a P, runs schedule(); without work it gives its P up

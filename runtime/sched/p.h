@@ -65,7 +65,7 @@ struct alignas(64) p {
     int activityfd = -1;                        // kernel_if/activity.h [own:sysmon]
     m* victim = nullptr;                        // the last that lost it blocked, and when, SM5 [own:sysmon]
     std::int64_t victimwhen = 0;
-    std::int64_t syscallwhen = 0;
+    std::int64_t syscallwhen = 0;               // when sysmon saw syscalltick move last, and to what [own:sysmon]
     std::uint32_t sysmonsystick = 0;
 
     struct timers timers;

@@ -10,7 +10,7 @@
 //     inrt = 1            (plain store)        retake: none -> wanted, and bits      (on each M concerned)
 //     compiler barrier                         membarrier()                          (once for all of them)
 //     read retake                              read inrt
-//       0: go on                                 1: wanted -> none; the bits stay for M
+//       none: go on                              1: wanted -> none; the bits stay for M
 //       wanted: CAS to none, go on               0: CAS wanted -> taking; M stands in user code or waits:
 //       taking: wait for taken or none              books: G running -> detached, P from M to the requester
 //       taken: find a P, then none                  taken, and wake M if it waits

@@ -54,6 +54,7 @@ struct schedt {
     note stopnote;                              // [atomic]
     atomic<bool> sysmonwait{false};             // sysmon sleeps deeply on sysmonnote [lock to set]
     atomic<std::uint32_t> sysmonlooks{0};       // looks at all Ps so far [own:sysmon], read by tests
+    atomic<std::uint32_t> stoprounds{0};           // of stops of the world that had to take Ps from their Ms, so far [atomic]
     note sysmonnote;                            // [atomic]
 
     alignas(64) atomic<std::uint64_t> goidgen{0};  // [atomic]

@@ -210,6 +210,7 @@ void stop_the_world() {
     }
     // Again for Ms that came to run, or out of the runtime unseen, since.
     while (!stopped) {
+        sched.stoprounds.fetch_add(1, memory_order_relaxed);  // relaxed: a counter
         stop_running_ps();
         stopped = notetsleep(&sched.stopnote, cfg::stop_round);
     }

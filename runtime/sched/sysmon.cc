@@ -22,15 +22,14 @@
 //        lost its P blocked, or to a stopped world, and computes by now is found by find_hogs.
 //   SM4  While there are more hogs than processors sysmon is a real-time thread, where that is permitted: SCHED_IDLE
 //        threads run whole kernel ticks, which upsets the kernel's fair clock so that an ordinary thread that wakes
-//        may wait for 30 ms though it uses next to nothing.  So it is from the second half of a slice that others wait
-//        for, and for the next two slices: beside a single loop sysmon, and with it the end of the slice, may be 5 ms
-//        late, even if another processor is idle.  At other times it is not: it would preempt Ms at each tick
-//        (mutex8 +30 %).
+//        may wait for 30 ms though it uses next to nothing.  It is real-time, too, from the second half of a slice that
+//        others wait for until two slices later: beside a single loop sysmon, and with it the end of the slice, may be
+//        5 ms late, even if another processor is idle.  At other times it would preempt Ms at each tick (mutex8 +30 %).
 //        The number of hogs needs no hysteresis: it goes up by what has run for forced_retake, once for each P, or was
 //        found in a hog_turn.  So a thread's class changes about once in a turn, whatever the number does (stalls.md).
 //   SM5  Where one goroutine blocked others soon do (a thousand that read).  For storm_gap after a P was taken from one that
 //        still blocks, its next goroutine need not be seen twice: one look that finds it blocked is enough.  Who blocks for
-//        a moment only has come back before the next look, so that one loses no P the sooner for another.
+//        a moment only is back before the next look, and then there is no storm.
 //
 // Source: Go's proc.go (sysmon, retake).
 #include "sched/sysmon.h"
@@ -173,7 +172,7 @@ bool below_limit() {
 }
 
 // A P whose M has been in a system call since the last tick: taken when there is work
-// for it, or after forced_preempt in any case.
+// for it or no other P is free, and after forced_preempt in any case.
 bool retake_syscall(p* pp, std::int64_t now, round* r) {
     std::uint32_t tick = pp->syscalltick.load(memory_order_relaxed);  // relaxed: compared with the last look
     if (pp->sysmonsystick != tick) {
@@ -254,14 +253,14 @@ void find_hogs(std::int64_t now) REQUIRES(retakelock) {
 
 // SM4.  retakelock is held.
 void stay_ahead_of_hogs(bool late, std::int64_t now) REQUIRES(retakelock) {
-    static bool crowd = false, ahead = false;
+    static bool tried = false, ahead = false;
     static std::int64_t latest = 0;
     if (late) latest = now;
     const bool needed = now - latest < 2 * cfg::forced_retake || sched.nhogs > ncpu;
-    if (needed == crowd || !debug.hogidle || !kernel::idle_class_permitted()) return;
-    crowd = needed;
+    if (needed == tried || !debug.hogidle || !kernel::idle_class_permitted()) return;
+    tried = needed;
     // An error: sysmon stays as it is until the next time.
-    if (crowd) ahead = kernel::realtime_enter() == 0;
+    if (tried) ahead = kernel::realtime_enter() == 0;
     else if (ahead) kernel::realtime_leave();
 }
 

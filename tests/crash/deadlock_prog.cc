@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <ctime>
 #include <cstring>
@@ -222,6 +223,70 @@ void with_thread() {
     c.recv();
     t.join();
 }
+// Itself waits for ever, and nothing else can run: who knows what a handler of the program would do.
+void with_thread_that_waits() {
+    std::signal(SIGALRM, [](int) {
+        (void)!write(STDOUT_FILENO, "alive\n", 6);
+        _exit(0);
+    });
+    std::thread([] { wait_for(rt0::chan<int>(0)); }).detach();
+    rt0::this_goroutine::sleep_for(5ms);
+    alarm(2);  // past sysmon's deep sleep
+    wait_for(rt0::chan<int>(0));
+}
+// Everybody waits for one who blocks, undeclared, and ends it later.
+template <class W, class E>
+void woken_late(W wait, E end) {
+    rt0::go([=]() mutable {
+        usleep(150'000);
+        end();
+    });
+    wait();
+}
+void with_mutex() {
+    rt0::mutex m;
+    m.lock();
+    woken_late([&] { m.lock(); }, [&m] { m.unlock(); });
+}
+void with_rwmutex(bool reader) {
+    rt0::shared_mutex m;
+    m.lock();
+    woken_late([&] { reader ? m.lock_shared() : m.lock(); }, [&m] { m.unlock(); });
+}
+void with_condition() {
+    rt0::mutex m;
+    rt0::condition_variable cv;
+    std::unique_lock l(m);
+    woken_late([&] { cv.wait(l); },
+               [&] {
+                   std::lock_guard both(m);
+                   cv.notify_one();
+               });
+}
+void with_wait_group() {
+    rt0::wait_group wg;
+    wg.add(1);
+    woken_late([&] { wg.wait(); }, [&wg] { wg.done(); });
+}
+void with_semaphore() {
+    rt0::semaphore s(0);
+    woken_late([&] { s.acquire(); }, [&s] { s.release(); });
+}
+void with_latch() {
+    rt0::latch l(1);
+    woken_late([&] { l.wait(); }, [&l] { l.count_down(); });
+}
+void with_join() {
+    rt0::task<int> t = rt0::spawn([] {
+        usleep(150'000);
+        return 1;
+    });
+    if (t.join() != 1) std::abort();
+}
+void with_sender() {
+    rt0::chan<int> c(0);
+    woken_late([&] { send_to(c); }, [c]() mutable { c.recv(); });
+}
 void with_blocking() {
     rt0::chan<int> c(0);
     rt0::go([c] {
@@ -308,6 +373,17 @@ const way ways[] = {
     {"with_select_done", with_select_done},
     {"with_stop_at_deadline", with_stop_at_deadline},
     {"with_thread", with_thread},
+    {"with_thread_that_waits", with_thread_that_waits},
+    {"with_mutex", with_mutex},
+    {"with_rwmutex_lock", [] { with_rwmutex(false); }},
+    {"with_rwmutex_rlock", [] { with_rwmutex(true); }},
+    {"with_condition", with_condition},
+    {"with_wait_group", with_wait_group},
+    {"with_semaphore", with_semaphore},
+    {"with_latch", with_latch},
+    {"with_join", with_join},
+    {"with_sender", with_sender},
+    {"latch", [] { rt0::latch(1).wait(); }},
     {"with_blocking", with_blocking},
     {"with_main_in_blocking", with_main_in_blocking},
     {"with_main_gone_and_sleeper", with_main_gone_and_sleeper},

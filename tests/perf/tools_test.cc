@@ -53,6 +53,21 @@ std::string text(const strings& frames) {
 
 bool is(const std::string& frame, const std::string& symbol) { return frame.starts_with(symbol + " ("); }
 
+#if defined(__x86_64__) && defined(NDEBUG)
+// The price of a crossing and back, without any work inside: no locked instruction, no fence, few others (21 of them; the rest
+// is this function's own).
+TEST(Crossing, IsShort) {
+    if (sh("command -v objdump").status != 0) GTEST_SKIP() << "objdump is missing";
+    child_result r = sh("objdump -d --no-show-raw-insn --disassemble=_ZN3rt014this_goroutine2idEv " + built_program("tests/perf/chain_prog"));
+    std::size_t from = r.out.find("<_ZN3rt014this_goroutine2idEv>:\n"), to = r.out.find("\tret", from);
+    ASSERT_NE(to, r.out.npos) << r.summary();
+    const std::string body = r.out.substr(from, to - from);
+    EXPECT_LE(std::count(body.begin(), body.end(), '\n'), 34) << body;
+    EXPECT_GE(std::count(body.begin(), body.end(), '\n'), 21) << body;
+    for (const char* dear : {"lock ", "fence", "xchg"}) EXPECT_FALSE(has(body, dear)) << body;
+}
+#endif
+
 struct Perf : testing::Test {
     std::string dir;
     void SetUp() override {
