@@ -67,7 +67,8 @@ g* any_newborn(p* pp, std::uint32_t n) {
 g* choose_seeded(p* pp) {
     gather(pp);
     const std::uint32_t old = ring_len(pp), born = born_len(pp);
-    const auto left = static_cast<std::uint32_t>(sched.runqsize.load(memory_order_relaxed));  // relaxed: as in gather; the ring is full
+    // What gather had no room for.  relaxed: as there.
+    const auto left = static_cast<std::uint32_t>(sched.runqsize.load(memory_order_relaxed));
     if (old + born == 0) return nullptr;
     const std::uint32_t pick = seeded_below(old + born + left);
     g* gp = pick < left ? from_global(pp) : pick < left + old ? any_of_ring(pp, old) : any_newborn(pp, born);

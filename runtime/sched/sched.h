@@ -54,7 +54,8 @@ struct schedt {
     note stopnote;                              // [atomic]
     atomic<bool> sysmonwait{false};             // sysmon sleeps deeply on sysmonnote [lock to set]
     atomic<std::uint32_t> sysmonlooks{0};       // looks at all Ps so far [own:sysmon], read by tests
-    atomic<std::uint32_t> stoprounds{0};           // of stops of the world that had to take Ps from their Ms, so far [atomic]
+    atomic<std::uint32_t> stormtakes{0};        // Ps it found with one that blocks at the first look, SM5 [own:sysmon], by tests
+    atomic<std::uint32_t> stoprounds{0};        // in which stops of the world took Ps from their Ms, so far [atomic], by tests
     note sysmonnote;                            // [atomic]
 
     alignas(64) atomic<std::uint64_t> goidgen{0};  // [atomic]

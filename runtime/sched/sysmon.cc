@@ -137,7 +137,10 @@ verdict judge(p* pp, m* mp, std::int64_t now, bool* late) {
     if (pp->sysmonwhen + cfg::forced_retake / 2 <= now) *late = true;
     bool hog = pp->sysmonwhen + cfg::forced_retake <= now;
     if (at_rest || hog) {
-        if (activity_of(pp, tid) == kernel::activity::blocked) return verdict::blocked;
+        if (activity_of(pp, tid) == kernel::activity::blocked) {
+            if (moved) sched.stormtakes.fetch_add(1, memory_order_relaxed);  // relaxed: a counter
+            return verdict::blocked;
+        }
         if (hog) return verdict::hog;
     }
     return pp->sysmonstill++ < cfg::sysmon_watch_ticks ? verdict::watch : verdict::leave;

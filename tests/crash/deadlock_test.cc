@@ -57,7 +57,7 @@ INSTANTIATE_TEST_SUITE_P(
                     shape{"thread_came_and_went", "chan receive"}, shape{"thread_ends_last", "chan receive"},
                     shape{"unknown_thread_ends_last", "chan receive"}, shape{"timer_stopped", "chan receive"},
                     shape{"ticker_stopped", "chan receive"}, shape{"deadline_dropped", "chan receive"},
-                    shape{"timeout_not_needed", "chan receive"}),
+                    shape{"timeout_not_needed", "chan receive"}, shape{"latch", "semacquire"}),
     [](const auto& p) { return std::string(p.param.how); });
 
 TEST(DeadlockOfMany, AllAreShownOnce) {
@@ -109,7 +109,8 @@ INSTANTIATE_TEST_SUITE_P(Controls, Alive,
                                          "with_after", "with_select_after", "with_select_done",
                                          "with_stop_at_deadline", "with_thread", "with_thread_that_waits",
                                          "with_mutex", "with_rwmutex_lock", "with_rwmutex_rlock", "with_condition",
-                                         "with_wait_group", "with_semaphore", "with_latch", "with_join", "with_sender", "with_blocking",
+                                         "with_wait_group", "with_semaphore", "with_latch", "with_join", "with_sender",
+                                         "with_blocking",
                                          "with_main_in_blocking", "with_main_gone_and_sleeper", "with_locked_sleeper",
                                          "with_locked_in_blocking", "with_locked_in_the_kernel",
                                          "with_one_in_the_kernel", "with_one_that_loops"),

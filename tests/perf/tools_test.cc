@@ -58,8 +58,9 @@ bool is(const std::string& frame, const std::string& symbol) { return frame.star
 // is this function's own).
 TEST(Crossing, IsShort) {
     if (sh("command -v objdump").status != 0) GTEST_SKIP() << "objdump is missing";
-    child_result r = sh("objdump -d --no-show-raw-insn --disassemble=_ZN3rt014this_goroutine2idEv " + built_program("tests/perf/chain_prog"));
-    std::size_t from = r.out.find("<_ZN3rt014this_goroutine2idEv>:\n"), to = r.out.find("\tret", from);
+    const std::string name = "_ZN3rt014this_goroutine2idEv";
+    child_result r = sh("objdump -d --no-show-raw-insn --disassemble=" + name + " " + built_program("tests/perf/chain_prog"));
+    std::size_t from = r.out.find("<" + name + ">:\n"), to = r.out.find("\tret", from);
     ASSERT_NE(to, r.out.npos) << r.summary();
     const std::string body = r.out.substr(from, to - from);
     EXPECT_LE(std::count(body.begin(), body.end(), '\n'), 34) << body;
