@@ -95,12 +95,15 @@ void retake_detach(m* mp, p* pp, pstatus to) {
     RT0_PROBE_WITH(retake, mp->curg->goid, mp->id, pp->id, to == pgcstop ? 3 : mp->hog ? 2 : 1);
     mp->oldp = pp;
     mp->detachedruns = 0;
+    chaos_pause();
     mp->pp = nullptr;
+    chaos_pause();
     pp->mp = nullptr;
     // relaxed: tells whoever compares ticks that the P was away.
     pp->syscalltick.fetch_add(1, memory_order_relaxed);
     // ORDER(pstatus): release; pairs with the acquire in wirep.
     pp->status.store(to, memory_order_release);
+    chaos_pause();
     finish(mp, mp->hog ? rt_taken | rt_hog : rt_taken);
 }
 
@@ -108,6 +111,7 @@ bool retake_mark_hog(m* mp) {
     std::uint32_t r = mp->retake.load(memory_order_relaxed);  // relaxed: the CAS decides
     do {
         if ((r & (rt_phase | rt_hog)) != rt_taken) return false;
+        chaos_pause();
         // ORDER(retake): acq_rel; RK2: M ends the phase in one step with the mark, so it sees it or this fails.
     } while (!mp->retake.compare_exchange_weak(r, r | rt_hog, memory_order_acq_rel, memory_order_relaxed));
     mp->hog = true;
@@ -120,6 +124,7 @@ void retake_release(m* mp) { finish(mp, rt_none); }
 void retake_end_hog(m* mp) {
     // Before the lock: sysmon and stoppers are not to wait for one that the idle hold.  -EINVAL: it is not.
     if (kernel::idle_class_permitted()) kernel::idle_class_leave(mp->tid);
+    chaos_pause();
     guard l(retakelock);
     mp->hog = false;
     sched.nhogs--;
@@ -143,6 +148,7 @@ void retake_wait(m* mp) {
             !mp->retake.compare_exchange_weak(r, r | rt_waiting, memory_order_relaxed, memory_order_relaxed))
             continue;
         forked_child_check();
+        chaos_pause();
         kernel::futex_wait(&mp->retake, r | rt_waiting, -1);  // whatever it returns, the word tells
     }
 }

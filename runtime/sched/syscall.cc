@@ -24,6 +24,7 @@
 // Source: Go's proc.go (entersyscall, exitsyscall).
 #include <algorithm>
 
+#include "base/chaos.h"
 #include "base/config.h"
 #include "base/forked.h"
 #include "base/throw.h"
@@ -100,9 +101,11 @@ void entersyscall() {
     mp->oldp = pp;
     mp->oldtick = pp->syscalltick.load(memory_order_relaxed);  // relaxed: as above
     mp->pp = nullptr;
+    chaos_pause();
     // ORDER(pstatus): seq_cst; what we did with the P is published, and the store comes before
     // the look at gcwaiting (SC2's other side).
     pp->status.store(psyscall, memory_order_seq_cst);
+    chaos_pause();
     // ORDER(stop): the stopper sees psyscall, or we see gcwaiting.  The goroutine that ends the process keeps its P (EX2).
     if (sched.gcwaiting.load(memory_order_seq_cst) && !sched.exiting.load(memory_order_relaxed)) {  // relaxed: set by itself
         std::uint32_t s = psyscall;
@@ -117,6 +120,7 @@ namespace {
 
 bool retake_old(m* mp, p* pp) {
     std::uint32_t s = psyscall;
+    chaos_pause();
     // ORDER(pstatus): acq_rel; SY1.
     if (!pp || !pp->status.compare_exchange_strong(s, pidle, memory_order_acq_rel, memory_order_relaxed)) return false;
     mp->oldp = nullptr;

@@ -137,9 +137,11 @@ void many_execs(int n) {
     traffic();
     for (int k = 0; k < 4; k++)
         all.go([&, k] {
+            if (k == 3) this_goroutine::lock_os_thread();
             for (int i : rt0::chan<int>(work)) {
                 auto way = ways[i % 5];
-                pid_t pid = k % 2 ? rt0::blocking(way) : way();
+                if (k == 2) std::this_thread::sleep_for(std::chrono::microseconds(100));  // it loses its P, most likely
+                pid_t pid = k == 1 ? rt0::blocking(way) : way();
                 if (end_of(pid) == 0) good++;
             }
         });

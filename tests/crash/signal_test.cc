@@ -449,7 +449,9 @@ protected:
         EXPECT_EQ(rep.head, "rt0: dump of all goroutines");
         EXPECT_EQ(rep.error, "") << d.r.summary();
         ASSERT_EQ(rep.blocks.size(), 4u) << d.r.summary();
-        EXPECT_TRUE(rep.find("goroutine 1 [running]:")) << d.r.summary();
+        const report_block* runs = rep.find("goroutine 1 [running]:");
+        ASSERT_TRUE(runs) << d.r.summary();
+        EXPECT_TRUE(runs->unavailable) << d.r.summary();  // on another thread, with its P
         EXPECT_TRUE(rep.find("[chan receive, locked to thread, \"locked\"]:")) << d.r.summary();
         const report_block* waiter = rep.find("[chan receive, \"waiter\"]:");
         ASSERT_TRUE(waiter) << d.r.summary();

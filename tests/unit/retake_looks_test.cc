@@ -34,6 +34,17 @@ namespace this_goroutine = rt0::this_goroutine;
 
 namespace {
 
+pid_t sysmon_thread() {
+    for (;;) {
+        for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+            std::ifstream comm(task.path() / "comm");
+            std::string line;
+            if (std::getline(comm, line) && line == "rt0-sysmon") return std::stoi(task.path().filename().string());
+        }
+        this_goroutine::yield();
+    }
+}
+
 struct one_p {
     int procs = rt0::gomaxprocs(1);
     ~one_p() { rt0::gomaxprocs(procs); }
@@ -198,6 +209,24 @@ TEST(RetakeLooks, ALoopThatWaitsForAProcessorDoesNotBlock) {
     for (auto& t : rivals) t.join();
 }
 
+// Beside an idle P a declared call keeps its own, until forced_preempt.
+TEST(RetakeLooks, ADeclaredCallKeepsItsPWhileNobodyWaits) {
+    const int procs = rt0::gomaxprocs(2);
+    int kept = 0;
+    for (int i = 0; i < 9; i++) {
+        this_goroutine::sleep_for(1ms);
+        rt::p* pp = rt::getg()->mp->pp;
+        rt0::blocking([&] {
+            const std::uint32_t tick = pp->syscalltick.load(), looks = rt::sched.sysmonlooks.load();
+            const std::int64_t begin = kernel::nanotime();
+            while (kernel::nanotime() - begin < rt::cfg::forced_preempt / 2 && rt::sched.sysmonlooks.load() - looks < 10) {}
+            kept += pp->syscalltick.load() == tick;
+        });
+    }
+    EXPECT_GE(kept, 5);
+    rt0::gomaxprocs(procs);
+}
+
 // ---- a stop of the world
 
 // "Within 100 us in the median": one round takes the Ps from loops, and the second is stop_round later.
@@ -239,6 +268,21 @@ TEST(RetakeLooks, ALoneLoopIsLookedAtOnceAMillisecond) {
     EXPECT_GE(rt::sched.sysmonlooks.load() - looks, 30u);
 }
 
+// With every P idle its ticks double to 10 ms, and after ten of those it sleeps for good.
+TEST(RetakeLooks, SysmonsTicksDoubleWhileEveryPIsIdle) {
+    const std::string status = "/proc/self/task/" + std::to_string(sysmon_thread()) + "/status";
+    auto sleeps = [&] {
+        std::ifstream in(status);
+        std::int64_t n = -1;
+        for (std::string word; in >> word;)
+            if (word == "voluntary_ctxt_switches:") in >> n;
+        return n;
+    };
+    const std::int64_t before = sleeps();
+    this_goroutine::sleep_for(1s);
+    EXPECT_LE(sleeps() - before, 10 + rt::cfg::sysmon_idle_ticks + 60);  // 60: those before the first idle moment
+}
+
 // On its note, until a P leaves the idle list.
 TEST(RetakeLooks, SysmonSleepsWhileEveryPIsIdle) {
     auto sleeps = [] { return rt::sched.sysmonwait.load(); };
@@ -258,17 +302,6 @@ bool realtime_permitted() {
     int rc = 0;
     std::thread([&] { rc = kernel::realtime_enter(); }).join();
     return rc == 0;
-}
-
-pid_t sysmon_thread() {
-    for (;;) {
-        for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
-            std::ifstream comm(task.path() / "comm");
-            std::string line;
-            if (std::getline(comm, line) && line == "rt0-sysmon") return std::stoi(task.path().filename().string());
-        }
-        this_goroutine::yield();
-    }
 }
 
 bool is_realtime(pid_t tid) { return (sched_getscheduler(tid) & ~SCHED_RESET_ON_FORK) == SCHED_FIFO; }

@@ -34,7 +34,8 @@ namespace this_goroutine = rt0::this_goroutine;
 
 namespace {
 
-// Each at several P, as it is and with pauses between every two steps of the handshake.
+// Each at several P, as it is and with pauses between every two steps of the handshake (those of the fast path
+// in debug builds, MODE=asan among them).
 struct Retake : testing::TestWithParam<std::tuple<int, int>> {
     const int p = std::get<0>(GetParam());
     int procs = rt0::gomaxprocs(p);
