@@ -45,11 +45,13 @@ long mmap_anon(std::size_t n) {
 
 bool failed(long addr) { return addr < 0 && addr > -4096; }
 
+// EAGAIN is what madvise says, for as long as that lasts, where a mapping cannot be split for vm.max_map_count.
 int madvise_retry(inject call, void* p, std::size_t n, int advice) {
     long r;
+    int tries = 0;
     do
         r = sysc(call, SYS_madvise, p, n, advice);
-    while (r == -EINTR || r == -EAGAIN);
+    while (r == -EINTR || (r == -EAGAIN && ++tries < 10));
     return static_cast<int>(r);
 }
 
@@ -124,7 +126,7 @@ int sys_own_pages(void* p, std::size_t n) {
     long to = sysc(inject::mremap, SYS_mremap, copy, n, n, MREMAP_MAYMOVE | MREMAP_FIXED, p);
     if (!failed(to)) return 0;
     sys_free(copy, n);
-    return faults(p) ? -EFAULT : static_cast<int>(to);
+    return sysc_sure(SYS_madvise, p, n, MADV_NORMAL) == -ENOMEM ? -EFAULT : static_cast<int>(to);
 }
 
 void sys_name(void* p, std::size_t n, const char* name) {

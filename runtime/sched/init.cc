@@ -31,6 +31,7 @@
 #include "sched/check.h"
 #include "sched/checkdead.h"
 #include "sched/debugvars.h"
+#include "sched/exit.h"
 #include "sched/find.h"
 #include "sched/fork.h"
 #include "sched/leakcheck.h"
@@ -130,6 +131,7 @@ void run_main(void*);
 void bootstrap(int argc, char** argv) {
     boottrace("rt0_go");
     m0init();
+    exitinit();
     m0.g0 = &g0;
     g0.mp = &m0;
     g0.is_system = true;

@@ -18,6 +18,7 @@
 #include <rt0/go.h>
 #include <rt0/sync.h>
 
+#include "base/throw.h"
 #include "kernel_if/activity.h"
 #include "kernel_if/inject.h"
 #include "kernel_if/thread.h"
@@ -289,7 +290,17 @@ void sysmon_signals() {
     rt0::println("blocks" + s);
 }
 
+// rt0::exit while another thread reports: the report's end is the process'.
+void exit_in_a_report() {
+    for (int i = 0; i < 2000; i++) rt0::go([] { rt0::chan<int>(0).recv(); });
+    this_goroutine::yield();
+    std::thread([] { rt0::mutex().unlock(); }).detach();
+    while (rt0::runtime::panicking.load() == 0) {}
+    rt0::exit(0);
+}
+
 void limits(const std::string& what) {
+    if (what == "exit-in-a-report") exit_in_a_report();
     if (what == "sysmon-signals") sysmon_signals();
     if (what.starts_with("hogs")) hogs(what);
     if (what.starts_with("crowd-")) crowd(what);

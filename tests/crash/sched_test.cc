@@ -230,6 +230,12 @@ TEST(End, ExitWithTenThousandGoroutines) {
     EXPECT_EQ(scene("exit-outside").status, 9);
 }
 
+TEST(End, ExitDoesNotCutAReportOff) {
+    child_result r = scene("exit-in-a-report");
+    EXPECT_EQ(r.status, 2) << r.status;
+    EXPECT_TRUE(contains(r.err, "fatal error: sync: unlock of unlocked mutex\n")) << r.err.substr(0, 500);
+}
+
 TEST(End, WaitingInAnExitHandlerSaysSo) {
     child_result r = scene("sleep-at-exit");
     EXPECT_EQ(r.status, 2) << r.summary();
