@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tests/support/child.h"
+#include "tests/support/kthreads.h"
 
 using namespace testing_support;
 
@@ -125,6 +126,7 @@ TEST(Chaos, WhoIsReadiedIsNotAlwaysNext) {
 }
 
 TEST(Schedseed, AFaultSaysItsSeed) {
+    if (test::sanitized) GTEST_SKIP() << "sanitizers report faults themselves";
     child_result r = seeded("fault", 6);
     EXPECT_TRUE(contains(r.err, "schedseed=6\n")) << r.summary();
     EXPECT_NE(r.signal, 0) << r.summary();
