@@ -13,17 +13,13 @@
 #include <vector>
 
 #include "tests/support/child.h"
+#include "tests/support/kthreads.h"
 #include "tests/support/verdict.h"
 
 using namespace testing_support;
+using test::sanitized;
 
 namespace {
-
-#if defined(RT0_ASAN) || defined(RT0_TSAN)
-constexpr bool sanitized = true;
-#else
-constexpr bool sanitized = false;
-#endif
 
 // What takes long is run at one number of Ps.
 bool once() {
