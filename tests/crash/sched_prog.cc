@@ -211,21 +211,6 @@ void crowd(const std::string& how) {
     rt0::println("back", back.load());
 }
 
-pid_t thread_named(std::string_view name) {
-    for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
-        std::ifstream comm(task.path() / "comm");
-        std::string line;
-        if (std::getline(comm, line) && line == name) return std::stoi(task.path().filename().string());
-    }
-    return -1;
-}
-
-bool realtime_permitted() {
-    int rc = 0;
-    std::thread([&] { rc = rt0::kernel::realtime_enter(); }).join();
-    return rc == 0;
-}
-
 // Goroutines that compute without end beside main on one P, two more of them than there are processors.
 // Ends when each has stepped back for the others (SCHED_IDLE) and come forward again, and all are
 // ordinary threads at the end; with RT0DEBUG=hogidle=0, when none did for a while.  "hogs-later": they
@@ -248,8 +233,8 @@ void hogs(const std::string& how) {
             while (!stop.load(std::memory_order_relaxed)) {}
         });
     pid_t sysmon;
-    while ((sysmon = thread_named("rt0-sysmon")) < 0) this_goroutine::sleep_for(1ms);
-    const bool comes_forward = step_back && realtime_permitted();
+    while ((sysmon = test::thread_named("rt0-sysmon")) < 0) this_goroutine::sleep_for(1ms);
+    const bool comes_forward = step_back && test::realtime_permitted();
     bool ahead = false;
     std::size_t turned = 0, stepped_back = 0;
     for (int looks = 0; step_back ? turned < all.size() || ahead != comes_forward : looks < 300; looks++) {
@@ -279,7 +264,7 @@ void hogs(const std::string& how) {
 // Which of these sysmon's thread blocks.
 void sysmon_signals() {
     pid_t sysmon;
-    while ((sysmon = thread_named("rt0-sysmon")) < 0) this_goroutine::sleep_for(1ms);
+    while ((sysmon = test::thread_named("rt0-sysmon")) < 0) this_goroutine::sleep_for(1ms);
     std::uint64_t blocked = 0;
     std::ifstream status("/proc/self/task/" + std::to_string(sysmon) + "/status");
     for (std::string word; status >> word;)

@@ -6,7 +6,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <string_view>
+#include <thread>
 
+#include "kernel_if/activity.h"
 #include "kernel_if/clock.h"
 #include "kernel_if/inject.h"
 #include "kernel_if/memory.h"
@@ -94,6 +100,23 @@ inline bool sleeps_on(int tid, const void* addr) {
 inline bool sleep_is_visible() {
     char text[256];
     return rt0::kernel::read_small_file("/proc/thread-self/syscall", text, sizeof text) > 0;
+}
+
+// This process's thread of that name, -1: there is none.
+inline pid_t thread_named(std::string_view name) {
+    for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+        std::ifstream comm(task.path() / "comm");
+        std::string line;
+        if (std::getline(comm, line) && line == name) return std::stoi(task.path().filename().string());
+    }
+    return -1;
+}
+
+// May a thread become SCHED_FIFO here?
+inline bool realtime_permitted() {
+    int rc = 0;
+    std::thread([&] { rc = rt0::kernel::realtime_enter(); }).join();
+    return rc == 0;
 }
 
 }  // namespace test

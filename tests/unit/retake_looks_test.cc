@@ -12,7 +12,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <filesystem>
 #include <fstream>
 #include <string>
 #include <thread>
@@ -26,6 +25,7 @@
 #include "kernel_if/syscall.h"
 #include "sched/retake.h"
 #include "sched/sched.h"
+#include "tests/support/kthreads.h"
 
 namespace rt = rt0::runtime;
 namespace kernel = rt0::kernel;
@@ -35,14 +35,9 @@ namespace this_goroutine = rt0::this_goroutine;
 namespace {
 
 pid_t sysmon_thread() {
-    for (;;) {
-        for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
-            std::ifstream comm(task.path() / "comm");
-            std::string line;
-            if (std::getline(comm, line) && line == "rt0-sysmon") return std::stoi(task.path().filename().string());
-        }
-        this_goroutine::yield();
-    }
+    pid_t tid;
+    while ((tid = test::thread_named("rt0-sysmon")) < 0) this_goroutine::yield();
+    return tid;
 }
 
 struct one_p {
@@ -298,17 +293,11 @@ TEST(RetakeLooks, SysmonSleepsWhileEveryPIsIdle) {
 
 // ---- sysmon's own thread (SM4)
 
-bool realtime_permitted() {
-    int rc = 0;
-    std::thread([&] { rc = kernel::realtime_enter(); }).join();
-    return rc == 0;
-}
-
 bool is_realtime(pid_t tid) { return (sched_getscheduler(tid) & ~SCHED_RESET_ON_FORK) == SCHED_FIFO; }
 
 // It comes forward for a long slice that another waits for, before the slice is over, and steps back.
 TEST(RetakeLooks, SysmonComesForwardForALongSlice) {
-    if (!realtime_permitted() || !kernel::idle_class_permitted()) GTEST_SKIP() << "no CAP_SYS_NICE";
+    if (!test::realtime_permitted() || !kernel::idle_class_permitted()) GTEST_SKIP() << "no CAP_SYS_NICE";
     one_p p1;
     const pid_t sysmon = sysmon_thread();
     while (is_realtime(sysmon)) this_goroutine::sleep_for(1ms);
