@@ -134,4 +134,10 @@ void die(std::string_view text) {
     report_end();
 }
 
+void out_of_memory(std::string_view what) {
+    textbuf t;
+    t << "out of memory for " << what << " (see " << memory_limits << ")";
+    die(t);
+}
+
 }  // namespace rt0::runtime

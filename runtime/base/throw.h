@@ -23,6 +23,9 @@ namespace rt0::runtime {
 // another thread reports (RP4).
 void warn(std::string_view text);
 [[noreturn]] void die(std::string_view text);
+// "rt0: out of memory for <what> (see <memory_limits>)".
+[[noreturn]] void out_of_memory(std::string_view what);
+inline constexpr std::string_view memory_limits = "ulimit -v, ulimit -d, vm.overcommit_memory, vm.max_map_count";
 
 // ---- the report that ends the process (throw.cc: RP1-RP4); panics use it too.
 // Returns to one thread only, which must go on to report_end().

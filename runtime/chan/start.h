@@ -10,7 +10,7 @@ namespace rt0::runtime {
 // the timers lock too.
 inline void start_from_timer(void (*fn)(void*), void* arg, const char* name) {
     g* newg = newproc_begin({.closure_size = 0, .closure_align = 1, .stack_size = 0, .name = name, .callerpc = 0});
-    if (!newg) die("out of memory for a timer's goroutine");
+    if (!newg) out_of_memory("a timer's goroutine");
     newg->closure = arg;
     newproc_commit(newg, fn, reinterpret_cast<std::uintptr_t>(fn));
 }

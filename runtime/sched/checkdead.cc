@@ -59,13 +59,6 @@ int waiting_goroutines() {
     return n;
 }
 
-// Ms that run or may run a goroutine.  sched.lock is held.
-std::int64_t running_ms() REQUIRES(sched.lock) {
-    // relaxed: an extra M goes in and out of the count of idle ones while it counts as made.
-    return sched.mnext - sched.nmfreed - sched.nmidle - sched.nmidlelocked - sched.nmsys -
-           sched.nmextraidle.load(memory_order_relaxed);
-}
-
 // The M in sleep_until_timer, when it is the last: without a P, and with no timer left it will find nothing and go idle.
 // Nobody else can arm one.
 bool sleeps_for_nothing() REQUIRES(sched.lock) {
@@ -74,6 +67,12 @@ bool sleeps_for_nothing() REQUIRES(sched.lock) {
 }
 
 }  // namespace
+
+std::int64_t running_ms() {
+    // relaxed: an extra M goes in and out of the count of idle ones while it counts as made.
+    return sched.mnext - sched.nmfreed - sched.nmidle - sched.nmidlelocked - sched.nmsys -
+           sched.nmextraidle.load(memory_order_relaxed);
+}
 
 void checkdead_later() {
     guard l(sched.lock);

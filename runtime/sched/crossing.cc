@@ -53,7 +53,7 @@ g* new_foreign_g() {
         if (g* gp = extra_gs.pop()) return gp;
     }
     void* mem = rtalloc(sizeof(g));
-    if (!mem) die("out of memory for a foreign thread's goroutine (see ulimit -v, vm.overcommit_memory, vm.max_map_count)");
+    if (!mem) out_of_memory("a foreign thread's goroutine");
     g* gp = new (mem) g;
     gp->foreign = true;
     casgstatus(gp, gidle, gdead);

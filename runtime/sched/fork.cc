@@ -53,13 +53,13 @@ void forked_child() NO_THREAD_SAFETY_ANALYSIS {
 }  // namespace
 
 void forkinit() {
-    if (kernel::fork_watch(before_fork, forked_child) != 0) die("out of memory at start (pthread_atfork)");
+    if (kernel::fork_watch(before_fork, forked_child) != 0) out_of_memory("the fork handlers");
 }
 
 void m0init() {
     if (kernel::read_auxv(nullptr).page_size != cfg::m0_align) return;
     int rc = kernel::sys_own_pages(&room_of_m0, sizeof room_of_m0);
-    if (rc == -EFAULT) die("out of memory at start (mremap)");
+    if (rc == -EFAULT) out_of_memory("the first thread");
     // An error: FO3's exception.
     if (rc == 0) kernel::sys_wipeonfork(&room_of_m0, sizeof room_of_m0);
 }

@@ -102,10 +102,10 @@ void schedinit() NO_THREAD_SAFETY_ANALYSIS {
     boottrace("tracebackinit");
     mallocinit();
     mcache0 = allocmcache();
-    if (!mcache0) die("out of memory at start (see ulimit -v, vm.overcommit_memory, vm.max_map_count)");
+    if (!mcache0) out_of_memory("the scheduler");
     boottrace("stackinit mallocinit");
     sched.mnext = 1;  // m0
-    if (!mcommoninit(&m0)) die("out of memory at start (see ulimit -v, vm.overcommit_memory, vm.max_map_count)");
+    if (!mcommoninit(&m0)) out_of_memory("the scheduler");
     boottrace("mcommoninit");
     alginit();
     boottrace("cpuinit alginit");  // cpuinit: what the processor can do stands in aux
@@ -148,7 +148,7 @@ void bootstrap(int argc, char** argv) {
     initsig();
     newproc_args a{.closure_size = 0, .closure_align = 1, .stack_size = cfg::main_stack, .name = {}, .callerpc = 0};
     g* gp = newproc_begin(a);
-    if (!gp) die("out of memory for the main goroutine's stack (8 MiB of address space)");
+    if (!gp) out_of_memory("the main goroutine's stack of 8 MiB");
     m0.wakes_deferred++;  // the main goroutine must start on m0: no other M before runtime_main
     newproc_commit(gp, run_main, reinterpret_cast<std::uintptr_t>(main_main));
     boottrace("newproc");

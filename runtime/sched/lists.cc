@@ -63,7 +63,7 @@ block* new_block(std::size_t cap) {
 }
 
 [[noreturn]] void no_memory_for_list() {
-    die("out of memory for a scheduler list (see ulimit -v, vm.overcommit_memory, vm.max_map_count)");
+    out_of_memory("a scheduler list");
 }
 
 void retire(block* b) {

@@ -74,13 +74,6 @@ m* reuse_m() {
     return mp;
 }
 
-// One M more in the count, with its number; -1 at the limit.
-std::int64_t mreserveid() {
-    guard l(sched.lock);
-    if (sched.mnext + 1 - sched.nmfreed > sched.maxmcount) return -1;
-    return sched.mnext++;
-}
-
 void munreserve() {
     guard l(sched.lock);
     sched.nmfreed++;
@@ -135,10 +128,14 @@ m* new_m() {
     return mp;
 }
 
+std::int64_t reserve_id() {
+    guard l(sched.lock);
+    return mreserveid();
+}
+
 // allocm, but says what is missing: 0, -ENOSPC for the thread limit, -ENOMEM.
-int try_allocm(void (*fn)(), bool extra, m** out) {
-    std::int64_t id = mreserveid();
-    if (id < 0) return -ENOSPC;
+int try_allocm(void (*fn)(), bool extra, std::int64_t id, m** out) {
+    if (id < 0 && (id = reserve_id()) < 0) return -ENOSPC;
     m* mp = new_m();
     if (mp) {
         mp->id = id;
@@ -153,18 +150,6 @@ int try_allocm(void (*fn)(), bool extra, m** out) {
     }
     munreserve();
     return -ENOMEM;
-}
-
-std::int32_t max_ms() {
-    guard l(sched.lock);
-    return sched.maxmcount;
-}
-
-[[noreturn]] void no_slot_for_m(std::int32_t limit) {
-    textbuf t;
-    t << "runtime: program exceeds " << limit << "-thread limit\n"
-      << "runtime: may need to raise it (rt0::set_max_threads)\n";
-    runtime_throw(t, "thread exhaustion");
 }
 
 }  // namespace
@@ -191,11 +176,14 @@ bool bury_freem() {
     return left;
 }
 
-m* allocm(void (*fn)(), bool extra) {
+m* allocm(void (*fn)(), bool extra, std::int64_t id) {
     m* mp = nullptr;
-    int error = try_allocm(fn, extra, &mp);
-    if (error == -ENOSPC) no_slot_for_m(max_ms());
-    if (error) die("out of memory for the stacks of a new thread (see ulimit -v, vm.overcommit_memory, vm.max_map_count)");
+    int error = try_allocm(fn, extra, id, &mp);
+    if (error == -ENOSPC) {
+        guard l(sched.lock);
+        exhausted();
+    }
+    if (error) out_of_memory("the stacks of a new thread");
     return mp;
 }
 
@@ -282,13 +270,13 @@ void start_thread_of(m* mp) {
     textbuf t;
     t << "runtime: failed to create new OS thread (have " << have << " already; errno=" << -rc << ")\n";
     if (rc == -EAGAIN) t << "runtime: may need to increase max user processes (ulimit -u)\n";
-    if (rc == -ENOMEM) t << "runtime: may need to increase memory (ulimit -v, vm.overcommit_memory, vm.max_map_count)\n";
+    if (rc == -ENOMEM) t << "runtime: may need to increase memory (" << memory_limits << ")\n";
     runtime_throw(t, "newosproc");
 }
 
-void newm(void (*fn)(), p* pp) {
+void newm(void (*fn)(), p* pp, std::int64_t id) {
     forked_child_check();
-    m* mp = allocm(fn);
+    m* mp = allocm(fn, false, id);
     mp->nextp = pp;
     hand_newm_off(mp);
 }
@@ -298,7 +286,7 @@ int newm_spare() {
     m* mp = stillborn;
     stillborn = nullptr;
     if (!mp)
-        if (int error = try_allocm(nullptr, false, &mp)) return error;
+        if (int error = try_allocm(nullptr, false, -1, &mp)) return error;
     mp->spare = true;
     {
         guard l(sched.lock);
@@ -363,8 +351,17 @@ void mend() {
     rt0_gogo(&mp->mstartctx);  // out of mstart, the thread ends
 }
 
+std::int64_t mreserveid() { return mcount() < sched.maxmcount ? sched.mnext++ : -1; }
+
+void exhausted() {
+    textbuf t;
+    t << "runtime: program exceeds " << sched.maxmcount << "-thread limit\n"
+      << "runtime: may need to raise it (rt0::set_max_threads)\n";
+    runtime_throw(t, "thread exhaustion");
+}
+
 void checkmcount() {
-    if (mcount() > sched.maxmcount) no_slot_for_m(sched.maxmcount);
+    if (mcount() > sched.maxmcount) exhausted();
 }
 
 int mcount() { return static_cast<int>(sched.mnext - sched.nmfreed); }

@@ -6,17 +6,21 @@ namespace rt0::runtime {
 
 // A new M that runs fn (or nothing) and then schedules with pp.  Dies with Go's text
 // when the thread cannot be had.  Any M may ask, also one that must not clone.
-void newm(void (*fn)(), p* pp);
+// id: from mreserveid; -1: reserved here.
+void newm(void (*fn)(), p* pp, std::int64_t id = -1);
 void newm_sysmon();
 // The M alone, without a thread; its thread.  Both die as newm does.
-m* allocm(void (*fn)(), bool extra = false);
+m* allocm(void (*fn)(), bool extra = false, std::int64_t id = -1);
 void start_thread_of(m* mp);
 // A new M without P, for the idle list.  The template thread's.  0, or what was missing:
 // -ENOSPC (the limit of Ms), -EAGAIN, -ENOMEM.
 int newm_spare();
 // Random state, signal stack, publication on allm, for an m with its id.  False: no memory.
 bool mcommoninit(m* mp);
-// Go's fatal text when there are more Ms than sched.maxmcount.  sched.lock is held.
+// One M more in the count: its number, or -1 at the limit.
+std::int64_t mreserveid() REQUIRES(sched.lock);
+// Go's fatal text for want of a thread that must exist; and that when there are more Ms than sched.maxmcount.
+[[noreturn]] void exhausted() REQUIRES(sched.lock);
 void checkmcount() REQUIRES(sched.lock);
 // On the thread of mp: what every thread of the runtime needs.
 void minit(m* mp);

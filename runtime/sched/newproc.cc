@@ -214,7 +214,7 @@ g* newproc_system(void (*fn)(void*), void* arg, const char* name) {
                              .stack_size = 0,
                              .name = name,
                              .callerpc = reinterpret_cast<std::uintptr_t>(__builtin_return_address(0))});
-    if (!newg) die("out of memory for the runtime's own goroutines");
+    if (!newg) out_of_memory("the runtime's own goroutines");
     newg->is_system = true;
     sched.ngsys.fetch_add(1, memory_order_relaxed);  // relaxed: a count for reports
     newg->closure = arg;

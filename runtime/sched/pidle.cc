@@ -17,16 +17,19 @@
 //
 //        At most gomaxprocs + idle_ms_kept Ms sleep without a time limit, those at the
 //        bottom; m0 always does, since the initial thread cannot end.
-//   ID4  At the limit of threads a P without an M to run it stays idle, if that loses nothing: an
-//        M that comes back from user code or a system call takes it (exitsyscall), and one that is about to
-//        sleep, or to be put back on the idle list, takes it as a spinner, or work would wait beside both:
+//   ID4  At the limit of threads a P without an M to run it stays idle and its Gs go to the global queue.  An M with
+//        another P looks there, under sched.lock, before it gives that up; one that returns from user code or a system call takes the P (exitsyscall), and one
+//        that is about to sleep, or to be put back on the idle list, takes it as a spinner, or work would wait beside
+//        both:
 //
 //        M, back from a system call           sysmon, or who makes a G ready
 //        no idle P: queues its G
 //                                             lock(sched); no idle M: the P is left idle; starved; unlock
 //        lock(sched); starved: takes the P    (without that: sleeps, and nobody looks at the queue)
 //
-//        Only an M that must exist, for a P with work of its own or for a locked G, dies for want of a thread.
+//        Limit and number of the new M are one decision under sched.lock, or two that both saw room would die of it.
+//        Where work waits and this is the last P (all others idle), an M must exist.  There is none when every other one
+//        waits for its locked G; else one that gave its P up may still be on its way to the idle list, and is waited for.
 #include "sched/pidle.h"
 
 #include "base/throw.h"
@@ -241,12 +244,51 @@ void startm_reserved(m* heir, p* pp) {
 
 namespace {
 
-// ID4.  sched.lock is held; true: pp stays idle.
-bool leave_idle(p* pp, bool optional) REQUIRES(sched.lock) {
-    if (mcount() < sched.maxmcount || !(optional || runqempty(pp))) return false;
+// The world is being stopped: pp, which nobody runs, is.
+bool stop_with_world(p* pp) REQUIRES(sched.lock) {
+    if (!sched.gcwaiting.load(memory_order_relaxed)) return false;  // relaxed: sched.lock
+    pp->status.store(pgcstop, memory_order_relaxed);
+    if (--sched.stopwait == 0) notewakeup(&sched.stopnote);
+    return true;
+}
+
+// The last P going idle with timers pending and nobody asleep for them: some M must look.
+bool last_for_timers() REQUIRES(sched.lock) {
+    // relaxed: sched.lock orders npidle; lastpoll is a hint that sleep_until_timer decides on.
+    return sched.npidle.load(memory_order_relaxed) + 1 == static_cast<std::uint32_t>(gomaxprocs_now.load(memory_order_relaxed)) &&
+           sched.lastpoll.load(memory_order_relaxed) != 0 && timers_pending();
+}
+
+// ID4: who else comes for what pp has to do?
+bool others_come(const p* pp) REQUIRES(sched.lock) {
+    // relaxed throughout: sched.lock.
+    if (sched.npidle.load(memory_order_relaxed) + 1 < static_cast<std::uint32_t>(gomaxprocs_now.load(memory_order_relaxed)))
+        return true;
+    if (sched.nreserved + sched.nmcoming > 0) return true;  // on the way to the idle list
+    return runqempty(pp) && sched.runqsize.load(memory_order_relaxed) == 0 && !last_for_timers();
+}
+
+void leave_idle(p* pp) REQUIRES(sched.lock) {
+    if (stop_with_world(pp)) return;
+    bool inherit;
+    while (g* gp = runqget(pp, &inherit)) globrunqput(gp);
     pidleput(pp);
     sched.starved = true;
-    return true;
+}
+
+// ID4: who shall run pp: an idle M (*mp), a new one of number *id, or nobody (false; pp is disposed of).
+bool m_for(p* pp, bool optional, m** mp, std::int64_t* id) REQUIRES(sched.lock) {
+    for (int i = 0;; i++) {
+        if ((*mp = mget()) || (*id = mreserveid()) >= 0) return true;
+        if (optional || sched.gcwaiting.load(memory_order_relaxed) || others_come(pp)) {  // relaxed: sched.lock
+            leave_idle(pp);
+            return false;
+        }
+        if (running_ms() <= 1 || i == cfg::exhaustion_looks) exhausted();
+        sched.lock.unlock();
+        kernel::usleep(1000);
+        sched.lock.lock();
+    }
 }
 
 void stop_counting_as_spinner() {
@@ -260,26 +302,21 @@ void stop_counting_as_spinner() {
 void startm(p* pp, bool spinning) {
     RT0_PROBE_WITH(startm, probe_goid(getg()->mp->curg), getg()->mp->id, probe_pid(pp), spinning);
     const bool optional = !pp;
-    bool at_limit = false;
+    bool found;
     m* mp = nullptr;
+    std::int64_t id = -1;
     {
         guard l(sched.lock);
         if (optional) pp = pidleget();
-        if (pp && !(mp = mget()) && (at_limit = leave_idle(pp, optional))) pp = nullptr;
-        while (pp && !mp && sched.nreserved > 0 && mcount() >= sched.maxmcount) {
-            sched.lock.unlock();  // ID4: one that sysmon holds may come back; sysmon itself never gets here
-            kernel::osyield();
-            sched.lock.lock();
-            mp = mget();
-        }
+        found = pp && m_for(pp, optional, &mp, &id);
     }
-    if (!pp) {
+    if (!found) {
         if (spinning) stop_counting_as_spinner();
-        if (at_limit) want_spare_ms(1);  // cannot be had: but it says so, once
+        if (pp) want_spare_ms(1);  // cannot be had: but it says so, once
         return;
     }
     if (!mp) {
-        newm(spinning ? mspinning : nullptr, pp);
+        newm(spinning ? mspinning : nullptr, pp, id);
         return;
     }
     if (mp->spinning) runtime_throw("startm: M is spinning");
@@ -298,17 +335,12 @@ void startm_for(p* pp) {
         notewakeup(&mp->park);
         return;
     }
+    std::int64_t id;
     {
         guard l(sched.lock);
-        if (mcount() >= sched.maxmcount) {  // ID4: our caller goes on with a P and looks at the global queue
-            bool inherit;
-            while (g* gp = runqget(pp, &inherit)) globrunqput(gp);
-            pidleput(pp);
-            sched.starved = true;
-            pp = nullptr;
-        }
+        if ((id = mreserveid()) < 0) leave_idle(pp);  // ID4: our caller goes on with a P and looks at the global queue
     }
-    if (pp) newm(nullptr, pp);
+    if (id >= 0) newm(nullptr, pp, id);
     else want_spare_ms(1);
 }
 
@@ -317,19 +349,12 @@ namespace {
 // The decisions of handoffp that need sched.lock.  True: pp was disposed of.
 bool handoffp_locked(p* pp, bool* start, bool* start_spinning) {
     guard l(sched.lock);
-    if (sched.gcwaiting.load(memory_order_relaxed)) {  // relaxed: sched.lock
-        pp->status.store(pgcstop, memory_order_relaxed);
-        if (--sched.stopwait == 0) notewakeup(&sched.stopnote);
-        return true;
-    }
+    if (stop_with_world(pp)) return true;
     if (sched.runqsize.load(memory_order_relaxed) != 0) {  // relaxed: sched.lock
         *start = true;
         return false;
     }
-    // The last P going idle with timers pending and nobody asleep for them: some M must look.
-    // relaxed: sched.lock orders npidle; lastpoll is a hint that sleep_until_timer decides on.
-    if (sched.npidle.load(memory_order_relaxed) + 1 == static_cast<std::uint32_t>(gomaxprocs_now.load(memory_order_relaxed)) &&
-        sched.lastpoll.load(memory_order_relaxed) != 0 && timers_pending()) {
+    if (last_for_timers()) {
         *start_spinning = false;
         *start = true;
         return false;

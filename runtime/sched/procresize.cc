@@ -26,7 +26,7 @@ std::int32_t newprocs = 0;  // [stw] 0: as many as now
 
 p* new_p() {
     void* mem = rtalloc(sizeof(p));
-    if (!mem) die("out of memory for a processor");
+    if (!mem) out_of_memory("a processor");
     return new (mem) p;
 }
 
@@ -38,7 +38,7 @@ void p_init(p* pp, std::int32_t id) {
         pp->mcache = mcache0;
         mcache0 = nullptr;
     } else if (!(pp->mcache = allocmcache())) {
-        die("out of memory for a processor's cache");
+        out_of_memory("a processor's cache");
     }
 }
 

@@ -101,7 +101,7 @@ void warn_refused(int error) {
     t << "warning: no further thread to run goroutines while others block: ";
     if (error == -ENOSPC) t << "the limit of rt0::set_max_threads is reached";
     else if (error == -EAGAIN) t << "clone failed with EAGAIN (see ulimit -u, pids.max, kernel.threads-max)";
-    else t << "out of memory, errno " << -error << " (see ulimit -v, vm.overcommit_memory, vm.max_map_count)";
+    else t << "out of memory, errno " << -error << " (see " << memory_limits << ")";
     warn(t);
 }
 

@@ -51,7 +51,7 @@ void publish_first(timers& ts) REQUIRES(ts.lock) {
 void grow(timers& ts) REQUIRES(ts.lock) {
     std::uint32_t cap = ts.cap ? 2 * ts.cap : 64;
     auto* heap = static_cast<timers::slot*>(rtalloc(cap * sizeof(timers::slot)));
-    if (!heap) die("out of memory for timers");
+    if (!heap) out_of_memory("timers");
     for (std::uint32_t i = 0; i < ts.len; i++) heap[i] = ts.heap[i];
     if (ts.heap) rtfree(ts.heap);
     ts.heap = heap;
