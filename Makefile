@@ -154,8 +154,10 @@ STORM  = $(B)/tests/stress/storm_prog
 CSP    = $(B)/tests/stress/csp_prog
 # Two jobs: P, seconds of the storm, programs.
 PELTED = for c in "$(STORM) $2 $(HASH)" "$(CSP) $(HASH) $3"; do echo "$1 $$((240 + 5 * $2)) env RT0_TEST_PELT=100 $$c"; done
-# The slice of seeds that a commit tries wanders with its hash.
+# The slice of seeds that a commit tries, and the P of what starts many children, wander with its hash.
 HASH  := $(or $(SEED),$(shell printf %d 0x$$(git rev-parse --short=7 HEAD 2>/dev/null || echo 1267)))
+ONE   := $(word $(shell expr $(HASH) % 3 + 1),1 2 8)
+LONG  := $(filter %/crash/fault_test $(if $(SMALL),$(B)/tests/crash/% %/fairness_test),$(ONRT))
 # Leaks are looked for where tests end by themselves and leave no thread or child in the middle of things.
 LEAK_UNIT := */newproc_test|*/select_test|*/context_test|*/time_test|*/locked_test|*/foreign_test|*/api_test|*/park_test|*/leak_test
 LEAKS := $(if $(filter asan,$(MODE)),env ASAN_OPTIONS=detect_stack_use_after_return=0)
@@ -172,7 +174,8 @@ everything: all tests programs $(STATIC) | need-check need-lint
 	  for t in $(filter $(STATIC_TEST),$(STATIC)); do echo "2 240 $$t"; done; \
 	  for p in 1 2 3 8 64; do echo "$$p 240 $(LEAKS) $(CSP) $(HASH) $(if $(SMALL),15,60)"; done; \
 	  for p in 1 2 8 64; do $(call PELTED,$$p,3,$(if $(SMALL),10,40)); done; \
-	  for p in 1 2 8; do for t in $(ONRT); do case $$t in ($(LEAK_UNIT)) l='$(LEAKS)' ;; (*) l= ;; esac; echo "$$p 240 $$l $$t"; done; done; \
+	  for pt in $(foreach p,1 2 8,$(addprefix $p:,$(filter-out $(LONG),$(ONRT)))) $(addprefix $(ONE):,$(LONG)); do \
+	    t=$${pt#*:}; case $$t in ($(LEAK_UNIT)) l='$(LEAKS)' ;; (*) l= ;; esac; echo "$${pt%:*} 240 $$l $$t"; done; \
 	  for p in 1 2 3 4 8 64; do \
 	    for t in $(SIZED); do echo "$$p 240 $(LEAKS) $(B)/tests/programs/$$t" | tr : ' '; done; \
 	    echo "$$p 240 bash tests/programs/output_test.sh $(B)/tests/programs"; \
@@ -201,7 +204,6 @@ trust: $(CSP) $(CHAOTIC)  ## SEEDS=1000 random programs at P = 1, 2, 3, 8, 64; t
 	$(Q)sh tests/stress/trust.sh $(B) $(SEEDS) $(or $(SEED),1) $(if $(RESULTS),tests/results/csp.md)
 	$(Q)sh tests/stress/chaos.sh $(B) $(or $(CHAOS),200) $(or $(SEED),1) "$(if $(RESULTS),tests/results/chaos.md)" $(CHAOTIC)
 soak: $(B)/tests/stress/soak_prog  ## all of it until SECS=1800 and GOROUTINES=100000000 are over; what is left: SEED= RESULTS=1 (tests/results/soak.md)
-	$(Q)mkdir -p tests/results
 	$(Q)$< $(or $(SECS),1800) $(or $(GOROUTINES),100000000) "$(SEED)" $(if $(RESULTS),tests/results/soak.md)
 VG_HAVE = $(addprefix $(B)/tests/,crash/valgrind_prog programs/pingpong programs/powers stress/csp_prog stress/storm_prog $(patsubst %,unit/%_test,chan select context newproc))
 valgrind:  ## a slice of the tests under valgrind's memcheck, without suppressions: SECS=10 of the storm
@@ -216,8 +218,7 @@ coverage:  ## make test counting lines and branches; table per file, HTML in bui
 	$(Q)find build/coverage -name '*.gcda' -delete 2>/dev/null; $(MAKE) --no-print-directory MODE=coverage $(or $(TARGET),test); \
 	    sh tests/support/coverage.sh build/coverage
 lint: | need-lint  ## the rules of the house that a machine can check
-	$(Q)sh tests/lint/lint.sh
-	$(Q)sh tests/lint/locks.sh
+	$(Q)sh tests/lint/lint.sh && sh tests/lint/locks.sh
 headers: | need-lint  ## each header compiles alone, with g++ and clang++
 	$(Q)sh tests/lint/headers.sh g++ clang++
 profile: $(B)/$(PROG) | need-perf  ## where the time goes: PROG=perf/bench/spawn ARGS="2 1000"
@@ -227,8 +228,7 @@ profile: $(B)/$(PROG) | need-perf  ## where the time goes: PROG=perf/bench/spawn
 INC_SRC := $(shell find runtime/include/rt0 -name '*.h')
 D       := $(DESTDIR)$(LIBDIR)
 DOC     := $(DESTDIR)$(PREFIX)/share/doc/rt0
-FILL    := sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@LDLIBS@|$(LDLIBS)|g' \
-           -e 's|@VERSION@|$(VERSION)|g' -e 's|@SOMAJOR@|$(SOMAJOR)|g'
+FILL    := sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@LDLIBS@|$(LDLIBS)|g' -e 's|@VERSION@|$(VERSION)|g' -e 's|@SOMAJOR@|$(SOMAJOR)|g'
 install: all  ## headers, libraries, pkg-config and CMake files: PREFIX=/usr/local DESTDIR=
 	$(Q)for h in $(INC_SRC:runtime/include/%=%); do install -D -m 644 runtime/include/$$h $(DESTDIR)$(PREFIX)/include/$$h || exit; done
 	$(Q)install -d $D/pkgconfig $D/cmake/rt0 $(DOC)

@@ -18,9 +18,9 @@
 //        At most gomaxprocs + idle_ms_kept Ms sleep without a time limit, those at the
 //        bottom; m0 always does, since the initial thread cannot end.
 //   ID4  At the limit of threads a P without an M to run it stays idle and its Gs go to the global queue.  An M with
-//        another P looks there, under sched.lock, before it gives that up; one that returns from user code or a system call takes the P (exitsyscall), and one
-//        that is about to sleep, or to be put back on the idle list, takes it as a spinner, or work would wait beside
-//        both:
+//        another P looks there, under sched.lock, before it gives that up; one that returns from user code or a system
+//        call takes the P (exitsyscall), and one that is about to sleep, or to be put back on the idle list, takes it as
+//        a spinner, or work would wait beside both:
 //
 //        M, back from a system call           sysmon, or who makes a G ready
 //        no idle P: queues its G

@@ -13,6 +13,8 @@
 #include <rt0/rt0.h>
 
 #include "base/upcall.h"
+#include "sched/lists.h"
+#include "sched/runq.h"
 #include "sched/sched.h"
 #include "sched/upcross.h"
 #include "tests/support/child.h"
@@ -126,6 +128,106 @@ TEST(SchedTrace, NeedsNoLock) {
     EXPECT_GE(v.size(), 300u) << text;
     EXPECT_NE(text.find("(chan receive) m=-1 lockedm=-1\n"), std::string::npos) << text;
     EXPECT_EQ(text.back(), '\n');
+}
+
+// The number after `key` in text.
+long value(const std::string& text, const std::string& key) {
+    std::size_t at = text.find(key);
+    if (at == std::string::npos) return -99;
+    return std::stol(text.substr(at + key.size()));
+}
+long lines_with(const std::string& text, const std::string& what) {
+    long n = 0;
+    for (auto& line : lines(text)) n += line.find(what) != std::string::npos;
+    return n;
+}
+
+bool locked_m_sleeps() {
+    namespace rt = rt0::runtime;
+    rt::runtime_call rc;
+    rt::rcu_reader reading;
+    for (rt::m* mp : rt::allm())
+        if (mp->lockedg && mp->blocked.load()) return true;
+    return false;
+}
+
+std::uint32_t rounds_of_my_p() {
+    rt0::runtime::runtime_call rc;
+    return rt0::runtime::getg()->mp->pp->schedtick.load();
+}
+
+// One P, five goroutines that wait for it, two more in the global queue; one locked and three timers.
+struct SchedTraceValues : testing::Test {
+    const int before = rt0::gomaxprocs(1);
+    std::string self = std::to_string(rt0::this_goroutine::id()), plain, detailed;
+    int threads = 0;
+
+    // False: this goroutine's slice ended on the way.
+    bool traced_at_once() {
+        namespace rt = rt0::runtime;
+        using namespace std::chrono_literals;
+        rt0::chan<int> quit(0);
+        rt0::wait_group all;
+        all.go([&] {
+            rt0::this_goroutine::lock_os_thread();
+            quit.recv();
+        });
+        rt0::timer far[] = {rt0::timer(1h), rt0::timer(2h), rt0::timer(3h)};
+        while (!locked_m_sleeps()) rt0::this_goroutine::yield();
+        const std::uint32_t tick = rounds_of_my_p();
+        for (int i = 0; i < 7; i++) all.go([&] { quit.recv(); });
+        bool at_once = false;
+        std::string text = stderr_of([&] {
+            rt::runtime_call rc;
+            rt::guard l(rt::sched.lock);
+            rt::p* pp = rt::getg()->mp->pp;
+            if (!(at_once = tick == pp->schedtick.load())) return;
+            bool inherit;
+            for (int i = 0; i < 2; i++) rt::globrunqput(rt::runqget(pp, &inherit));
+            threads = rt::mcount();
+            rt::upcall_schedtrace(false);
+            rt::upcall_schedtrace(true);
+        });
+        quit.close();
+        all.wait();
+        plain = text.substr(0, text.find('\n') + 1);
+        detailed = text.substr(plain.size());
+        return at_once;
+    }
+    void SetUp() override {
+        while (!traced_at_once()) {}
+    }
+    void TearDown() override { rt0::gomaxprocs(before); }
+};
+
+TEST_F(SchedTraceValues, Totals) {
+    for (auto& text : {plain, detailed}) {
+        EXPECT_EQ(value(text, "gomaxprocs="), 1) << text;
+        EXPECT_EQ(value(text, "idleprocs="), 0) << text;
+        EXPECT_EQ(value(text, "threads="), threads) << text;
+        EXPECT_EQ(value(text, "spinningthreads="), 0) << text;
+        EXPECT_EQ(value(text, "runqueue="), 2) << text;
+    }
+    EXPECT_EQ(value(plain, "["), 5) << plain;
+    EXPECT_EQ(value(detailed, "gcwaiting="), 0) << detailed;
+    EXPECT_EQ(value(detailed, "nmidlelocked="), 1) << detailed;
+}
+
+TEST_F(SchedTraceValues, Each) {
+    EXPECT_EQ(lines_with(detailed, "  P"), 1) << detailed;
+    const std::string p = detailed.substr(detailed.find("  P"), detailed.find("  M") - detailed.find("  P"));
+    EXPECT_EQ(value(p, "runqsize="), 5) << p;
+    EXPECT_EQ(value(p, "status="), 1) << p;
+    EXPECT_GE(value(p, "timerslen="), 3) << p;
+    EXPECT_EQ(lines_with(detailed, " m=" + std::to_string(value(p, " m=")) + " lockedm=-1"), 1) << detailed;
+    EXPECT_EQ(lines_with(detailed, " p=0 curg=" + self + " "), 1) << detailed;
+    EXPECT_EQ(lines_with(detailed, "  G" + self + ": status=2("), 1) << detailed;
+    EXPECT_EQ(lines_with(detailed, ": status=1("), 7) << detailed;
+    std::smatch locked;
+    const std::regex waits(R"(  G(\d+): status=4\(chan receive\) m=-1 lockedm=(\d+)\n)");
+    ASSERT_TRUE(std::regex_search(detailed, locked, waits)) << detailed;
+    const std::regex its_m("  M" + locked[2].str() + ": p=-1 .* blocked=true lockedg=" + locked[1].str() + "\n");
+    EXPECT_TRUE(std::regex_search(detailed, its_m)) << detailed;
 }
 
 }  // namespace

@@ -2,10 +2,7 @@
 // built as wanted.
 #include <gtest/gtest.h>
 
-#include <unistd.h>
-
 #include <memory>
-#include <thread>
 #include <vector>
 
 #include "base/upcall.h"
@@ -16,72 +13,12 @@
 #include "sched/pidle.h"
 #include "sched/runq.h"
 #include "sched/timer.h"
-#include "tests/support/fake_sched.h"
+#include "tests/support/fake_pidle.h"
 
 using namespace rt0::runtime;
-using testing_support::fake_m;
-using testing_support::tokens;
+using testing_support::Pidle;
 
 namespace {
-
-// Three Ps: `me` runs on its own, `pp` is the one that is handed about, `third` is idle or busy.
-struct Pidle : testing::Test {
-    fake_m me;
-    p pp, third;
-    m sleeper;  // an M asleep on the idle list
-    tokens gs{4};
-
-    void SetUp() override {
-        sched.midle = nullptr;
-        sched.pidle = nullptr;
-        sched.starved = false;
-        sched.nmidle = sched.stopwait = 0;
-        sched.npidle.store(0);
-        sched.nmspinning.store(0);
-        sched.gcwaiting.store(false);
-        sched.lastpoll.store(1);
-        sched.polluntil.store(0);
-        noteclear(&sched.stopnote);
-        p* ps[] = {&me.pp, &pp, &third};
-        for (int i = 0; i < 3; i++) ps[i]->id = i;
-        allp_set(ps, 3);
-        gomaxprocs_now.store(3);
-        pp.status.store(pidle);
-        third.status.store(prunning);
-        sleeper.mstartfn = nullptr;
-        sched.midle = &sleeper;
-        sched.nmidle = 1;
-    }
-    void TearDown() override {
-        guard l(sched.lock);
-        while (sched.runq.pop()) {}
-        sched.runqsize.store(0);
-        sched.mnext = 0;
-    }
-    void idle(p* which) {
-        guard l(sched.lock);
-        which->status.store(pidle);
-        pidleput(which);
-    }
-    void queue_globally(g* gp) {
-        guard l(sched.lock);
-        globrunqput(gp);
-    }
-    bool woken() { return sleeper.park.key.load() == 1; }
-    void expect_started(p* with, bool spinning) {
-        EXPECT_TRUE(woken());
-        EXPECT_EQ(sleeper.nextp, with);
-        EXPECT_EQ(sleeper.spinning, spinning);
-        EXPECT_EQ(sched.midle, nullptr);
-        EXPECT_EQ(sched.nmidle, 0);
-    }
-    void expect_idled(p* which) {
-        EXPECT_FALSE(woken());
-        EXPECT_EQ(sched.pidle, which);
-        EXPECT_EQ(sched.npidle.load(), 1u);
-        EXPECT_EQ(sched.nmidle, 1);
-    }
-};
 
 TEST_F(Pidle, PsComeBackLastInFirstOut) {
     idle(&pp);
@@ -208,140 +145,6 @@ TEST_F(Pidle, StartmWithoutAnyP) {
     startm(nullptr, true);
     EXPECT_FALSE(woken());
     EXPECT_EQ(sched.nmspinning.load(), 0u) << "the caller's count is taken back";
-}
-
-// ID4: at the limit of threads; the one other M is in sysmon's hands, or on its way to sleep.
-struct PidleAtTheLimit : Pidle {
-    void SetUp() override {
-        Pidle::SetUp();
-        sched.maxmcount = 2;
-        sched.mnext = 2;
-        EXPECT_EQ(reserve_m(), &sleeper);
-        idle(&pp);
-    }
-    void TearDown() override {
-        sched.maxmcount = cfg::max_ms;
-        sched.nreserved = 0;
-        Pidle::TearDown();
-    }
-    void expect_left_idle() {
-        EXPECT_EQ(sched.pidle, &pp);
-        EXPECT_EQ(sched.npidle.load(), 1u);
-        EXPECT_EQ(sched.nmspinning.load(), 0u);
-    }
-};
-
-TEST_F(PidleAtTheLimit, AnMThatIsPutBackTakesThePLeftIdle) {
-    queue_globally(gs[0]);
-    wakep();
-    expect_left_idle();
-    unreserve_m(&sleeper);
-    expect_started(&pp, true);
-    EXPECT_EQ(sched.nmspinning.load(), 1u);
-    EXPECT_EQ(sched.npidle.load(), 0u);
-}
-
-TEST_F(PidleAtTheLimit, AnMAboutToSleepTakesThePLeftIdle) {
-    pp.mcache = allocmcache();
-    startm(nullptr, false);
-    expect_left_idle();
-    releasep();
-    stopm();  // would sleep
-    EXPECT_EQ(me.mp.pp, &pp);
-    EXPECT_TRUE(me.mp.spinning);
-    EXPECT_EQ(sched.nmspinning.load(), 1u);
-    EXPECT_EQ(sched.nmidle, 0);
-    me.mp.spinning = false;
-    releasep();
-    freemcache(pp.mcache);
-    me.mp.pp = &me.pp;
-}
-
-TEST_F(PidleAtTheLimit, WithoutNeedTheyAreIdleBoth) {
-    unreserve_m(&sleeper);
-    expect_left_idle();
-    EXPECT_FALSE(woken());
-    EXPECT_EQ(sched.midle, &sleeper);
-}
-
-// A P with work of its own and no M for it.
-struct PidleBesideWork : PidleAtTheLimit {
-    void SetUp() override {
-        PidleAtTheLimit::SetUp();
-        guard l(sched.lock);
-        EXPECT_EQ(pidleget(), &pp);
-        runqput(&pp, gs[0], false);
-        sched.nreserved = 0;
-    }
-    void all_others_idle() {
-        guard l(sched.lock);
-        gomaxprocs_now.store(1);
-    }
-    void expect_left_to_others() {
-        expect_left_idle();
-        EXPECT_EQ(sched.runqsize.load(), 1u);
-        EXPECT_TRUE(sched.starved);
-        EXPECT_FALSE(woken());
-    }
-    void TearDown() override {
-        gomaxprocs_now.store(3);
-        sched.nmcoming = 0;
-        sched.nmidlelocked = 0;
-        sched.gcwaiting.store(false);
-        PidleAtTheLimit::TearDown();
-    }
-};
-
-TEST_F(PidleBesideWork, AnotherPIsRun) {
-    startm(&pp, false);
-    expect_left_to_others();
-}
-
-TEST_F(PidleBesideWork, AnMComesBackFromSysmon) {
-    all_others_idle();
-    sched.nreserved = 1;
-    startm(&pp, false);
-    expect_left_to_others();
-}
-
-TEST_F(PidleBesideWork, AnMIsBeingMade) {
-    all_others_idle();
-    sched.nmcoming = 1;
-    startm(&pp, false);
-    expect_left_to_others();
-}
-
-TEST_F(PidleBesideWork, TheWorldIsBeingStopped) {
-    all_others_idle();
-    sched.gcwaiting.store(true);
-    sched.stopwait = 2;
-    startm(&pp, false);
-    EXPECT_EQ(pp.status.load(), pgcstop);
-    EXPECT_EQ(sched.stopwait, 1);
-    EXPECT_EQ(sched.npidle.load(), 0u);
-    EXPECT_EQ(sched.runqsize.load(), 0u) << "start-the-world looks at the Ps' own";
-}
-
-TEST_F(PidleBesideWork, AnMOnItsWayToSleepIsWaitedFor) {
-    all_others_idle();
-    std::thread late([&] {
-        usleep(20'000);
-        guard l(sched.lock);
-        mput(&sleeper);
-    });
-    startm(&pp, false);
-    late.join();
-    expect_started(&pp, false);
-    EXPECT_EQ(sched.runqsize.load(), 0u);
-}
-
-// The one other M waits for its locked G, or whoever does not sleep has gone for good.
-TEST_F(PidleBesideWork, NobodyCanCome) {
-    for (int locked : {1, 0}) {
-        all_others_idle();
-        sched.nmidlelocked = locked;
-        EXPECT_EXIT(startm(&pp, false), testing::ExitedWithCode(2), "exceeds 2-thread limit(.|\n)*thread exhaustion") << locked;
-    }
 }
 
 TEST_F(Pidle, WakepWakesOnlyIfAPIdlesAndNobodySpins) {
