@@ -57,7 +57,6 @@ inline constexpr std::uint32_t wake_backoff_max = 1023;  // wakes skipped in a r
 inline constexpr std::uint32_t short_queue = 8;    // Gs; a ring no longer than this is left alone while its P gets through ...
 inline constexpr std::uint32_t brisk_gs = 5;       // ... so many ...
 inline constexpr std::int64_t brisk_ns = 3000;     // ... in so many ns, which a thief watches it for (RQ8)
-inline constexpr int exhaustion_looks = 200;       // ms apart, for a thread that the limit leaves, before the process ends
 inline constexpr int steal_runnext_spin = 3000;   // ns a thief leaves a runnext alone: its P most likely runs it next
 inline constexpr int timer_check_ticks = 8;       // rounds between looks at the clock while timers are pending
 

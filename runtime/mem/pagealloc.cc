@@ -260,7 +260,7 @@ bool pagealloc::add_arena(void* p, std::size_t n, bool huge_ok) REQUIRES(heap.lo
     map_arena(a);
     std::size_t huge = heap.physHugePageSize;
     if (stacks_) kernel::sys_nohugepage(p, n);  // refused where there are no huge pages: just as good
-    else if (huge_ok && huge != 0 && n % huge == 0 && a->base % huge == 0) kernel::sys_hugepage(p, n);
+    else if (huge_ok && huge != 0 && n % huge == 0 && a->base % huge == 0) a->huge = kernel::sys_hugepage(p, n) == 0;
     kernel::sys_name(p, n, stacks_ ? "rt0-stacks" : "rt0-heap");
     if (!stacks_) lsan_add_roots(p, n);  // stacks contain guards: they are named to it when it looks
     s->ar = a;

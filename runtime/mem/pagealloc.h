@@ -31,6 +31,7 @@ struct arena {
     std::size_t npages = 0;          // [const]
     std::size_t bytes = 0;           // npages in bytes [const]
     unsigned page_shift = 0;         // [const]
+    bool huge = false;               // made of huge pages where whole ones are in use [const]
     arena* chain = nullptr;          // next arena in the same granule of the address map [const]
     arena* link = nullptr;           // next arena of the page allocator [const]
     mspan** spans = nullptr;         // page -> span [lock:heap], read without it by the owner of an address

@@ -5,6 +5,8 @@
 //   SC1  pages are given back without a lock held: the span or the slots are taken out first,
 //        so nobody can be handed them meanwhile, and put back as clean afterwards.
 //   SC2  what Ps have in their caches is theirs: it is hot, and bounded.
+//   SC3  where pages were given back the kernel makes no huge page of what is left: khugepaged would fill the holes up, and
+//        the books would call free what is resident.  Where all of one is given back it may be huge again.
 #include "base/lock.h"
 #include "kernel_if/memory.h"
 #include "mem/heap.h"
@@ -18,6 +20,28 @@ namespace {
 bool is_released(const mspan* s, std::size_t i) {
     std::size_t page = s->ar->page_of(s->start) + i;
     return s->ar->released[page / 64] >> (page % 64) & 1;
+}
+
+// Do pages first to first + n of a, whole words of its bitmap, all belong to the kernel?  heap.lock is held.
+bool all_released(const arena* a, std::size_t first, std::size_t n) {
+    for (std::size_t w = first / 64; w < (first + n) / 64; w++)
+        if (~a->released[w]) return false;
+    return true;
+}
+
+// SC3, for the huge pages that pages first to first + n of a lie in.
+void settle_huge(const arena* a, std::size_t first, std::size_t n) {
+    const std::size_t size = heap.physHugePageSize, pages = size >> a->page_shift;
+    if (!a->huge || pages % 64 != 0) return;
+    for (std::size_t i = first / pages * pages; i < first + n; i += pages) {
+        bool all;
+        {
+            guard g(heap.lock);
+            all = all_released(a, i, pages);
+        }
+        // An error: memory is resident that need not be.
+        (all ? kernel::sys_hugepage : kernel::sys_nohugepage)(reinterpret_cast<void*>(a->base + (i << a->page_shift)), size);
+    }
 }
 
 // Gives back the runs of s that are not released yet, at most max_pages in all; pages given
@@ -35,8 +59,11 @@ std::size_t release_runs(pagealloc* pa, mspan* s, std::size_t max_pages) {
         if (n == 0) break;
         void* p = reinterpret_cast<void*>(s->start + i * pa->page_size());
         if (kernel::sys_unused(p, n * pa->page_size()) != 0) break;
-        guard g(heap.lock);
-        pa->set_released(s, i, n);
+        {
+            guard g(heap.lock);
+            pa->set_released(s, i, n);
+        }
+        settle_huge(s->ar, s->ar->page_of(s->start) + i, n);
         done += n;
         i += n;
     }

@@ -10,6 +10,7 @@
 #include "sched/init.h"
 #include "sched/mstart.h"
 #include "sched/newproc.h"
+#include "sched/pidle.h"
 #include "sched/procresize.h"
 #include "sched/retake.h"
 #include "sched/schedule.h"
@@ -98,10 +99,14 @@ int num_thread() {
 int set_max_threads(int n) {
     rt::runtime_call rc;
     if (n <= 0) panic("rt0::set_max_threads: the limit must be positive");
-    rt::guard l(rt::sched.lock);
-    int old = rt::sched.maxmcount;
-    rt::sched.maxmcount = n;
-    rt::checkmcount();  // as Go: fatal when more exist already
+    int old;
+    {
+        rt::guard l(rt::sched.lock);
+        old = rt::sched.maxmcount;
+        rt::sched.maxmcount = n;
+        rt::checkmcount();  // as Go: fatal when more exist already
+    }
+    rt::room_for_m();
     return old;
 }
 

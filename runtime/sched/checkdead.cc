@@ -15,6 +15,7 @@
 #include "base/throw.h"
 #include "kernel_if/thread.h"
 #include "sched/find.h"
+#include "sched/mstart.h"
 #include "sched/sched.h"
 
 namespace rt0::runtime {
@@ -66,6 +67,12 @@ bool sleeps_for_nothing() REQUIRES(sched.lock) {
     return sched.lastpoll.load(memory_order_seq_cst) == 0 && sched.polluntil.load(memory_order_seq_cst) != 0 && !timers_pending();
 }
 
+// ID4: two Ms that left their Ps idle each took the other for one that comes.
+bool left_for_want_of_an_m() REQUIRES(sched.lock) {
+    // relaxed: sched.lock.
+    return sched.starved.load(memory_order_relaxed) && (sched.runqsize.load(memory_order_relaxed) != 0 || timers_pending());
+}
+
 }  // namespace
 
 std::int64_t running_ms() {
@@ -99,6 +106,7 @@ bool checkdead() {
           << sched.nmextraidle.load(memory_order_relaxed);  // relaxed: message
         runtime_throw(t.c_str());
     }
+    if (left_for_want_of_an_m()) exhausted();
     if (other_threads_exist()) return true;
     int waiting = waiting_goroutines();
     sched.lock.unlock();  // the report takes its time; nothing else can run any more

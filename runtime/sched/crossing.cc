@@ -103,7 +103,10 @@ void put_extra(m* mp) {
             extra_gs.push(gp);
         }
     }
-    if (!keep) to_freem(mp);
+    if (!keep) {
+        give_slot_up(true);
+        to_freem(mp);
+    }
     checkdead_later();
 }
 

@@ -36,6 +36,14 @@
 // Sleeping until a timer: one M (whoever turns sched.lastpoll to 0) sleeps until the
 // earliest deadline of all Ps, in the place where a network poller will wait; it gives
 // its P up first.  wakenetpoller shortens its sleep.
+//
+//   TM5  At the limit of threads it is the M that a P left idle needs (ID4), though it is on no list:
+//
+//        who leaves the P idle             the sleeper
+//        starved = true                    seen = pollwake; polluntil = its deadline
+//        lastpoll 0? pollwake++, wake      starved? does not sleep
+//
+//        Seq_cst on all (label poll): one of the two sees the other; and a wake before `seen` is read comes after starved.
 #include "sched/find.h"
 
 #include <algorithm>
@@ -116,15 +124,25 @@ wake_batch::~wake_batch() {
     wakep();
 }
 
+namespace {
+void wake_poll() {
+    // ORDER(poll): seq_cst; the sleeper compares the word before it sleeps.
+    sched.pollwake.fetch_add(1, memory_order_seq_cst);
+    wake_sleeper(&sched.pollwake);
+}
+}  // namespace
+
+void wake_timer_sleeper() {
+    if (sched.lastpoll.load(memory_order_seq_cst) == 0) wake_poll();  // ORDER(poll): TM5
+}
+
 void wakenetpoller(std::int64_t when) {
     // ORDER(poll): seq_cst; the timer is in its heap before we look for a sleeper, who
     // publishes polluntil before it looks at the heaps.
     std::int64_t until = sched.polluntil.load(memory_order_seq_cst);
     if (until != 0) {
         if (until <= when) return;
-        // ORDER(poll): seq_cst; the sleeper compares the word before it sleeps.
-        sched.pollwake.fetch_add(1, memory_order_seq_cst);
-        wake_sleeper(&sched.pollwake);
+        wake_poll();
         return;
     }
     // Nobody sleeps with a deadline.  Everybody awake sees the timer before sleeping; an idle P gets an M that will.
@@ -305,7 +323,9 @@ p* sleep_until_timer() {
     if (std::int64_t until = earliest_timer()) {
         sched.polluntil.store(until, memory_order_seq_cst);  // ORDER(poll): later timers need not wake us
         std::int64_t to = spaced(until);
-        if (to > kernel::nanotime()) kernel::futex_wait_until(&sched.pollwake, seen, to);
+        // ORDER(poll): seq_cst; TM5: after polluntil was published.
+        const bool needed = sched.starved.load(memory_order_seq_cst);
+        if (!needed && to > kernel::nanotime()) kernel::futex_wait_until(&sched.pollwake, seen, to);
         std::int64_t now = kernel::nanotime();
         if (now >= until) {  // else something earlier came
             sched.lasttimerwake = now;
@@ -315,7 +335,8 @@ p* sleep_until_timer() {
     sched.polluntil.store(0, memory_order_seq_cst);                   // ORDER(poll): from here others sleep or wake
     sched.lastpoll.store(kernel::nanotime(), memory_order_seq_cst);   // ORDER(poll): the place is free
     guard l(sched.lock);
-    return pidleget();
+    p* pp = starved_p();
+    return pp ? pp : pidleget();
 }
 
 // Gives the P up.  A G if one turned up in the global queue meanwhile; *again when the

@@ -31,6 +31,8 @@ void wakep_for_lone();
 
 // A timer at `when` was added: make sure some M wakes for it.
 void wakenetpoller(std::int64_t when);
+// Gets the M that sleeps until a timer, if one does, to look for work (TM5).
+void wake_timer_sleeper();
 
 // Is there a G on any run queue?  Asked by whoever has just idled a P (WK4, WK5).  left_alone: not counting
 // queues that RQ8 leaves to their P.

@@ -74,10 +74,17 @@ m* reuse_m() {
     return mp;
 }
 
-void munreserve() {
+// What was left to do is done: the slot that was given up is anybody's.
+void slot_is_free() {
+    if (getg()) room_for_m();  // else a foreign thread has left the runtime, with an M that took no slot
     guard l(sched.lock);
-    sched.nmfreed++;
+    sched.nmidlelocked++;
     checkdead();
+}
+
+void munreserve(bool extra) {
+    give_slot_up(extra);
+    slot_is_free();
 }
 
 // A g of the system for mp on s; *reuse: the g of an M that ended, or null.  False: no memory.
@@ -128,14 +135,16 @@ m* new_m() {
     return mp;
 }
 
-std::int64_t reserve_id() {
+std::int64_t reserve_id(bool extra) {
     guard l(sched.lock);
-    return mreserveid();
+    if (!extra) return mreserveid();
+    sched.nmextra++;
+    return sched.mnext++;
 }
 
 // allocm, but says what is missing: 0, -ENOSPC for the thread limit, -ENOMEM.
 int try_allocm(void (*fn)(), bool extra, std::int64_t id, m** out) {
-    if (id < 0 && (id = reserve_id()) < 0) return -ENOSPC;
+    if (id < 0 && (id = reserve_id(extra)) < 0) return -ENOSPC;
     m* mp = new_m();
     if (mp) {
         mp->id = id;
@@ -148,7 +157,7 @@ int try_allocm(void (*fn)(), bool extra, std::int64_t id, m** out) {
         }
         free_m(mp);
     }
-    munreserve();
+    munreserve(extra);
     return -ENOMEM;
 }
 
@@ -180,7 +189,7 @@ m* allocm(void (*fn)(), bool extra, std::int64_t id) {
     m* mp = nullptr;
     int error = try_allocm(fn, extra, id, &mp);
     if (error == -ENOSPC) {
-        guard l(sched.lock);
+        sched.lock.lock();
         exhausted();
     }
     if (error) out_of_memory("the stacks of a new thread");
@@ -301,7 +310,7 @@ int newm_spare() {
     // Off the list before it is off the count: checkdead must not take another thread for this one.
     if (allm_remove(mp)) {
         free_m(mp);
-        munreserve();
+        munreserve(false);
     } else {
         stillborn = mp;
     }
@@ -316,27 +325,29 @@ void newm_sysmon() {
 
 void mexit() {
     m* mp = getg()->mp;
+    give_slot_up();
+    handoffp(releasep());
     if (mp == &m0) {  // the initial thread must outlive the others: it sleeps for good
-        handoffp(releasep());
-        {
-            guard l(sched.lock);
-            sched.nmfreed++;
-            checkdead();
-        }
+        slot_is_free();
         for (;;) notesleep(&mp->park);
     }
-    handoffp(releasep());
     mend();
+}
+
+void give_slot_up(bool extra) {
+    guard l(sched.lock);
+    sched.nmfreed++;
+    sched.nmextra -= extra;
+    sched.nmidlelocked--;
 }
 
 void to_freem(m* mp) {
     {
         guard l(sched.lock);
-        sched.nmfreed++;
         mp->freelink = sched.freem;
         sched.freem = mp;
-        checkdead();
     }
+    slot_is_free();
     order_burial();
 }
 
@@ -351,19 +362,21 @@ void mend() {
     rt0_gogo(&mp->mstartctx);  // out of mstart, the thread ends
 }
 
-std::int64_t mreserveid() { return mcount() < sched.maxmcount ? sched.mnext++ : -1; }
+std::int64_t mreserveid() { return mlimited() < sched.maxmcount ? sched.mnext++ : -1; }
 
 void exhausted() {
     textbuf t;
     t << "runtime: program exceeds " << sched.maxmcount << "-thread limit\n"
       << "runtime: may need to raise it (rt0::set_max_threads)\n";
+    sched.lock.unlock();  // the report may wait for another's
     runtime_throw(t, "thread exhaustion");
 }
 
 void checkmcount() {
-    if (mcount() > sched.maxmcount) exhausted();
+    if (mlimited() > sched.maxmcount) exhausted();
 }
 
 int mcount() { return static_cast<int>(sched.mnext - sched.nmfreed); }
+int mlimited() { return mcount() - sched.nmextra; }
 
 }  // namespace rt0::runtime

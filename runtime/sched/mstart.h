@@ -28,9 +28,11 @@ void minit(m* mp);
 void mstart(m* mp);
 // On g0: the thread ends.  The P is handed off.
 [[noreturn]] void mexit();
-// On g0, without a P, on no list: the thread ends, and is not m0.
+// On g0, without a P and its slot, on no list: the thread ends, and is not m0.
 [[noreturn]] void mend();
-// mp ended, and is not counted any more: to be buried.
+// An M that is about to end makes room for another (ID4).  It counts as running, for checkdead, until to_freem.
+void give_slot_up(bool extra = false);
+// mp, which gave its slot up, ended: to be buried.
 void to_freem(m* mp);
 // Frees the Ms that ended and whose threads are gone.  True: some are not gone yet.
 bool bury_freem();

@@ -19,8 +19,8 @@
 //        bottom; m0 always does, since the initial thread cannot end.
 //   ID4  At the limit of threads a P without an M to run it stays idle and its Gs go to the global queue.  An M with
 //        another P looks there, under sched.lock, before it gives that up; one that returns from user code or a system
-//        call takes the P (exitsyscall), and one that is about to sleep, or to be put back on the idle list, takes it as
-//        a spinner, or work would wait beside both:
+//        call takes the P (exitsyscall); so does the one that sleeps until a timer (TM5); and one that is about to
+//        sleep, or to be put back on the idle list, takes it as a spinner, or work would wait beside both:
 //
 //        M, back from a system call           sysmon, or who makes a G ready
 //        no idle P: queues its G
@@ -28,8 +28,10 @@
 //        lock(sched); starved: takes the P    (without that: sleeps, and nobody looks at the queue)
 //
 //        Limit and number of the new M are one decision under sched.lock, or two that both saw room would die of it.
-//        Where work waits and this is the last P (all others idle), an M must exist.  There is none when every other one
-//        waits for its locked G; else one that gave its P up may still be on its way to the idle list, and is waited for.
+//        Where an M ends, or the limit is raised, and one was starved, there is a wake as for new work (room_for_m).
+//        What is left waits for Ms that block or compute, as it does wherever a P cannot be taken for want of an M; but
+//        when every other M is idle for its locked G none would ever come, and that is fatal; checkdead sees it where two
+//        Ms that leave their Ps idle each take the other for one that comes.
 #include "sched/pidle.h"
 
 #include "base/throw.h"
@@ -66,6 +68,14 @@ p* pidleget() {
     return pp;
 }
 
+namespace {
+// It counts as coming until it first is idle, or has a P instead.
+void arrived(m* mp) REQUIRES(sched.lock) {
+    sched.nmcoming -= mp->spare;
+    mp->spare = false;
+}
+}  // namespace
+
 void mput(m* mp) {
     mp->schedlink = sched.midle;
     mp->schedprev = nullptr;
@@ -73,10 +83,7 @@ void mput(m* mp) {
     sched.midle = mp;
     mp->idle = true;
     sched.nmidle++;
-    if (mp->spare) {
-        mp->spare = false;
-        sched.nmcoming--;
-    }
+    arrived(mp);
     checkdead();
 }
 
@@ -174,13 +181,27 @@ bool sleep_idle(m* mp, bool surplus) {
 
 }  // namespace
 
+p* starved_p() {
+    if (!sched.starved.load(memory_order_relaxed)) return nullptr;  // relaxed: set under sched.lock
+    sched.starved.store(false, memory_order_relaxed);
+    return pidleget();
+}
+
+void room_for_m() {
+    bool starved;
+    {
+        guard l(sched.lock);
+        starved = sched.starved.load(memory_order_relaxed);  // relaxed: sched.lock
+    }
+    if (starved) wakep();
+}
+
 namespace {
 
 // ID4.  sched.lock is held; mp, about to be idle, gets the P that was left so.
 bool give_p_left_idle(m* mp) REQUIRES(sched.lock) {
-    if (!sched.starved) return false;
-    sched.starved = false;
-    if (!(mp->nextp = pidleget())) return false;
+    if (!(mp->nextp = starved_p())) return false;
+    arrived(mp);
     become_spinning(mp);
     return true;
 }
@@ -202,7 +223,10 @@ void stopm() {
             mput(mp);
             surplus = mp != &m0 && idle_ms_in_surplus();
         }
-        if (!sleep_idle(mp, surplus)) mend();
+        if (!sleep_idle(mp, surplus)) {
+            give_slot_up();
+            mend();
+        }
         noteclear(&mp->park);
     } while (!mp->nextp);  // ID2
     mp->blocked.store(false, memory_order_relaxed);  // relaxed: for reports
@@ -259,13 +283,10 @@ bool last_for_timers() REQUIRES(sched.lock) {
            sched.lastpoll.load(memory_order_relaxed) != 0 && timers_pending();
 }
 
-// ID4: who else comes for what pp has to do?
-bool others_come(const p* pp) REQUIRES(sched.lock) {
-    // relaxed throughout: sched.lock.
-    if (sched.npidle.load(memory_order_relaxed) + 1 < static_cast<std::uint32_t>(gomaxprocs_now.load(memory_order_relaxed)))
-        return true;
-    if (sched.nreserved + sched.nmcoming > 0) return true;  // on the way to the idle list
-    return runqempty(pp) && sched.runqsize.load(memory_order_relaxed) == 0 && !last_for_timers();
+// ID4: all other Ms are idle for their locked Gs, and there is something to do.
+bool nobody_comes_for(const p* pp) REQUIRES(sched.lock) {
+    // relaxed: sched.lock.
+    return running_ms() <= 1 && (!runqempty(pp) || sched.runqsize.load(memory_order_relaxed) != 0 || last_for_timers());
 }
 
 void leave_idle(p* pp) REQUIRES(sched.lock) {
@@ -273,22 +294,22 @@ void leave_idle(p* pp) REQUIRES(sched.lock) {
     bool inherit;
     while (g* gp = runqget(pp, &inherit)) globrunqput(gp);
     pidleput(pp);
-    sched.starved = true;
+    sched.starved.store(true, memory_order_seq_cst);  // ORDER(poll): before the look for a sleeper (TM5)
 }
 
 // ID4: who shall run pp: an idle M (*mp), a new one of number *id, or nobody (false; pp is disposed of).
 bool m_for(p* pp, bool optional, m** mp, std::int64_t* id) REQUIRES(sched.lock) {
-    for (int i = 0;; i++) {
-        if ((*mp = mget()) || (*id = mreserveid()) >= 0) return true;
-        if (optional || sched.gcwaiting.load(memory_order_relaxed) || others_come(pp)) {  // relaxed: sched.lock
-            leave_idle(pp);
-            return false;
-        }
-        if (running_ms() <= 1 || i == cfg::exhaustion_looks) exhausted();
-        sched.lock.unlock();
-        kernel::usleep(1000);
-        sched.lock.lock();
-    }
+    if ((*mp = mget()) || (*id = mreserveid()) >= 0) return true;
+    // relaxed: sched.lock.
+    if (!optional && !sched.gcwaiting.load(memory_order_relaxed) && nobody_comes_for(pp)) exhausted();
+    leave_idle(pp);
+    return false;
+}
+
+void nobody_for(p* pp) {
+    if (!pp) return;
+    wake_timer_sleeper();
+    want_spare_ms(1);  // cannot be had: but it says so, once
 }
 
 void stop_counting_as_spinner() {
@@ -312,7 +333,7 @@ void startm(p* pp, bool spinning) {
     }
     if (!found) {
         if (spinning) stop_counting_as_spinner();
-        if (pp) want_spare_ms(1);  // cannot be had: but it says so, once
+        nobody_for(pp);
         return;
     }
     if (!mp) {
@@ -341,7 +362,7 @@ void startm_for(p* pp) {
         if ((id = mreserveid()) < 0) leave_idle(pp);  // ID4: our caller goes on with a P and looks at the global queue
     }
     if (id >= 0) newm(nullptr, pp, id);
-    else want_spare_ms(1);
+    else nobody_for(pp);
 }
 
 namespace {

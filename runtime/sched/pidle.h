@@ -10,6 +10,9 @@ p* pidleget() REQUIRES(sched.lock);
 void mput(m* mp) REQUIRES(sched.lock);
 m* mget() REQUIRES(sched.lock);
 m* mget_surplus() REQUIRES(sched.lock);  // those that are not worth keeping, through schedlink
+p* starved_p() REQUIRES(sched.lock);     // one that was left idle for want of an M (ID4)
+// An M less, or a higher limit: who was left idle for want of one gets it (ID4).
+void room_for_m();
 
 // ---- tying an M and a P
 void acquirep(p* pp);    // to the calling M; flushes a stale mcache

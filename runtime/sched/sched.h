@@ -40,12 +40,13 @@ struct schedt {
     std::int32_t nreserved GUARDED_BY(lock) = 0;     // Ms taken off for a P that may not come (reserve_m) [lock]
     watched<std::int32_t> nmidlelocked GUARDED_BY(lock); // locked Ms waiting for their G [lock]
     watched<std::int64_t> mnext GUARDED_BY(lock);    // Ms created, next id [lock]
-    std::int32_t maxmcount GUARDED_BY(lock) = 0;     // [lock]
+    std::int32_t maxmcount GUARDED_BY(lock) = 0;     // for those that are not extra [lock]
+    std::int32_t nmextra GUARDED_BY(lock) = 0;       // Ms of foreign threads, in use or not [lock]
     std::int32_t nhogs GUARDED_BY(retakelock) = 0;   // Ms that run without a P [lock:retakelock]
     std::int32_t nmsys GUARDED_BY(lock) = 0;         // Ms not counted for deadlock (sysmon, the template thread, the dumper) [lock]
     watched<std::int64_t> nmfreed GUARDED_BY(lock);  // [lock]
     p* pidle GUARDED_BY(lock) = nullptr;             // [lock]
-    bool starved GUARDED_BY(lock) = false;           // a P became idle for want of an M (ID4) [lock]
+    atomic<bool> starved{false};                     // a P became idle for want of an M (ID4) [atomic; written under lock]
     gqueue runq GUARDED_BY(lock);                    // global run queue [lock]
     gqueue putoff GUARDED_BY(lock);                  // a part of it: Gs whose calls are put off (SY4) [lock]
     bool putoff_next GUARDED_BY(lock) = false;       // theirs is the next turn, where there are both [lock]
@@ -168,7 +169,8 @@ mcache* current_mcache();           // null without a P
 
 // ---- sizes
 int gcount();              // user goroutines that are not dead
-int mcount() REQUIRES(sched.lock);  // Ms that exist
+int mcount() REQUIRES(sched.lock);    // Ms that exist
+int mlimited() REQUIRES(sched.lock);  // those that count for the limit: not those of foreign threads, as in Go
 int numcpu();
 
 template <class F>

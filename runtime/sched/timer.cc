@@ -1,6 +1,8 @@
 // Timers; TM1-TM4 in timer.h.
 #include "sched/timer.h"
 
+#include <utility>
+
 #include "base/throw.h"
 #include "kernel_if/clock.h"
 #include "sched/find.h"
@@ -170,6 +172,9 @@ void movetimers(p* from, p* to) NO_THREAD_SAFETY_ANALYSIS {
         remove(from, t);
         insert(to, t);
     }
+    // Ps are never freed, and a thousand small heaps would keep as many spans.
+    if (from->timers.heap) rtfree(std::exchange(from->timers.heap, nullptr));
+    from->timers.cap = 0;
 }
 
 namespace {

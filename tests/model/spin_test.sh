@@ -79,6 +79,7 @@ wakeup() {
     finds "sysmon's look at rings" 11 wakeup -DHINTS $two
     finds "taking the P that was left idle" 12 wakeup $limit
     finds "waking who was put back for it" 13 wakeup -DLIMIT -DNM=2 -DPUTS=1 -DSYSCALLS=1 -DINJECTED=0
+    finds "moving the queue of who is left idle" 14 wakeup -DLIMIT -DNM=2 -DPUTS=2 -DSYSCALLS=1 -DINJECTED=0
 }
 retake() {
     holds "retake: two rounds of sysmon" retake -DCALLS=2 -DROUNDS=2 -DSTOPS=0

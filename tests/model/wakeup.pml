@@ -42,7 +42,8 @@
 // backstop), and only such a put (`tick`).  give_up_p's and handoffp_locked's looks at the global queue under the lock
 // save a wake-up; without them the looks after pidleput find the same.
 //
-// -DLIMIT: at the limit of threads (ID4) startm finds no idle M and leaves the P idle.
+// -DLIMIT: at the limit of threads (ID4) startm finds no idle M, and the P is left idle, its Gs to the others.  That it is
+// fatal when these all wait for a locked G is left out, with locked Gs.
 //
 // -DMUTATE=n breaks one thing; spin must find each:
 //   1  the last look comes before nmspinning-- (WK4's order lost)
@@ -58,6 +59,7 @@
 //   11 sysmon does not look at rings
 //   12 an M about to sleep does not take the P that was left idle (ID4, LIMIT)
 //   13 an M that sysmon puts back does not (ID4, LIMIT)
+//   14 the Gs of a P that is left idle stay with it (ID4, LIMIT)
 #ifndef MUTATE
 #define MUTATE 0
 #endif
@@ -186,7 +188,11 @@ inline startm(spin) {
         :: wp != NONE -> mget(wm);
 #ifdef LIMIT
             if
-            :: wm == NONE -> assert(optional || runqempty(wp)); pidleput(wp); starved = true; wp = NONE  // leave_idle
+            :: wm == NONE ->  // leave_idle
+#if MUTATE != 14
+                runqsize = runqsize + q[wp]; q[wp] = 0;
+#endif
+                pidleput(wp); starved = true; wp = NONE
             :: else
             fi
 #endif

@@ -215,7 +215,8 @@ bool verdict(std::string& out, const char* what, bool holds, long got, long want
     return holds;
 }
 
-constexpr const char* columns = "| goroutines | s | RSS, KiB | at rest | in malloc's use | threads | open files |\n|---|---|---|---|---|---|---|\n";
+constexpr const char* columns =
+    "| goroutines | s | RSS, KiB | at rest | in malloc's use | threads | open files |\n|---|---|---|---|---|---|---|\n";
 std::string line_of(const row& r) {
     char line[128];
     std::snprintf(line, sizeof line, "| %ld | %ld | %ld | %ld | %ld | %d | %d |\n", r.goroutines, r.secs, r.kb, r.resting_kb,

@@ -23,7 +23,7 @@ struct Pidle : testing::Test {
     void SetUp() override {
         sched.midle = nullptr;
         sched.pidle = nullptr;
-        sched.starved = false;
+        sched.starved.store(false);
         sched.nmidle = sched.stopwait = 0;
         sched.npidle.store(0);
         sched.nmspinning.store(0);

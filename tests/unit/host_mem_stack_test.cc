@@ -14,6 +14,7 @@
 #include "kernel_if/inject.h"
 #include "mem/heap.h"
 #include "mem/stack.h"
+#include "tests/support/smaps.h"
 
 namespace rt0::runtime {
 namespace {
@@ -349,20 +350,9 @@ TEST_F(Stacks, ScavengeHonoursALimitSmallerThanAStack) {
 
 TEST_F(Stacks, ArenasAreInMapsAndNeverHuge) {
     stack s = stackalloc(c, cfg::stack_default);
-    FILE* f = std::fopen("/proc/self/smaps", "r");
-    char line[512];
-    bool here = false, seen = false, nohuge = false;
-    while (std::fgets(line, sizeof line, f)) {
-        unsigned long a, b;
-        if (std::sscanf(line, "%lx-%lx ", &a, &b) == 2) here = a <= s.lo && s.lo < b;
-        else if (here && std::strncmp(line, "VmFlags:", 8) == 0) {
-            seen = true;
-            nohuge = std::strstr(line, " nh") != nullptr;
-        }
-    }
-    std::fclose(f);
-    EXPECT_TRUE(seen);
-    EXPECT_TRUE(heap.physHugePageSize == 0 || nohuge);
+    const std::string flags = testing_support::vm_flags(s.lo);
+    EXPECT_NE(flags, "");
+    EXPECT_TRUE(heap.physHugePageSize == 0 || flags.find(" nh") != std::string::npos) << flags;
     stackfree(c, s);
 }
 

@@ -1,11 +1,9 @@
 // Ps and Ms at the limit of threads (ID4), on fake Ms.
 #include <gtest/gtest.h>
 
-#include <unistd.h>
-
-#include <thread>
-
+#include "sched/checkdead.h"
 #include "sched/find.h"
+#include "sched/mstart.h"
 #include "sched/pidle.h"
 #include "sched/runq.h"
 #include "tests/support/fake_pidle.h"
@@ -26,7 +24,8 @@ struct PidleAtTheLimit : Pidle {
     }
     void TearDown() override {
         sched.maxmcount = cfg::max_ms;
-        sched.nreserved = 0;
+        sched.nreserved = sched.nmcoming = sched.nmidlelocked = 0;
+        sched.nmfreed = 0;
         Pidle::TearDown();
     }
     void expect_left_idle() {
@@ -69,6 +68,68 @@ TEST_F(PidleAtTheLimit, WithoutNeedTheyAreIdleBoth) {
     EXPECT_EQ(sched.midle, &sleeper);
 }
 
+TEST_F(PidleAtTheLimit, AnMThatIsNewTakesThePLeftIdle) {
+    pp.mcache = allocmcache();
+    startm(nullptr, false);
+    releasep();
+    me.mp.spare = true;
+    sched.nmcoming = 1;
+    stopm();  // would sleep
+    EXPECT_EQ(me.mp.pp, &pp);
+    EXPECT_EQ(sched.nmcoming, 0) << "it has come";
+    EXPECT_FALSE(me.mp.spare);
+    me.mp.spinning = false;
+    releasep();
+    freemcache(pp.mcache);
+    me.mp.pp = &me.pp;
+}
+
+// TM5.
+TEST_F(PidleAtTheLimit, TheMThatSleepsUntilATimerIsWoken) {
+    const std::uint32_t before = sched.pollwake.load();
+    startm(nullptr, false);
+    EXPECT_EQ(sched.pollwake.load(), before) << "nobody sleeps so";
+    sched.lastpoll.store(0);
+    startm(nullptr, false);
+    EXPECT_EQ(sched.pollwake.load(), before + 1);
+    expect_left_idle();
+}
+
+TEST_F(PidleAtTheLimit, RoomIsForThePLeftIdle) {
+    room_for_m();
+    EXPECT_FALSE(woken()) << "none was";
+    startm(nullptr, false);
+    {
+        guard l(sched.lock);
+        mput(&sleeper);
+    }
+    room_for_m();
+    expect_started(&pp, true);
+}
+
+TEST_F(PidleAtTheLimit, ExtraMsDoNotCount) {
+    guard l(sched.lock);
+    EXPECT_EQ(mreserveid(), -1);
+    sched.nmextra = 1;
+    EXPECT_EQ(mreserveid(), 2);
+    EXPECT_EQ(mreserveid(), -1);
+    sched.nmextra = 0;
+}
+
+// An M that is about to end makes room before its P is handed on.
+TEST_F(PidleAtTheLimit, ASlotGivenUpIsASlot) {
+    {
+        guard l(sched.lock);
+        const std::int64_t running = running_ms();
+        EXPECT_EQ(mreserveid(), -1);
+        sched.lock.unlock();
+        give_slot_up();
+        sched.lock.lock();
+        EXPECT_EQ(running_ms(), running) << "it still runs";
+        EXPECT_EQ(mreserveid(), 2);
+    }
+}
+
 // A P with work of its own and no M for it.
 struct PidleBesideWork : PidleAtTheLimit {
     void SetUp() override {
@@ -76,48 +137,26 @@ struct PidleBesideWork : PidleAtTheLimit {
         guard l(sched.lock);
         EXPECT_EQ(pidleget(), &pp);
         runqput(&pp, gs[0], false);
-        sched.nreserved = 0;
-    }
-    void all_others_idle() {
-        guard l(sched.lock);
-        gomaxprocs_now.store(1);
-    }
-    void expect_left_to_others() {
-        expect_left_idle();
-        EXPECT_EQ(sched.runqsize.load(), 1u);
-        EXPECT_TRUE(sched.starved);
-        EXPECT_FALSE(woken());
+        gomaxprocs_now.store(1);  // it is the last
     }
     void TearDown() override {
         gomaxprocs_now.store(3);
-        sched.nmcoming = 0;
-        sched.nmidlelocked = 0;
         sched.gcwaiting.store(false);
         PidleAtTheLimit::TearDown();
     }
 };
 
-TEST_F(PidleBesideWork, AnotherPIsRun) {
+// It may be blocked, and come back, or be on its way to the idle list.
+TEST_F(PidleBesideWork, AnotherMIsNotIdle) {
     startm(&pp, false);
-    expect_left_to_others();
-}
-
-TEST_F(PidleBesideWork, AnMComesBackFromSysmon) {
-    all_others_idle();
-    sched.nreserved = 1;
-    startm(&pp, false);
-    expect_left_to_others();
-}
-
-TEST_F(PidleBesideWork, AnMIsBeingMade) {
-    all_others_idle();
-    sched.nmcoming = 1;
-    startm(&pp, false);
-    expect_left_to_others();
+    expect_left_idle();
+    EXPECT_EQ(sched.runqsize.load(), 1u);
+    EXPECT_TRUE(sched.starved.load());
+    EXPECT_FALSE(woken());
 }
 
 TEST_F(PidleBesideWork, TheWorldIsBeingStopped) {
-    all_others_idle();
+    sched.nmidlelocked = 1;
     sched.gcwaiting.store(true);
     sched.stopwait = 2;
     startm(&pp, false);
@@ -127,26 +166,14 @@ TEST_F(PidleBesideWork, TheWorldIsBeingStopped) {
     EXPECT_EQ(sched.runqsize.load(), 0u) << "start-the-world looks at the Ps' own";
 }
 
-TEST_F(PidleBesideWork, AnMOnItsWayToSleepIsWaitedFor) {
-    all_others_idle();
-    std::thread late([&] {
-        usleep(20'000);
-        guard l(sched.lock);
-        mput(&sleeper);
-    });
-    startm(&pp, false);
-    late.join();
-    expect_started(&pp, false);
-    EXPECT_EQ(sched.runqsize.load(), 0u);
-}
-
-// The one other M waits for its locked G, or whoever does not sleep has gone for good.
+// The one other M waits for its locked G.
 TEST_F(PidleBesideWork, NobodyCanCome) {
-    for (int locked : {1, 0}) {
-        all_others_idle();
-        sched.nmidlelocked = locked;
-        EXPECT_EXIT(startm(&pp, false), testing::ExitedWithCode(2), "exceeds 2-thread limit(.|\n)*thread exhaustion") << locked;
-    }
+    sched.nmidlelocked = 1;
+    EXPECT_EXIT(startm(&pp, false), testing::ExitedWithCode(2), "exceeds 2-thread limit(.|\n)*thread exhaustion");
+    bool inherit;
+    EXPECT_EQ(runqget(&pp, &inherit), gs[0]);
+    startm(&pp, false);
+    expect_left_idle();
 }
 
 }  // namespace

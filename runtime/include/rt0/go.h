@@ -49,7 +49,8 @@ int gomaxprocs(int n = 0);
 int num_cpu();        ///< processors this process may use: affinity and cgroup quota
 int num_goroutine();  ///< goroutines that exist, the runtime's own not counted
 int num_thread();     ///< threads of the operating system that the runtime holds
-/// Limit on threads, 10,000 at start; returns the former value.  n < 1 is a panic; more threads than n, now or later, are fatal.
+/// Limit on threads, 10,000 at start, not counting those that the program made itself; returns the former value.  More than n
+/// now is fatal; later on goroutines wait, unless every thread is locked (README, Limits).  n < 1 is a panic.
 int set_max_threads(int n);
 
 /// "panic: <what>", the goroutine's trace, exit status 2.

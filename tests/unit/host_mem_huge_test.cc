@@ -1,0 +1,56 @@
+// Huge pages of objects (SC3): none where some pages went back to the kernel, again where all did.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "mem/heap.h"
+#include "mem/mem.h"
+#include "tests/support/smaps.h"
+
+using namespace rt0::runtime;
+using testing_support::vm_flags;
+
+namespace {
+
+void give_all_back() {
+    while (scavenge(~std::size_t{0}) != 0) {
+    }
+}
+
+bool may_be_huge(std::uintptr_t at) { return vm_flags(at).find(" hg") != std::string::npos; }
+
+TEST(HugePages, NotWhereSomeWasGivenBack) {
+    mcache* c = allocmcache();
+    ASSERT_NE(c, nullptr);
+    const std::size_t huge = heap.physHugePageSize, half = huge / 2;
+    if (huge == 0) GTEST_SKIP() << "the kernel has no huge pages";
+    std::map<std::uintptr_t, std::vector<void*>> by_block;  // two fill one
+    std::vector<void*> all;
+    for (int i = 0; i < 64; i++) {
+        void* p = mallocrt(c, half);
+        ASSERT_NE(p, nullptr);
+        std::memset(p, 1, half);
+        all.push_back(p);
+        by_block[reinterpret_cast<std::uintptr_t>(p) & ~(huge - 1)].push_back(p);
+    }
+    int tried = 0;
+    for (auto& [block, two] : by_block) {
+        if (two.size() != 2 || !may_be_huge(block)) continue;  // the first arena is not
+        tried++;
+        freert(c, two[0]);
+        give_all_back();
+        EXPECT_FALSE(may_be_huge(block)) << vm_flags(block);
+        freert(c, two[1]);
+        give_all_back();
+        EXPECT_TRUE(may_be_huge(block)) << vm_flags(block);
+        std::erase_if(all, [&](void* p) { return p == two[0] || p == two[1]; });
+    }
+    EXPECT_GT(tried, 0);
+    for (void* p : all) freert(c, p);
+    freemcache(c);
+}
+
+}  // namespace
