@@ -54,9 +54,10 @@ struct state {
         waiting--;
         return notified;
     }
-    // Until n goroutines have come to wait, and perhaps have gone.
+    // Until n goroutines have come to wait, and perhaps have gone.  It may be one of this P's queue that is to come, and there is
+    // no sysmon here to see that the others have left that alone (RQ8).
     void until_arrived(int n) {
-        for (;; rt0::kernel::osyield()) {
+        for (;; rt0::this_goroutine::yield(), rt0::kernel::osyield()) {
             std::unique_lock lk(l);
             if (arrived == n) return;
         }
