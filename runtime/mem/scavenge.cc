@@ -6,7 +6,10 @@
 //        so nobody can be handed them meanwhile, and put back as clean afterwards.
 //   SC2  what Ps have in their caches is theirs: it is hot, and bounded.
 //   SC3  where pages were given back the kernel makes no huge page of what is left: khugepaged would fill the holes up, and
-//        the books would call free what is resident.  Where all of one is given back it may be huge again.
+//        the books would call free what is resident.  Where all of one is given back it may be huge again.  What the books
+//        call the kernel's beside it came with the huge page, untouched or not, and goes back with it.
+#include <algorithm>
+
 #include "base/lock.h"
 #include "kernel_if/memory.h"
 #include "mem/heap.h"
@@ -20,6 +23,17 @@ namespace {
 bool is_released(const mspan* s, std::size_t i) {
     std::size_t page = s->ar->page_of(s->start) + i;
     return s->ar->released[page / 64] >> (page % 64) & 1;
+}
+
+// Pages i to i + n of s, and those beside them that lie in the same huge pages (SC3).
+void* with_huge(const mspan* s, std::size_t i, std::size_t n, std::size_t* bytes) {
+    const unsigned shift = s->ar->page_shift;
+    const std::size_t end = s->start + (s->npages << shift), huge = s->ar->huge ? heap.physHugePageSize : 1;
+    std::uintptr_t lo = s->start + (i << shift), hi = lo + (n << shift);
+    lo = std::max(lo / huge * huge, s->start);
+    hi = std::min((hi + huge - 1) / huge * huge, end);
+    *bytes = hi - lo;
+    return reinterpret_cast<void*>(lo);
 }
 
 // Do pages first to first + n of a, whole words of its bitmap, all belong to the kernel?  heap.lock is held.
@@ -57,8 +71,9 @@ std::size_t release_runs(pagealloc* pa, mspan* s, std::size_t max_pages) {
         while (i + n < s->npages && done + n < max_pages && !is_released(s, i + n)) n++;
         heap.lock.unlock();
         if (n == 0) break;
-        void* p = reinterpret_cast<void*>(s->start + i * pa->page_size());
-        if (kernel::sys_unused(p, n * pa->page_size()) != 0) break;
+        std::size_t bytes;
+        void* p = with_huge(s, i, n, &bytes);
+        if (kernel::sys_unused(p, bytes) != 0) break;
         {
             guard g(heap.lock);
             pa->set_released(s, i, n);
