@@ -9,7 +9,8 @@
 //        signal_context.  No lock of the runtime is taken, nothing parks.
 //   SG3  Handlers that were there at boot keep their say: for faults ours looks for guards
 //        only, and calls theirs as the kernel would have, with g as it was, since it may leave
-//        by siglongjmp.  A SIGQUIT or dump signal that has a handler, or is ignored, is left alone.
+//        by siglongjmp.  A fault signal that was ignored is so still when somebody sends it.
+//        A SIGQUIT or dump signal that has a handler, or is ignored, is left alone.
 //        A handler installed after boot simply replaces ours.
 //   SG4  A guard hit is an overflow only if the stack pointer is there too; the running M's
 //        stacks are looked at first, then all goroutines': a foreign frame may have hit any.
@@ -61,6 +62,7 @@ constexpr std::uintptr_t frame_reach = 1 << 20;  // bytes: the largest frame tha
 constexpr std::uint64_t bit_of(int sig) { return std::uint64_t{1} << (sig - 1); }
 
 struct sigaction previous[NSIG];           // SG3: what faults had at boot
+constinit atomic<bool> spent[NSIG]{};      // SA_RESETHAND: it was called
 int dumpsig = 0;
 constinit atomic<std::uint32_t> dump_requests{0};  // futex word
 std::uint32_t dumps_done = 0;                      // the dumper's own
@@ -126,35 +128,38 @@ guard_hit find_guard(const signal_context& c) {
 
 // ---- handlers of the program
 
-bool has_handler(const struct sigaction& sa) {
-    return (sa.sa_flags & SA_SIGINFO) || (sa.sa_handler != SIG_DFL && sa.sa_handler != SIG_IGN);
+bool has_handler(const struct sigaction& sa) { return sa.sa_handler != SIG_DFL && sa.sa_handler != SIG_IGN; }
+
+// By kill and its kin.  A fault of the thread itself the kernel lets nobody ignore.
+bool sent(const siginfo_t* info) { return info->si_code <= 0; }
+
+bool is_to_be_called(const struct sigaction& sa, int sig) {
+    // relaxed: of several threads one is the first.
+    return has_handler(sa) && !((sa.sa_flags & SA_RESETHAND) && spent[sig].exchange(true, memory_order_relaxed));
 }
 
-// SG3: as the kernel would have called it, on this stack.  It may not come back.
-void call_previous(int sig, siginfo_t* info, void* uc) {
-    struct sigaction sa = previous[sig];
-    if (sa.sa_flags & SA_RESETHAND) previous[sig] = {};
-    sigset_t before, during;
-    kernel::sigmask_get(&before);
-    during = before;
+// SG3: as the kernel would have called it, on this stack.  It may not come back; if it does the kernel puts the mask back.
+void call_previous(const struct sigaction& sa, int sig, siginfo_t* info, void* uc) {
+    sigset_t during = static_cast<const ucontext_t*>(uc)->uc_sigmask;  // without what waits for ours only (others_wait)
     for (int s = 1; s < NSIG; s++)
         if (sigismember(&sa.sa_mask, s) == 1) sigaddset(&during, s);
-    if (sa.sa_flags & SA_NODEFER) sigdelset(&during, sig);
+    if (!(sa.sa_flags & SA_NODEFER)) sigaddset(&during, sig);
     kernel::sigmask_set(&during);
     if (sa.sa_flags & SA_SIGINFO) sa.sa_sigaction(sig, info, uc);
     else sa.sa_handler(sig);
-    kernel::sigmask_set(&before);
 }
 
 // ---- the handler
 
 void on_fault(const signal_context& c) {
+    const struct sigaction& theirs = previous[c.sig];
+    if (theirs.sa_handler == SIG_IGN && sent(c.info)) return;
     // relaxed: written by this very thread, or not for it.
     if (walker.load(memory_order_relaxed) == kernel::gettid()) siglongjmp(walker_out, 1);
     guard_hit h = find_guard(c);
-    if (!h.overflow && has_handler(previous[c.sig])) {
+    if (!h.overflow && is_to_be_called(theirs, c.sig)) {
         setg(c.gp);
-        call_previous(c.sig, c.info, c.uc);
+        call_previous(theirs, c.sig, c.info, c.uc);
         return;
     }
     upcall_signal_fault(c, h);
@@ -188,7 +193,7 @@ void install(int sig) {
 bool free_for_us(int sig) {
     struct sigaction now;
     if (kernel::sigaction_get(sig, &now) < 0) return false;
-    return !(now.sa_flags & SA_SIGINFO) && now.sa_handler == SIG_DFL;
+    return now.sa_handler == SIG_DFL;
 }
 
 void init_dump_signal() {

@@ -319,6 +319,41 @@ TEST_P(Handlers, MayJumpOut) {
     EXPECT_EQ(r.out, "survived\n") << r.summary();
     EXPECT_EQ(r.status, 0);
 }
+const char* const not_ours = "rt0 handles no faults where the sanitizer does";
+
+// Called with the mask, the siginfo and the context that the kernel gave, once before the boot; each may mend and return.
+TEST_P(Handlers, MayMendAndReturn) {
+    if (test::sanitized) GTEST_SKIP() << not_ours;
+    child_result r = with("mend", "mended");
+    EXPECT_EQ(r.out,
+              "11 blocked 12 code 2 first11 blocked 12 code 2 second done\n done\n"
+              "7 blocked 1 7 11 code 2 past the end done\n"
+              "4 blocked done\n"
+              "8 blocked 8 done\n"
+              "after them blocked\n")
+        << r.summary();
+    EXPECT_EQ(r.status, 0) << r.summary();
+}
+TEST_P(Handlers, ForOneSignalAreCalledOnce) {
+    if (test::sanitized) GTEST_SKIP() << not_ours;
+    death d = scene("read_null", {.traceback = {}, .debug = {}, .handlers = "once"});
+    EXPECT_EQ(d.r.out, "once\n") << d.r.summary();
+    EXPECT_EQ(d.r.signal, SIGSEGV) << d.r.summary();
+    EXPECT_EQ(no_addresses(d.rep.head), segv_head) << d.r.summary();
+}
+// What is sent is ignored; a fault of the program's own kills it, and is reported.
+TEST_P(Handlers, IgnoredFaults) {
+    child_result r = with("ignore_faults", "sent_faults");
+    EXPECT_EQ(r.out, "alive\n") << r.summary();
+    EXPECT_EQ(r.status, 0) << r.summary();
+    EXPECT_EQ(r.err, "") << r.summary();
+    if (test::sanitized) GTEST_SKIP() << not_ours;
+    EXPECT_EQ(with("", "sent_faults").signal, SIGSEGV) << "not ignored";
+    death d = scene("read_null", {.traceback = {}, .debug = {}, .handlers = "ignore_faults"});
+    EXPECT_EQ(d.r.signal, SIGSEGV) << d.r.summary();
+    EXPECT_EQ(no_addresses(d.rep.head), segv_head) << d.r.summary();
+    EXPECT_EQ(with("ignore_faults", "read_past_end").signal, SIGBUS);
+}
 TEST_P(Handlers, LaterOnesReplaceOurs) { EXPECT_EQ(with("", "late_handler").status, 7); }
 TEST_P(Handlers, OfSigquitStays) {
     child_result r = with("quit", "quit_self");
