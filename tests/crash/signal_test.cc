@@ -49,7 +49,7 @@ std::string goid_of(const report_block& b) {
 }
 
 struct scene_options {
-    std::string traceback, debug, handlers;
+    std::string traceback, debug;
 };
 struct death {
     child_result r;
@@ -60,8 +60,7 @@ death run(const std::string& program, const std::string& name, const scene_optio
     d.r = testing_support::run_child({testing_support::built_program("tests/crash/" + program), name},
                                      {.limit_s = 120,
                                       .env = {{"RT0TRACEBACK", o.traceback},
-                                              {"RT0DEBUG", o.debug},
-                                              {"RT0_TEST_HANDLERS", o.handlers}}});
+                                              {"RT0DEBUG", o.debug}}});
     d.rep = testing_support::parse_report(d.r.err);
     return d;
 }
@@ -144,9 +143,6 @@ TEST_P(Overflow, InForeignFrames) {
 TEST_P(Overflow, OfManyIsReportedOnce) {
     for (int i = 0; i < 5; i++) expect_overflow(scene("overflow_many"), "65536", "49152", "131072");
 }
-TEST_P(Overflow, ComesBeforeTheProgramsHandler) {
-    expect_overflow(scene("overflow", {.traceback = {}, .debug = {}, .handlers = "exit"}), "65536", "49152", "131072");
-}
 TEST_P(Overflow, OfTheSystemStack) {
     death d = scene("overflow_g0");
     EXPECT_EQ(d.r.status, 2) << d.r.summary();
@@ -161,7 +157,7 @@ TEST_P(Overflow, OfTheSystemStack) {
     EXPECT_EQ(head[2], "fatal error: stack overflow on the system stack");
 }
 TEST_P(Overflow, LevelNone) {
-    death d = scene("overflow", {.traceback = "none", .debug = {}, .handlers = {}});
+    death d = scene("overflow", {.traceback = "none", .debug = {}});
     EXPECT_EQ(d.r.status, 2);
     EXPECT_TRUE(d.rep.head.ends_with("\nfatal error: stack overflow")) << d.r.summary();
     EXPECT_EQ(d.rep.blocks.size(), 0u);
@@ -224,7 +220,7 @@ TEST_P(Fault, OnAGoroutine) {
     EXPECT_TRUE(contains(d.rep.blocks[0].created_by, "fault_on_goroutine")) << d.r.summary();
 }
 TEST_P(Fault, LevelAll) {
-    death d = expect("fault_on_goroutine", SIGSEGV, segv_head, {.traceback = "all", .debug = {}, .handlers = {}});
+    death d = expect("fault_on_goroutine", SIGSEGV, segv_head, {.traceback = "all", .debug = {}});
     ASSERT_EQ(d.rep.blocks.size(), 2u) << d.r.summary();
     EXPECT_TRUE(d.rep.blocks[0].has("read_null", prog_file)) << d.r.summary();
     EXPECT_EQ(d.rep.blocks[1].header, "goroutine 1 [chan receive]:");
@@ -295,77 +291,6 @@ TEST_P(Fault, AbortIsLeftAlone) {
     child_result r = scene("abort_here").r;
     EXPECT_EQ(r.signal, SIGABRT) << r.summary();
     EXPECT_EQ(r.err, "");
-}
-
-// ---- the program's own handlers
-class Handlers : public Program {
-protected:
-    child_result with(const std::string& handlers, const std::string& name, const std::string& debug = "") {
-        return scene(name, {.traceback = {}, .debug = debug, .handlers = handlers}).r;
-    }
-};
-INSTANTIATE_TEST_SUITE_P(Programs, Handlers, both, program_name);
-
-TEST_P(Handlers, FaultsAreHandedOn) {
-    for (const char* name : {"read_null", "fault_on_goroutine", "fault_on_thread", "fault_on_unknown_thread"}) {
-        child_result r = with("exit", name);
-        EXPECT_EQ(r.status, 7) << r.summary();
-        EXPECT_EQ(r.out, "own handler: 11 at (nil)\n") << r.summary();
-        EXPECT_EQ(r.err, "");
-    }
-}
-TEST_P(Handlers, MayJumpOut) {
-    child_result r = with("jump", "survive");
-    EXPECT_EQ(r.out, "survived\n") << r.summary();
-    EXPECT_EQ(r.status, 0);
-}
-const char* const not_ours = "rt0 handles no faults where the sanitizer does";
-
-// Called with the mask, the siginfo and the context that the kernel gave, once before the boot; each may mend and return.
-TEST_P(Handlers, MayMendAndReturn) {
-    if (test::sanitized) GTEST_SKIP() << not_ours;
-    child_result r = with("mend", "mended");
-    EXPECT_EQ(r.out,
-              "11 blocked 12 code 2 first11 blocked 12 code 2 second done\n done\n"
-              "7 blocked 1 7 11 code 2 past the end done\n"
-              "4 blocked done\n"
-              "8 blocked 8 done\n"
-              "after them blocked\n")
-        << r.summary();
-    EXPECT_EQ(r.status, 0) << r.summary();
-}
-TEST_P(Handlers, ForOneSignalAreCalledOnce) {
-    if (test::sanitized) GTEST_SKIP() << not_ours;
-    death d = scene("read_null", {.traceback = {}, .debug = {}, .handlers = "once"});
-    EXPECT_EQ(d.r.out, "once\n") << d.r.summary();
-    EXPECT_EQ(d.r.signal, SIGSEGV) << d.r.summary();
-    EXPECT_EQ(no_addresses(d.rep.head), segv_head) << d.r.summary();
-}
-// What is sent is ignored; a fault of the program's own kills it, and is reported.
-TEST_P(Handlers, IgnoredFaults) {
-    child_result r = with("ignore_faults", "sent_faults");
-    EXPECT_EQ(r.out, "alive\n") << r.summary();
-    EXPECT_EQ(r.status, 0) << r.summary();
-    EXPECT_EQ(r.err, "") << r.summary();
-    if (test::sanitized) GTEST_SKIP() << not_ours;
-    EXPECT_EQ(with("", "sent_faults").signal, SIGSEGV) << "not ignored";
-    death d = scene("read_null", {.traceback = {}, .debug = {}, .handlers = "ignore_faults"});
-    EXPECT_EQ(d.r.signal, SIGSEGV) << d.r.summary();
-    EXPECT_EQ(no_addresses(d.rep.head), segv_head) << d.r.summary();
-    EXPECT_EQ(with("ignore_faults", "read_past_end").signal, SIGBUS);
-}
-TEST_P(Handlers, LaterOnesReplaceOurs) { EXPECT_EQ(with("", "late_handler").status, 7); }
-TEST_P(Handlers, OfSigquitStays) {
-    child_result r = with("quit", "quit_self");
-    EXPECT_EQ(r.status, 6) << r.summary();
-    EXPECT_EQ(r.out, "own handler: quit\n");
-    EXPECT_EQ(with("ignore_quit", "quit_self").out, "alive\n");
-}
-TEST_P(Handlers, OfTheDumpSignalStays) {
-    child_result r = with("usr1", "usr1_self", "dumpsignal=1");
-    EXPECT_EQ(r.status, 6) << r.summary();
-    EXPECT_EQ(r.err, "rt0: RT0DEBUG: dumpsignal: signal 10 has a handler already or cannot have one; ignored\n");
-    EXPECT_EQ(with("", "usr1_self").signal, SIGUSR1) << "not ours unless asked for";
 }
 
 // Its handlers run when the thread next calls libc; one that spins, sleeps in the runtime or waits for the loader never does.
@@ -451,7 +376,7 @@ TEST_P(Quit, OnePanicOrTheOther) {
     }
 }
 TEST_P(Quit, LevelNone) {
-    death d = expect("quit_all_kinds", {.traceback = "none", .debug = {}, .handlers = {}});
+    death d = expect("quit_all_kinds", {.traceback = "none", .debug = {}});
     EXPECT_EQ(d.rep.blocks.size(), 0u);
 }
 
@@ -475,7 +400,7 @@ TEST(Watchdog, PrintsAddressesWhenNamesCannotBeHad) {
 class Dump : public Program {
 protected:
     void expect(const std::string& name, const std::string& debug, const std::string& out) {
-        death d = scene(name, {.traceback = {}, .debug = debug, .handlers = {}});
+        death d = scene(name, {.traceback = {}, .debug = debug});
         EXPECT_EQ(d.r.status, 0) << d.r.summary();
         EXPECT_EQ(d.r.out, out) << d.r.summary();
         const std::string tail = "\nrt0: end of dump, 4 goroutines\n";
@@ -507,7 +432,7 @@ TEST_P(Dump, OfAWedgedScheduler) {
 }
 TEST_P(Dump, SignalsThatCannotBe) {
     for (const char* v : {"9", "19", "3", "11", "1000"}) {
-        child_result r = scene("up", {.traceback = {}, .debug = std::string("dumpsignal=") + v, .handlers = {}}).r;
+        child_result r = scene("up", {.traceback = {}, .debug = std::string("dumpsignal=") + v}).r;
         EXPECT_EQ(r.out, "up\n") << r.summary();
         EXPECT_EQ(r.err, std::string("rt0: RT0DEBUG: dumpsignal: signal ") + v +
                              " has a handler already or cannot have one; ignored\n");
