@@ -63,6 +63,7 @@ void put_current(bool plumbing) {
     info = {};
     collect_identity(gp, &info);
     info.status = status_of_current(gp);
+    collect_wait(gp, &info);
     info.has_stack = true;
     info.stack = running.user;
     put_goroutine(out, info, plumbing);

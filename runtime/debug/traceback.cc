@@ -68,6 +68,8 @@ void collect_saved(std::uintptr_t sp, pc_list* out) {
         &w);
 }
 
+bool at_rest(std::uint32_t status) { return status == grunnable || status == gwaiting; }
+
 const char* status_text(const goroutine_info& i) {
     switch (i.status) {
         case gidle:
@@ -210,6 +212,13 @@ void collect_identity(const g* gp, goroutine_info* out) {
     out->name[sizeof out->name - 1] = 0;
 }
 
+void collect_wait(const g* gp, goroutine_info* out) {
+    out->reason = gp->waitreason;
+    const bool stamped = out->status == gwaiting || out->status == gsyscall || out->status == gdetached;
+    const std::int64_t since = gp->waitsince;
+    if (stamped && since) out->minutes = (kernel::nanotime() - since) / minute;
+}
+
 bool collect(g* gp, goroutine_info* out) {
     *out = {};
     std::int64_t give_up = 0;
@@ -220,17 +229,16 @@ bool collect(g* gp, goroutine_info* out) {
         std::uint32_t status = readgstatus(gp) & ~std::uint32_t{gscan};
         out->status = status;
         if (status == gdead || status == gidle) return false;
-        bool at_rest = status == grunnable || status == gwaiting;
-        if (!at_rest || lost) {
-            if (gp->foreign) return false;  // a thread between its calls
+        if (!at_rest(status) || lost) {
+            if (!at_rest(status) && gp->foreign) return false;  // a thread between its calls
             // Fields of a G that runs: it may end and become another meanwhile; a stale line is no harm.
             collect_identity(gp, out);
+            collect_wait(gp, out);
             return true;
         }
         if (castogscanstatus(gp, status, status | gscan)) {  // TB1
             collect_identity(gp, out);
-            out->reason = gp->waitreason;
-            if (status == gwaiting && gp->waitsince) out->minutes = (kernel::nanotime() - gp->waitsince) / minute;
+            collect_wait(gp, out);
             collect_saved(gp->sched.sp, &out->stack);
             out->has_stack = true;
             casfrom_gscanstatus(gp, status | gscan, status);
@@ -263,7 +271,8 @@ void put_goroutine(sink& out, const goroutine_info& info, bool plumbing) {
         put_frames(out, info.stack, plumbing);
         if (info.stack.total == 0 && info.startpc) put_pc(out, info.startpc + 1, plumbing);
     } else {
-        out << "\tgoroutine running on other thread; stack unavailable\n";
+        const char* where = at_rest(info.status) ? "held by another dump" : "running on other thread";
+        out << "\tgoroutine " << where << "; stack unavailable\n";
     }
     put_created_by(out, info, plumbing);
 }

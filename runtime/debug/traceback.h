@@ -40,7 +40,7 @@ struct goroutine_info {
     std::uint64_t goid = 0, parentgoid = 0;
     std::uint32_t status = 0;
     wait_reason reason = wait_reason::zero;
-    std::int64_t minutes = 0;  // waited, 0 below one
+    std::int64_t minutes = 0;  // since it waits, is in a declared call or lost its P; 0 below one
     bool locked = false;
     bool has_stack = false;
     char name[sizeof g::name] = {};
@@ -66,6 +66,8 @@ extern atomic<std::uint32_t> frames_done;
 bool collect(g* gp, goroutine_info* out);
 // Everything but stack and status, for the caller's own goroutine.
 void collect_identity(const g* gp, goroutine_info* out);
+// Why it waits, and for how long it has done so or gone without a P; by out->status.
+void collect_wait(const g* gp, goroutine_info* out);
 
 // "goroutine 7 [chan receive]:" and the frames, an empty line before.  plumbing: show
 // the runtime's frames too.  Needs stack: see symbolise.h.

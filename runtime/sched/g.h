@@ -123,7 +123,7 @@ struct g {
     watched<std::uint64_t> goid;                // [const]
     stack stk;                                  // [own:G]
     std::uintptr_t stack_top = 0;               // where the first frame goes, closure above it [own:G]
-    std::int64_t waitsince = 0;                 // sched.waitclock when it parked last, ns [own:G], read by dumps
+    watched<std::int64_t> waitsince;            // sched.waitclock when it parked, entered a call or lost its P last, ns [own:G]
     watched<std::uintptr_t> gopc;               // pc of the go statement [const]
     watched<std::uintptr_t> startpc;            // the function it started with [const]
     watched<std::uint64_t> parentgoid;          // [const]

@@ -91,6 +91,7 @@ p* retake_begin(m* mp) {
 }
 
 void retake_detach(m* mp, p* pp, pstatus to) {
+    mp->curg->waitsince = sched.waitclock.load(memory_order_relaxed);  // relaxed: for "[running, detached, 5 minutes]"
     casgstatus(mp->curg, grunning, gdetached);
     RT0_PROBE_WITH(retake, mp->curg->goid, mp->id, pp->id, to == pgcstop ? 3 : mp->hog ? 2 : 1);
     mp->oldp = pp;

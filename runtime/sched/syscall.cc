@@ -94,6 +94,7 @@ void entersyscall() {
     g* gp = getg();
     m* mp = gp->mp;
     p* pp = mp->pp;
+    gp->waitsince = sched.waitclock.load(memory_order_relaxed);  // relaxed: for "[syscall, 5 minutes]"
     casgstatus(gp, grunning, gsyscall);
     // relaxed: written by its M only; sysmon compares values.
     pp->syscalltick.store(pp->syscalltick.load(memory_order_relaxed) + 1, memory_order_relaxed);

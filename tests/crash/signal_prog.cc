@@ -17,7 +17,11 @@
 
 #include <rt0/rt0.h>
 
+#include "chan/hchan.h"
+#include "sched/gstatus.h"
+#include "sched/m.h"
 #include "sched/sched.h"
+#include "sched/upcross.h"
 #include "tests/support/kthreads.h"
 
 #define NOINLINE [[gnu::noinline]]
@@ -206,12 +210,22 @@ void await(const char* header_end, int n) {
         rt0::this_goroutine::yield();
     }
 }
+rt0::chan<int> waited_for() {
+    static rt0::chan<int> c(0);
+    return c;
+}
+rt0::runtime::g* named(const char* name) {
+    rt0::runtime::runtime_call rc;
+    rt0::runtime::rcu_reader reading;
+    for (auto* gp : rt0::runtime::allgs())
+        if (!std::strcmp(gp->name, name)) return gp;
+    return nullptr;
+}
 void start_all_kinds() {
-    rt0::chan<int> never(0);
-    rt0::go({.name = "waiter", .stack_size = 0}, [never] { wait_here(never); });
-    rt0::go({.name = "locked", .stack_size = 0}, [never] {
+    rt0::go({.name = "waiter", .stack_size = 0}, [] { wait_here(waited_for()); });
+    rt0::go({.name = "locked", .stack_size = 0}, [] {
         rt0::this_goroutine::lock_os_thread();
-        wait_here(never);
+        wait_here(waited_for());
     });
     static std::atomic<int> started{0};
     rt0::go({.name = "blocked", .stack_size = 0}, [] {
@@ -233,6 +247,7 @@ void quit_detached() {
     rt0::gomaxprocs(1);
     rt0::go({.name = "taken from", .stack_size = 0}, [] { sleep_in_kernel(); });
     await("[running, detached, \"taken from\"]:", 1);
+    named("taken from")->waitsince += -(5 * 60'000'000'000 + 1);
     send(SIGQUIT);
     spin_here();
 }
@@ -273,11 +288,35 @@ void quit_idle() {
     rt0::chan<int> never(0);
     wait_here(never);
 }
-void quit_wedged() {  // nobody will ever get the scheduler's lock again
-    rt0::chan<int> never(0);
-    for (int i = 0; i < 4; i++) rt0::go({.name = "waiter", .stack_size = 0}, [never] { wait_here(never); });
+// What is held for ever in a wedged process.
+void hold_sched() { rt0::runtime::sched.lock.lock(); }
+void hold_retake() { rt0::runtime::retakelock.lock(); }
+std::atomic<bool> sender_runs{false}, channel_held{false};
+void hold_channel() {
+    waited_for().raw()->lock.lock();
+    channel_held = true;
+}
+void hold_scan() {  // as if another dump had come no further
+    namespace rt = rt0::runtime;
+    rt::g* gp = named("waiter");
+    while (!rt::castogscanstatus(gp, rt::gwaiting, rt::gwaiting | rt::gscan)) sched_yield();
+}
+NOINLINE void want_channel() {
+    sender_runs = true;
+    while (!channel_held) sched_yield();
+    waited_for().send(1);
+    keep_frame();
+}
+template <void (*hold)()>
+void quit_wedged() {
+    for (int i = 0; i < 4; i++) rt0::go({.name = "waiter", .stack_size = 0}, [] { wait_here(waited_for()); });
     await("[chan receive, \"waiter\"]:", 4);
-    rt0::runtime::sched.lock.lock();
+    // With one P it would find no lock: nobody else is there then (CH6).
+    if (hold == hold_channel && rt0::gomaxprocs() > 1) {
+        rt0::go({.name = "sender", .stack_size = 0}, want_channel);
+        while (!sender_runs) rt0::this_goroutine::yield();
+    }
+    hold();
     send(SIGQUIT);
     spin_here();
 }
@@ -367,17 +406,21 @@ void dump(int sig) {
 }
 void dump_usr1() { dump(SIGUSR1); }
 void dump_usr2() { dump(SIGUSR2); }
+template <void (*hold)()>
 void dump_wedged() {
+    static std::atomic<bool> wedged{false};
     int real;
     start_all_kinds();
     catch_dumps(&real);
     std::thread t([real] {
+        while (!wedged) sched_yield();
         send(SIGUSR1);
         put(real, next_dump());
         _exit(0);
     });
     t.detach();
-    rt0::runtime::sched.lock.lock();
+    hold();
+    wedged = true;
     for_ever();
 }
 
@@ -394,9 +437,12 @@ const struct {
     SCENE(raise_segv), SCENE(broken_stack), SCENE(fault_on_g0), SCENE(fault_on_goroutine), SCENE(fault_on_thread),
     SCENE(fault_on_unknown_thread), SCENE(fault_on_small_altstack), SCENE(fault_while_reporting), SCENE(two_faults),
     SCENE(abort_here), SCENE(quit_all_kinds), SCENE(quit_others_run), SCENE(quit_blocked_mask), SCENE(quit_idle),
-    SCENE(quit_wedged), SCENE(quit_in_malloc), SCENE(quit_loader_locked), SCENE(quit_while_panicking),
-    SCENE(dump_usr1), SCENE(dump_usr2), SCENE(dump_wedged), 
-    SCENE(up), SCENE(quit_detached), 
+    SCENE(quit_in_malloc), SCENE(quit_loader_locked), SCENE(quit_while_panicking),
+    SCENE(dump_usr1), SCENE(dump_usr2), SCENE(up), SCENE(quit_detached),
+    {"quit_wedged", quit_wedged<hold_sched>}, {"quit_retake_wedged", quit_wedged<hold_retake>},
+    {"quit_channel_wedged", quit_wedged<hold_channel>}, {"quit_scanned", quit_wedged<hold_scan>},
+    {"dump_wedged", dump_wedged<hold_sched>}, {"dump_retake_wedged", dump_wedged<hold_retake>},
+    {"dump_channel_wedged", dump_wedged<hold_channel>}, {"dump_scanned", dump_wedged<hold_scan>},
 };
 
 }  // namespace

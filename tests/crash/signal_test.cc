@@ -328,7 +328,7 @@ TEST_P(Quit, AllKindsOfGoroutines) {
 }
 TEST_P(Quit, OneWhosePWasTaken) {
     death d = expect("quit_detached");
-    const report_block* taken = d.rep.find("[running, detached, \"taken from\"]:");
+    const report_block* taken = d.rep.find("[running, detached, 5 minutes, \"taken from\"]:");
     ASSERT_TRUE(taken) << d.r.summary();
     EXPECT_TRUE(taken->has("sleep_in_kernel", prog_file)) << d.r.summary();
 }
@@ -356,8 +356,20 @@ TEST_P(Quit, WhileNothingRuns) {
     EXPECT_EQ(d.rep.count("goroutine 1 [chan receive]:"), 1) << d.r.summary();
 }
 TEST_P(Quit, WhileTheSchedulerIsWedged) {
-    death d = expect("quit_wedged");
-    EXPECT_EQ(d.rep.count("[chan receive, \"waiter\"]:"), 4) << d.r.summary();
+    for (const char* name : {"quit_wedged", "quit_retake_wedged", "quit_channel_wedged", "quit_scanned"}) {
+        death d = expect(name);
+        EXPECT_EQ(d.rep.count("[chan receive, \"waiter\"]:"), 4) << d.r.summary();
+        int held = 0;
+        for (auto& b : d.rep.blocks) {
+            if (!b.header.ends_with("[chan receive, \"waiter\"]:")) continue;
+            EXPECT_EQ(b.has("wait_here", prog_file), !b.held) << d.r.summary();
+            held += b.held;
+        }
+        EXPECT_EQ(held, std::string_view(name) == "quit_scanned") << d.r.summary();
+        if (const report_block* sender = d.rep.find(", \"sender\"]:"); sender && !sender->unavailable) {
+            EXPECT_TRUE(sender->has("want_channel", prog_file)) << d.r.summary();
+        }
+    }
 }
 TEST_P(Quit, InsideMalloc) {
     if (test::sanitized) GTEST_SKIP() << "the interrupted thread may hold a lock of the sanitizer's, and then there are no names";
@@ -399,7 +411,7 @@ TEST(Watchdog, PrintsAddressesWhenNamesCannotBeHad) {
 // ---- dumps that do not end the process
 class Dump : public Program {
 protected:
-    void expect(const std::string& name, const std::string& debug, const std::string& out) {
+    void expect(const std::string& name, const std::string& debug, const std::string& out, bool held = false) {
         death d = scene(name, {.traceback = {}, .debug = debug});
         EXPECT_EQ(d.r.status, 0) << d.r.summary();
         EXPECT_EQ(d.r.out, out) << d.r.summary();
@@ -415,7 +427,8 @@ protected:
         EXPECT_TRUE(rep.find("[chan receive, locked to thread, \"locked\"]:")) << d.r.summary();
         const report_block* waiter = rep.find("[chan receive, \"waiter\"]:");
         ASSERT_TRUE(waiter) << d.r.summary();
-        EXPECT_TRUE(waiter->has("wait_here", prog_file)) << d.r.summary();
+        EXPECT_EQ(waiter->has("wait_here", prog_file), !held) << d.r.summary();
+        EXPECT_EQ(waiter->held, held) << d.r.summary();
     }
 };
 INSTANTIATE_TEST_SUITE_P(Programs, Dump, both, program_name);
@@ -428,7 +441,8 @@ TEST_P(Dump, NobodyIsInterrupted) {
 }
 TEST_P(Dump, OfAWedgedScheduler) {
     if (test::tsan) GTEST_SKIP() << held_back << " from the dumper, which takes them all";
-    expect("dump_wedged", "dumpsignal=1", "");
+    for (const char* name : {"dump_wedged", "dump_retake_wedged", "dump_channel_wedged"}) expect(name, "dumpsignal=1", "");
+    expect("dump_scanned", "dumpsignal=1", "", true);
 }
 TEST_P(Dump, SignalsThatCannotBe) {
     for (const char* v : {"9", "19", "3", "11", "1000"}) {

@@ -68,6 +68,7 @@ bool is_place(std::string_view s, report_frame& f) {
 bool parse_line(const lines& all, std::size_t& i, report_block& b) {
     const std::string& s = all[i++];
     if (s == "\tgoroutine running on other thread; stack unavailable") return b.unavailable = true;
+    if (s == "\tgoroutine held by another dump; stack unavailable") return b.unavailable = b.held = true;
     if (is_elided(s)) return b.elided = true;
     if (!b.created_by.empty()) return false;  // nothing comes after "created by"
     bool created = is_created_by(s, b);

@@ -14,7 +14,8 @@ struct report_block {
     std::string header;                // "goroutine 1 [running]:"
     std::vector<report_frame> frames;  // "created by" not among them
     bool elided = false;               // "...N frames elided..." stood among them
-    bool unavailable = false;          // its stack ran on another thread
+    bool unavailable = false;          // no stack: it ran on another thread,
+    bool held = false;                 //   or another dump had it
     std::string created_by;            // function, empty: no such line
     std::string created_in;            // number of the goroutine
 

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <set>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -44,6 +45,8 @@ namespace dumped {
 namespace {
 
 const std::string me = "tests/unit/traceback_test.cc";
+
+constexpr std::int64_t a_minute = 60'000'000'000;  // ns
 
 // Until n goroutines stand with this header end.
 report dump_when(const std::string& header_end, int n) {
@@ -108,7 +111,7 @@ TEST(StackDump, MinutesWaited) {
         rt0::runtime::runtime_call rc;
         rt0::runtime::rcu_reader r;
         for (auto* gp : rt0::runtime::allgs())
-            if (gp->goid == id) gp->waitsince -= 3 * 60'000'000'000 + 1;
+            if (gp->goid == id) gp->waitsince += -(3 * a_minute + 1);
     }
     report r = parse_dump(rt0::stack_dump());
     EXPECT_NE(r.find("[chan receive, 3 minutes]:"), nullptr);
@@ -127,6 +130,7 @@ TEST(StackDump, ThoseWithoutAP) {
     auto start = [&](const char* name, auto f) {
         wg.add();
         rt0::go({.name = name, .stack_size = 0}, [&wg, f] {
+            rt0::runtime::getg()->waitsince = 0;  // another goroutine's, who had this g before
             f();
             wg.done();
         });
@@ -149,6 +153,16 @@ TEST(StackDump, ThoseWithoutAP) {
         EXPECT_TRUE(r.find(header)->unavailable && r.find(header)->frames.empty()) << header;
         EXPECT_NE(r.find(header)->created_by.find("ThoseWithoutAP"), std::string::npos) << r.find(header)->created_by;
     }
+    {
+        rt0::runtime::runtime_call rc;
+        rt0::runtime::rcu_reader reading;
+        for (auto* gp : rt0::runtime::allgs())
+            if (std::string_view name = gp->name; name == "declared" || name == "loops") gp->waitsince += -(2 * a_minute + 1);
+    }
+    report later = parse_dump(rt0::stack_dump());
+    EXPECT_TRUE(later.find("[syscall, 2 minutes, \"declared\"]:"));
+    EXPECT_TRUE(later.find("[running, detached, 2 minutes, \"loops\"]:"));
+    EXPECT_TRUE(later.find("[running, detached, \"blocks\"]:"));
     end = true;
     EXPECT_EQ(write(fd[1], "abc", 3), 3);
     wg.wait();
