@@ -154,7 +154,7 @@ STORM  = $(B)/tests/stress/storm_prog
 CSP    = $(B)/tests/stress/csp_prog
 # Two jobs: P, seconds of the storm, programs.
 PELTED = for c in "$(STORM) $2 $(HASH)" "$(CSP) $(HASH) $3"; do echo "$1 $$((240 + 5 * $2)) env RT0_TEST_PELT=100 $$c"; done
-# The slice of seeds that a commit tries, and the P of what starts many children, wander with its hash.
+# The slices of seeds and faults that a commit tries, and the P of what starts many children, wander with its hash.
 HASH  := $(or $(SEED),$(shell printf %d 0x$$(git rev-parse --short=7 HEAD 2>/dev/null || echo 1267)))
 ONE   := $(word $(shell expr $(HASH) % 3 + 1),1 2 8)
 LONG  := $(filter %/crash/fault_test $(if $(SMALL),$(B)/tests/crash/% %/fairness_test),$(ONRT))
@@ -175,7 +175,7 @@ everything: all tests programs $(STATIC) | need-check need-lint
 	  for p in 1 2 3 8 64; do echo "$$p 240 $(LEAKS) $(CSP) $(HASH) $(if $(SMALL),15,60)"; done; \
 	  for p in 1 2 8 64; do $(call PELTED,$$p,3,$(if $(SMALL),10,40)); done; \
 	  for pt in $(foreach p,1 2 8,$(addprefix $p:,$(filter-out $(LONG),$(ONRT)))) $(addprefix $(ONE):,$(LONG)); do \
-	    t=$${pt#*:}; case $$t in ($(LEAK_UNIT)) l='$(LEAKS)' ;; (*) l= ;; esac; echo "$${pt%:*} 240 $$l $$t"; done; \
+	    t=$${pt#*:}; case $$t in ($(LEAK_UNIT)) l='$(LEAKS)' ;; (*/fault_test) l='env RT0_TEST_SLICE=$(shell expr $(HASH) / 3)' ;; (*) l= ;; esac; echo "$${pt%:*} 240 $$l $$t"; done; \
 	  for p in 1 2 3 4 8 64; do \
 	    for t in $(SIZED); do echo "$$p 240 $(LEAKS) $(B)/tests/programs/$$t" | tr : ' '; done; \
 	    echo "$$p 240 bash tests/programs/output_test.sh $(B)/tests/programs"; \
