@@ -87,14 +87,15 @@ TEST_P(ForkOn, RawForksAreSeen) {
         }
 }
 
-// Without the page that says so (the first mmap of a process, or the first madvise, fails) forks are seen all
-// the same.  Where the kernel wipes nothing at all raw ones are not: the call runs on the child's own copy, and comes back.
+// Without the page that says so (the first mmap of a process, or the first madvise, fails), or the first M in pages that can be
+// wiped (mremap fails), forks are seen all the same.  Where the kernel wipes nothing at all raw ones are not: the call runs on the child's own copy, and comes back.
 TEST(Fork, WithoutAWipedPage) {
     struct {
         inject what;
         const char *times, *raw;
     } const kernels[] = {
-        {inject::mmap, "1", "ended 2\n"}, {inject::madvise, "1", "ended 2\n"}, {inject::madvise, "-1", "ended 50\n"}};
+        {inject::mmap, "1", "ended 2\n"}, {inject::madvise, "1", "ended 2\n"}, {inject::madvise, "-1", "ended 50\n"},
+        {inject::mremap, "1", "ended 2\n"}};
     for (auto& k : kernels)
         for (auto [how, call, out] : {std::array{"fork", "make_chan", "ended 2\n"}, {"fork", "send", "ended 2\n"},
                                       {"thread", "yield", "ended 2\n"}, {"new-thread", "go", "ended 2\n"},
