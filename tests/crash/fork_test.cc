@@ -88,7 +88,8 @@ TEST_P(ForkOn, RawForksAreSeen) {
 }
 
 // Without the page that says so (the first mmap of a process, or the first madvise, fails), or the first M in pages that can be
-// wiped (mremap fails), forks are seen all the same.  Where the kernel wipes nothing at all raw ones are not: the call runs on the child's own copy, and comes back.
+// wiped (mremap fails), forks are seen all the same.  Where the kernel wipes nothing at all raw ones are not: the call runs on
+// the child's own copy, and comes back.
 TEST(Fork, WithoutAWipedPage) {
     struct {
         inject what;
