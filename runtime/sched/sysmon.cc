@@ -15,7 +15,8 @@
 //        a thread that waits for a processor looks the same, and taking its P would start a
 //        thread more, and so on.  /proc tells the two apart.
 //        The short ticks are spent at the beginning of a slice (sysmon_watch_ticks): a goroutine that
-//        blocks then loses its P in 100 us; one that computes first and blocks later, in 2 ms.
+//        blocks then loses its P after two looks, 100 to 200 us with what it takes to start the heir
+//        (perf/results/stalls.md); one that computes first and blocks later, in 2 ms.
 //   SM3  Threads that lost their P while they run (hogs) must not crowd out who holds one,
 //        nor starve: where that is permitted, as many as there are processors run as they
 //        are, taking turns of hog_turn, and the others are SCHED_IDLE meanwhile.  One that
