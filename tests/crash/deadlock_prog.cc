@@ -287,6 +287,31 @@ void with_sender() {
     rt0::chan<int> c(0);
     woken_late([&] { send_to(c); }, [c]() mutable { c.recv(); });
 }
+void with_select() {
+    rt0::chan<int> a(0), b(0);
+    woken_late([&] { rt0::select(rt0::recv(a, [](std::optional<int>) {}), rt0::send(b, 1, [] {})); },
+               [b]() mutable { b.recv(); });
+}
+void with_catch_block() {
+    rt0::chan<int> c(0);
+    try {
+        throw 1;
+    } catch (int) {
+        woken_late([&] { c.recv(); }, [c] { send_to(c); });
+    }
+}
+// All but one are locked and wait.
+void with_locked_among_others() {
+    rt0::chan<int> c(0), all(0);
+    for (int i = 0; i < 3; i++)
+        rt0::go([=]() mutable {
+            rt0::this_goroutine::lock_os_thread();
+            c.recv();
+            send_to(all);
+        });
+    rt0::this_goroutine::lock_os_thread();
+    woken_late([&] { for (int i = 0; i < 3; i++) all.recv(); }, [c]() mutable { c.close(); });
+}
 void with_blocking() {
     rt0::chan<int> c(0);
     rt0::go([c] {
@@ -319,9 +344,10 @@ void with_busy(void (*work)()) {  // it loses its P meanwhile
         });
     c.recv();
 }
-void with_main_gone_and_sleeper() {
-    rt0::go([] {
-        rt0::this_goroutine::sleep_for(150ms);
+template <class F>
+void with_main_gone(F pause) {
+    rt0::go([=] {
+        pause();
         std::puts("alive");
         rt0::exit(0);
     });
@@ -386,7 +412,11 @@ const way ways[] = {
     {"latch", [] { rt0::latch(1).wait(); }},
     {"with_blocking", with_blocking},
     {"with_main_in_blocking", with_main_in_blocking},
-    {"with_main_gone_and_sleeper", with_main_gone_and_sleeper},
+    {"with_select", with_select},
+    {"with_catch_block", with_catch_block},
+    {"with_locked_among_others", with_locked_among_others},
+    {"with_main_gone_and_sleeper", [] { with_main_gone([] { rt0::this_goroutine::sleep_for(150ms); }); }},
+    {"with_main_gone_and_one_in_the_kernel", [] { with_main_gone([] { usleep(150'000); }); }},
     {"unlock_mutex",
      [] {
          rt0::mutex m;
