@@ -97,7 +97,7 @@ TEST_F(Sync, TimedAcquire) {
 }
 
 TEST_F(Sync, Mutex) {
-    explore(with(1, 3000), 2, 0, 0, [](state& s) {
+    explore(with(1, 12'000), 2, 0, 0, [](state& s) {
         for (int i : {0, 1, 1})
             s.c.user(i, [&s] {
                 s.l.lock();
