@@ -15,6 +15,8 @@
 
 #include <rt0/rt0.h>
 
+#include "tests/support/on_thread.h"
+
 namespace {
 
 volatile bool sure = true;
@@ -28,17 +30,8 @@ void fault_on_goroutine() {
     wg.go(read_null);
     wg.wait();
 }
-void fault_on_thread() {  // one that called rt0 before
-    std::thread t([] {
-        rt0::this_goroutine::yield();
-        read_null();
-    });
-    rt0::blocking([&] { t.join(); });
-}
-void fault_on_unknown_thread() {
-    std::thread t(read_null);
-    rt0::blocking([&] { t.join(); });
-}
+void fault_on_thread() { testing_support::on_known_thread([] { read_null(); }); }
+void fault_on_unknown_thread() { testing_support::on_unknown_thread([] { read_null(); }); }
 [[gnu::noinline]] int recurse(int n) {
     volatile char frame[64];
     frame[0] = static_cast<char>(n);

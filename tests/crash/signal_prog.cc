@@ -23,6 +23,7 @@
 #include "sched/sched.h"
 #include "sched/upcross.h"
 #include "tests/support/kthreads.h"
+#include "tests/support/on_thread.h"
 
 #define NOINLINE [[gnu::noinline]]
 
@@ -148,19 +149,10 @@ void fault_on_g0() {
 void fault_on_goroutine() {
     on_goroutine({.name = "faulty", .stack_size = 0}, [] { read_null(); });
 }
-void fault_on_thread() {  // one that called rt0 before
-    std::thread t([] {
-        rt0::this_goroutine::yield();
-        read_null();
-    });
-    rt0::blocking([&] { t.join(); });
-}
-void fault_on_unknown_thread() {
-    std::thread t([] { read_null(); });
-    rt0::blocking([&] { t.join(); });
-}
+void fault_on_thread() { testing_support::on_known_thread([] { read_null(); }); }
+void fault_on_unknown_thread() { testing_support::on_unknown_thread([] { read_null(); }); }
 void fault_on_small_altstack() {
-    std::thread t([] {
+    testing_support::on_unknown_thread([] {
         static char small[8192];
         stack_t ss = {};
         ss.ss_sp = small;
@@ -169,15 +161,8 @@ void fault_on_small_altstack() {
         rt0::this_goroutine::yield();
         read_null();
     });
-    rt0::blocking([&] { t.join(); });
 }
-void overflow_thread() {
-    std::thread t([] {
-        rt0::this_goroutine::yield();
-        recurse(0);
-    });
-    rt0::blocking([&] { t.join(); });
-}
+void overflow_thread() { testing_support::on_known_thread([] { recurse(0); }); }
 struct what_faults : std::exception {
     const char* what() const noexcept override {
         read_null();
