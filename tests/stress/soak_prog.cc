@@ -171,7 +171,7 @@ long settled_kb() {
     return least;
 }
 
-// What the programme itself holds of malloc's.
+// What malloc counts as given out: the programme's own, and what the caches of its threads keep.
 long malloc_kb() { return static_cast<long>(mallinfo2().uordblks >> 10); }
 
 row look(long goroutines, long secs) {
