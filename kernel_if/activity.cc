@@ -81,6 +81,11 @@ int realtime_leave() { return set_class(inject::realtime, 0, SCHED_OTHER | SCHED
 int idle_class_enter(std::int32_t tid) { return change_class(tid, SCHED_OTHER, SCHED_IDLE); }
 int idle_class_leave(std::int32_t tid) { return change_class(tid, SCHED_IDLE, SCHED_OTHER); }
 
+bool idle_class_now() {
+    long now = sysc(inject::idle_class, SYS_sched_getscheduler, 0);
+    return now >= 0 && (now & ~SCHED_RESET_ON_FORK) == SCHED_IDLE;
+}
+
 namespace {
 bool permitted = false;  // [const] after boot
 }

@@ -35,6 +35,8 @@ bool idle_class_permitted();
 // another class, which is left alone.
 int idle_class_enter(std::int32_t tid);
 int idle_class_leave(std::int32_t tid);
+// Has the calling thread that class?
+bool idle_class_now();
 
 // The calling thread becomes SCHED_FIFO of the lowest priority, or SCHED_OTHER again.  Its children (a signal handler
 // of the program may fork on it) do not: SCHED_RESET_ON_FORK, which stays.

@@ -13,6 +13,12 @@
 //        Until it comes there such a child may have run crossings that went well on its copy alone.
 //   FO4  exit() in a child runs on: what rt0 does on the way out (channels of static
 //        storage are freed) sees that the process is exiting and waits for nobody.
+//   FO5  A child, and what it execs, is not SCHED_IDLE because its forker was a hog (SM3): in the child of libc's fork
+//        that class is left, unless the forker had it before by the program's will.  Which is looked at before the
+//        fork, as the kernel wipes the child's ms: first the class, then idle_class, that sysmon raises before it gives
+//        the class.  So SCHED_IDLE with idle_class low is the program's; and what comes after the look is ours.
+//        (Of a thread that the program made SCHED_IDLE idle_class is high while sysmon tries, in vain: a fork within
+//        that microsecond has an ordinary child.)
 #include "sched/fork.h"
 
 #include <cerrno>
@@ -29,13 +35,13 @@ namespace rt0::runtime {
 
 namespace {
 
-// A goroutine that had run for long without a P forks: its child is not for the idle, nor is what it execs.
-__thread bool forker_is_idle __attribute__((tls_model("initial-exec"), visibility("hidden"))) = false;
+__thread bool idle_by_choice __attribute__((tls_model("initial-exec"), visibility("hidden"))) = false;  // FO5
 
-// Not analysed: retakelock may be held by whoever waits for the fork.  A class that changes meanwhile is not seen.
-void before_fork() NO_THREAD_SAFETY_ANALYSIS {
+void before_fork() {
     g* gp = getg();
-    forker_is_idle = gp && gp->mp && gp->mp->idle_class;
+    bool idle = kernel::idle_class_permitted() && kernel::idle_class_now();
+    // relaxed: the kernel's calls stand between the class and its name.
+    idle_by_choice = idle && !(gp && gp->mp && gp->mp->idle_class.load(memory_order_relaxed));
 }
 
 // Not analysed: the child has one thread, and retakelock may be held for ever by one it does not have.
@@ -47,7 +53,7 @@ void forked_child() NO_THREAD_SAFETY_ANALYSIS {
     if (!gp) return;  // a thread that is new to the runtime meets foreign_enter
     gp->mp->retake.store(rt_exiting, memory_order_relaxed);  // FO2; a phase that the parent's is in ends with it
     gp->mp->inrt.store(0, memory_order_relaxed);  // 1 in the goroutine that ends the parent (EX2)
-    if (forker_is_idle) kernel::idle_class_leave(0);
+    if (kernel::idle_class_permitted() && !idle_by_choice) kernel::idle_class_leave(0);
 }
 
 }  // namespace

@@ -129,8 +129,8 @@ void retake_end_hog(m* mp) {
     guard l(retakelock);
     mp->hog = false;
     sched.nhogs--;
-    if (!mp->idle_class) return;
-    mp->idle_class = false;
+    if (!mp->idle_class.load(memory_order_relaxed)) return;  // relaxed, both: under retakelock
+    mp->idle_class.store(false, memory_order_relaxed);
     int rc = kernel::idle_class_leave(mp->tid);  // again, for a turn that ended in between
     if (rc < 0 && rc != -EINVAL) warn("a thread cannot leave SCHED_IDLE any more and may starve");  // EINVAL: it has left
 }

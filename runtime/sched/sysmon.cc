@@ -213,9 +213,14 @@ bool retake_syscall(p* pp, std::int64_t now, round* r) {
 }
 
 void set_idle_class(m* mp, bool on) REQUIRES(retakelock) {
-    if (mp->idle_class == on || !debug.hogidle || !kernel::idle_class_permitted()) return;
-    // An error: the program gave the thread another class, which stays.
-    if ((on ? kernel::idle_class_enter : kernel::idle_class_leave)(mp->tid) == 0) mp->idle_class = on;
+    // relaxed, all: under retakelock; for FO5 the kernel's calls stand between the class and its name.
+    if (mp->idle_class.load(memory_order_relaxed) == on || !debug.hogidle || !kernel::idle_class_permitted()) return;
+    if (on) mp->idle_class.store(true, memory_order_relaxed);
+    chaos_pause();
+    int rc = (on ? kernel::idle_class_enter : kernel::idle_class_leave)(mp->tid);
+    chaos_pause();
+    // An error: the program gave the thread another class, which stays.  relaxed: as above.
+    if (on ? rc < 0 : rc == 0) mp->idle_class.store(false, memory_order_relaxed);
 }
 
 // SM3: the next so many hogs have their turn.  retakelock is held.

@@ -257,23 +257,40 @@ void child_goes_on(const std::string& where) {
     rt0::println("ended", end_of(*parent.recv()));
 }
 
+// Whether a child, forked here, is SCHED_IDLE.
+bool has_idle_child() {
+    pid_t pid = must(fork(), "fork");
+    if (pid == 0) _exit(sched_getscheduler(0) == SCHED_OTHER ? 0 : 1);
+    return end_of(pid) != 0;
+}
+
 // Of more goroutines that hog their processor than there are processors, some run as
-// SCHED_IDLE; their children do not.
-void child_of_a_hog() {
+// SCHED_IDLE, in turns; their children do not.
+void children_of_hogs(int each) {
     if (!rt0::kernel::idle_class_permitted()) return rt0::println("not permitted");
-    rt0::chan<pid_t> parent(0);
-    std::atomic<bool> one{false};
+    std::atomic<int> idle{0}, idle_children{0};
+    std::atomic<bool> seen{false};
     rt0::wait_group all;
     for (int i = 0; i < rt0::num_cpu() + 2; i++)
         all.go([&] {
-            while (!one && sched_getscheduler(0) != SCHED_IDLE) {}
-            if (one.exchange(true)) return;
-            pid_t pid = must(fork(), "fork");
-            if (pid == 0) _exit(sched_getscheduler(0) == SCHED_OTHER ? 0 : 1);
-            parent.send(pid);
+            // The first fork follows a change of class at once, the others meet changes anywhere.
+            while (!seen && sched_getscheduler(0) != SCHED_IDLE) {}
+            seen = true;
+            for (int k = 0; k < each; k++) {
+                idle += sched_getscheduler(0) == SCHED_IDLE;
+                idle_children += has_idle_child();
+            }
         });
-    rt0::println("ended", end_of(*parent.recv()));
     all.wait();
+    std::printf("idle: %s, of the children %d\n", idle > 0 ? "some" : "none", idle_children.load());
+}
+
+// The program's own choice is the child's, too: of a thread that is no hog.
+void child_by_choice() {
+    rt0::blocking([] {
+        sched_param none = {};
+        if (sched_setscheduler(0, SCHED_IDLE, &none) == 0) rt0::println(has_idle_child() ? "idle child" : "ordinary child");
+    });
 }
 
 // Many children one after the other, each forked while the locks are busy.
@@ -305,7 +322,8 @@ void main_main() {
     if (scene == "exec") many_execs(std::atoi(a.c_str()));
     if (scene == "child") one_child(a, b);
     if (scene == "goes-on") child_goes_on(a);
-    if (scene == "hog") child_of_a_hog();
+    if (scene == "hogs") children_of_hogs(std::atoi(a.c_str()));
+    if (scene == "by-choice") child_by_choice();
     if (scene == "traffic") under_traffic(std::atoi(a.c_str()));
     if (scene == "in-exit") {
         std::atexit([] {

@@ -150,12 +150,18 @@ TEST(Fork, NoChildHangsOnAnothersLock) {
     EXPECT_EQ(r.out, "children 400\n") << r.summary();
 }
 
-TEST(Fork, ChildOfAHogHasItsOrdinaryClassAgain) {
+// FO5.
+TEST(Fork, ChildrenOfHogsHaveTheirOrdinaryClassAgain) {
     child_options o;
     o.env = {{"RT0_MAXPROCS", "1"}};  // or work need not wait, and nobody is taken for a hog
-    child_result r = run_child({built_program("tests/crash/fork_prog"), "hog"}, o);
+    child_result r = run_child({built_program("tests/crash/fork_prog"), "hogs", "50"}, o);
     if (r.out == "not permitted\n") GTEST_SKIP() << "a thread may not become SCHED_IDLE and leave it again here";
-    EXPECT_EQ(r.out, "ended 0\n") << r.summary();
+    EXPECT_EQ(r.out, "idle: some, of the children 0\n") << r.summary();
+}
+
+TEST(Fork, ChildHasTheClassThatTheProgramChose) {
+    child_result r = scene("by-choice");
+    EXPECT_EQ(r.out, "idle child\n") << r.summary();
 }
 
 TEST(Fork, WhileTheProcessExits) {
