@@ -97,13 +97,13 @@ int num_thread() {
 }
 
 int set_max_threads(int n) {
+    // Before the crossing, which may wait for a P: where each is kept by a goroutine that blocks, for want of an M,
+    // sysmon finds one at its next look.  relaxed: the limit alone; new Ms are counted under sched.lock.
+    int old = n > 0 ? rt::sched.maxmcount.exchange(n, rt::memory_order_relaxed) : 0;
     rt::runtime_call rc;
     if (n <= 0) panic("rt0::set_max_threads: the limit must be positive");
-    int old;
     {
         rt::guard l(rt::sched.lock);
-        old = rt::sched.maxmcount;
-        rt::sched.maxmcount = n;
         rt::checkmcount();  // as Go: fatal when more exist already
     }
     rt::room_for_m();

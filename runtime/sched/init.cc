@@ -93,7 +93,6 @@ void alginit() {
 
 // Not analysed: there is one thread so far.
 void schedinit() NO_THREAD_SAFETY_ANALYSIS {
-    sched.maxmcount = cfg::max_ms;
     sched.starttime = kernel::nanotime();
     sched.waitclock.store(sched.starttime, memory_order_relaxed);  // relaxed: one thread so far
     sched.lastpoll.store(sched.starttime, memory_order_relaxed);  // relaxed: one thread so far

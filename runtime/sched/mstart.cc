@@ -362,18 +362,20 @@ void mend() {
     rt0_gogo(&mp->mstartctx);  // out of mstart, the thread ends
 }
 
-std::int64_t mreserveid() { return mlimited() < sched.maxmcount ? sched.mnext++ : -1; }
+int mlimit() { return sched.maxmcount.load(memory_order_relaxed); }  // relaxed: sysmon and who sets it look again
+
+std::int64_t mreserveid() { return mlimited() < mlimit() ? sched.mnext++ : -1; }
 
 void exhausted() {
     textbuf t;
-    t << "runtime: program exceeds " << sched.maxmcount << "-thread limit\n"
+    t << "runtime: program exceeds " << mlimit() << "-thread limit\n"
       << "runtime: may need to raise it (rt0::set_max_threads)\n";
     sched.lock.unlock();  // the report may wait for another's
     runtime_throw(t, "thread exhaustion");
 }
 
 void checkmcount() {
-    if (mlimited() > sched.maxmcount) exhausted();
+    if (mlimited() > mlimit()) exhausted();
 }
 
 int mcount() { return static_cast<int>(sched.mnext - sched.nmfreed); }

@@ -17,9 +17,11 @@ void start_thread_of(m* mp);
 int newm_spare();
 // Random state, signal stack, publication on allm, for an m with its id.  False: no memory.
 bool mcommoninit(m* mp);
+// How many Ms there may be that are not extra.
+int mlimit();
 // One M more in the count: its number, or -1 at the limit.
 std::int64_t mreserveid() REQUIRES(sched.lock);
-// Go's fatal text for want of a thread that must exist; and that when there are more Ms than sched.maxmcount.
+// Go's fatal text for want of a thread that must exist; and that when there are more Ms than mlimit().
 [[noreturn]] void exhausted() REQUIRES(sched.lock);
 void checkmcount() REQUIRES(sched.lock);
 // On the thread of mp: what every thread of the runtime needs.

@@ -40,7 +40,7 @@ struct schedt {
     std::int32_t nreserved GUARDED_BY(lock) = 0;     // Ms taken off for a P that may not come (reserve_m) [lock]
     watched<std::int32_t> nmidlelocked GUARDED_BY(lock); // locked Ms waiting for their G [lock]
     watched<std::int64_t> mnext GUARDED_BY(lock);    // Ms created, next id [lock]
-    std::int32_t maxmcount GUARDED_BY(lock) = 0;     // for those that are not extra [lock]
+    atomic<std::int32_t> maxmcount{cfg::max_ms};     // for those that are not extra [atomic]
     std::int32_t nmextra GUARDED_BY(lock) = 0;       // Ms of foreign threads, in use or not [lock]
     std::int32_t nhogs GUARDED_BY(retakelock) = 0;   // Ms that run without a P [lock:retakelock]
     std::int32_t nmsys GUARDED_BY(lock) = 0;         // Ms not counted for deadlock (sysmon, the template thread, the dumper) [lock]

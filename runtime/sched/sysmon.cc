@@ -172,7 +172,7 @@ struct round {
 // others going on, so from there on it is newm, which does it or dies with Go's text.
 bool below_limit() {
     guard l(sched.lock);
-    return mlimited() < sched.maxmcount;
+    return mlimited() < mlimit();
 }
 
 // A P whose M has been in a system call since the last tick: taken when there is work
@@ -277,7 +277,7 @@ void stay_ahead_of_hogs(bool late, std::int64_t now) REQUIRES(retakelock) {
 // None is idle or coming, and the last thread below the limit is left to somebody who must have it.
 bool spare_is_worth_making() {
     guard l(sched.lock);
-    return sched.nmidle + sched.nmcoming == 0 && mlimited() + 1 < sched.maxmcount;
+    return sched.nmidle + sched.nmcoming == 0 && mlimited() + 1 < mlimit();
 }
 
 void take_p(m* mp, std::int64_t now) REQUIRES(retakelock) {

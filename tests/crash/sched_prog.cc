@@ -174,16 +174,23 @@ void swallow() {
 
 // At the limit of threads more goroutines block or loop than there may be threads: they wait for each
 // other's, and end when a thread of the program lets them.
+//
+// "crowd-raised": each waits for the last of them, so it takes a thread without a processor, while all are kept by
+// those that wait, to raise the limit.
 void crowd(const std::string& how) {
     constexpr int n = 40;
     int fd[2];
     if (pipe(fd) != 0) std::abort();
     rt0::set_max_threads(16);
     std::atomic<bool> stop{false};
-    std::atomic<int> back{0};
+    std::atomic<int> here{0}, back{0};
     std::thread outside([&] {
         while (!rt0::runtime::spare_ms_refused()) usleep(1000);  // the limit was met
         usleep(200'000);
+        if (how == "crowd-raised") {
+            rt0::println("of", rt0::set_max_threads(100));
+            return;
+        }
         stop = true;
         for (int i = 0; i < n; i++)
             if (write(fd[1], "x", 1) != 1) std::abort();
@@ -197,6 +204,12 @@ void crowd(const std::string& how) {
         wg.go([&] {
             if (how == "crowd-declared") back += rt0::blocking(read_one) == 1;
             if (how == "crowd-undeclared") back += read_one() == 1;
+            if (how == "crowd-raised") {
+                if (++here == n)
+                    for (int k = 0; k < n; k++)
+                        if (write(fd[1], "x", 1) != 1) std::abort();
+                back += read_one() == 1;
+            }
             if (how == "crowd-looping") {
                 while (!stop.load(std::memory_order_relaxed)) {}
                 back++;

@@ -184,6 +184,16 @@ TEST(Threads, AtTheLimitTheRestWaits) {
         }
 }
 
+TEST(Threads, TheLimitIsRaisedFromOutside) {
+    for (const char* p : {"1", "2", "8"}) {
+        child_options o;
+        o.env = {{"RT0_MAXPROCS", p}};
+        child_result r = scene("crowd-raised", o);
+        EXPECT_EQ(r.status, 0) << p << r.summary();
+        EXPECT_EQ(r.out, "of 16\nback 40\n") << p;
+    }
+}
+
 // num_thread and num_goroutine against what the kernel and the program know.
 TEST(Threads, Counts) {
     for (const char* p : {"1", "2", "8"}) {

@@ -5,11 +5,13 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "tests/support/child.h"
+#include "tests/support/core.h"
 #include "tests/support/kthreads.h"
 #include "tests/support/report.h"
 
@@ -246,7 +248,7 @@ TEST_P(Fault, OnThreads) {
     d = expect("overflow_thread", SIGSEGV, segv_head);
     EXPECT_TRUE(d.rep.blocks[0].has("recurse", prog_file)) << d.r.summary();
 }
-// A core is kept wherever one of an ordinary program that dies of the same signal is.
+// A core is kept wherever one of an ordinary program that dies of the same signal is, and it shows the fault.
 TEST_P(Fault, KeepsTheCore) {
     namespace fs = std::filesystem;
     char folder[] = "/tmp/rt0-core-XXXXXX";
@@ -257,12 +259,21 @@ TEST_P(Fault, KeepsTheCore) {
         return testing_support::run_child(command, {.limit_s = 120, .env = {}});
     };
     auto plain = run_there({"/bin/sh", "-c", "kill -SEGV $$"});
-    auto ours = run_there({testing_support::built_program("tests/crash/" + std::string(GetParam())), "fault_on_goroutine"});
+    for (auto& core : fs::directory_iterator(folder)) fs::remove(core);
+    auto ours = run_there({testing_support::built_program("tests/crash/" + std::string(GetParam())), "write_wild"});
+    auto core = testing_support::core_in(folder);
     fs::remove_all(folder);
     EXPECT_EQ(plain.signal, SIGSEGV) << plain.summary();
     EXPECT_EQ(ours.signal, SIGSEGV) << ours.summary();
     if (!plain.core) GTEST_SKIP() << "no cores here at all";
     EXPECT_TRUE(ours.core) << ours.summary();
+    if (!core) GTEST_SKIP() << "cores go elsewhere";
+    EXPECT_EQ(core->signal, SIGSEGV);
+    EXPECT_EQ(core->code, SEGV_MAPERR);
+    EXPECT_EQ(core->addr, 0x123456789000u);
+    std::ostringstream pc;
+    pc << " pc=0x" << std::hex << core->pc << "]";
+    EXPECT_TRUE(contains(ours.err, pc.str())) << pc.str() << ours.err;
 }
 TEST_P(Fault, InAGuardByAStrayPointer) {
     for (const char* name : {"stray_own_guard", "stray_other_guard"}) {

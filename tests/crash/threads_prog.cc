@@ -148,6 +148,50 @@ void no_keys() {
     }
 }
 
+// More goroutines block than there may be threads, until somebody who needs no processor lets one after the other go on;
+// some are locked to their threads, and threads of the program's own ask those.
+void at_the_limit() {
+    constexpr int locked = 4, readers = 40, threads = 20, rounds = 100;
+    use_everything();
+    rt0::set_max_threads(rt0::num_thread() + locked + 4);
+    int fd[2];
+    must(pipe(fd) == 0, "pipe");
+    rt0::chan<int> ask(0), answer(0);
+    std::atomic<int> read_by{0};
+    std::thread feeder([&] {
+        for (int i = 0; i < readers; i++) {
+            usleep(5000);
+            must(write(fd[1], "x", 1) == 1, "write");
+        }
+    });
+    rt0::wait_group all;
+    for (int i = 0; i < locked; i++)
+        all.go([=]() mutable {
+            this_goroutine::lock_os_thread();
+            const pid_t here = gettid();
+            while (auto n = ask.recv()) answer.send(gettid() == here ? *n : -1);
+        });
+    for (int i = 0; i < readers; i++)
+        all.go([&] {
+            char c;
+            read_by += i % 2 ? read(fd[0], &c, 1) == 1 : rt0::blocking([&] { return read(fd[0], &c, 1) == 1; });
+        });
+    std::atomic<int> answered{0};
+    std::vector<std::thread> ts;
+    for (int i = 0; i < threads; i++)
+        ts.emplace_back([&, ask, answer]() mutable {
+            for (int k = 1; k <= rounds; k++) {
+                ask.send(k);
+                answered += answer.recv().value() > 0;
+            }
+        });
+    for (auto& t : ts) t.join();
+    feeder.join();
+    ask.close();
+    all.wait();
+    must(read_by == readers && answered == threads * rounds, "all went on");
+}
+
 // The thread ends while the process does: its hook must not wait for anything.
 struct joined_at_the_end {
     std::atomic<bool> end{false};
@@ -199,6 +243,8 @@ int main(int argc, char** argv) {
         every_call_of_main();
     } else if (how("in_turn")) {
         in_turn();
+    } else if (how("at_the_limit")) {
+        at_the_limit();
     } else if (how("no_keys")) {
         no_keys();
     } else if (how("rt0_exit_and_join")) {

@@ -35,6 +35,16 @@ TEST(PlainMainAlone, MakesEveryCall) {
     EXPECT_TRUE(r.out.ends_with("\ndone\n")) << r.summary();
 }
 
+TEST(PlainMainAlone, GoesOnAtTheLimitOfThreads) {
+    for (int i = 0; i < 5; i++) {
+        child_result r = testing_support::run_child({testing_support::built_program("tests/crash/threads_prog"), "at_the_limit"},
+                                                    {.limit_s = 120, .env = {}});
+        ASSERT_EQ(r.out, "done\n") << r.summary();
+        ASSERT_EQ(r.status, 0) << r.summary();
+        EXPECT_TRUE(r.err.find("the limit of rt0::set_max_threads is reached") != r.err.npos) << r.summary();
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(Ways, PlainMain,
                          testing::Values("static", "before_boot", "in_turn", "no_keys", "rt0_exit_and_join", "exit_and_join",
                                          "main_leaves"),

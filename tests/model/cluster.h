@@ -52,7 +52,9 @@ public:
         using namespace rt0::runtime;
         fresh_sched(w, ps);
         checkdead_disable();
-        sched.mnext = sched.maxmcount = ms;
+        sched.mnext = ms;
+        sched.maxmcount = ms;
+        w.constant(&sched.maxmcount);
         if (!stops) w.constant(&sched.gcwaiting);
         for (int i = 0; i < ps; i++) renew_p(w, i);
         publish(ps);

@@ -262,6 +262,29 @@ TEST(StackDump, FromAForeignThread) {
     c.send(1);
 }
 
+// A thread of the program's own that is parked is shown as what it waits in, and not at all between its calls.
+TEST(StackDump, ShowsAForeignThreadThatIsParked) {
+    rt0::chan<int> c(0);
+    std::atomic<bool> idle{false}, end{false};
+    std::thread t([&] {
+        dumped::receive(c);
+        idle = true;
+        while (!end) usleep(1000);
+    });
+    report r = dump_when("[chan receive, locked to thread]:", 1);
+    EXPECT_EQ(r.error, "");
+    const auto* b = r.find("[chan receive, locked to thread]:");
+    ASSERT_NE(b, nullptr);
+    EXPECT_TRUE(b->has("dumped::receive", me)) << b->header;
+    EXPECT_EQ(b->created_by, "");
+    std::string goroutine = b->header.substr(0, b->header.find(" ["));
+    c.send(1);
+    while (!idle) rt0::this_goroutine::yield();
+    for (auto& other : parse_dump(rt0::stack_dump()).blocks) EXPECT_FALSE(other.header.starts_with(goroutine + " [")) << other.header;
+    end = true;
+    rt0::blocking([&] { t.join(); });
+}
+
 // Goroutines that park, run, end and start anew all the time, and several dumps at once:
 // each goroutine is held only while it stands still, and none is lost.
 TEST(StackDump, WhileEverythingMoves) {
