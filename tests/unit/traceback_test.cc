@@ -280,7 +280,8 @@ TEST(StackDump, ShowsAForeignThreadThatIsParked) {
     std::string goroutine = b->header.substr(0, b->header.find(" ["));
     c.send(1);
     while (!idle) rt0::this_goroutine::yield();
-    for (auto& other : parse_dump(rt0::stack_dump()).blocks) EXPECT_FALSE(other.header.starts_with(goroutine + " [")) << other.header;
+    for (auto& other : parse_dump(rt0::stack_dump()).blocks)
+        EXPECT_FALSE(other.header.starts_with(goroutine + " [")) << other.header;
     end = true;
     rt0::blocking([&] { t.join(); });
 }
