@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "kernel_if/clock.h"
+#include "sched/pidle.h"
 #include "sched/timer.h"
 #include "tests/model/cluster.h"
 
@@ -82,6 +83,58 @@ TEST(Timer, OneComesAsTheSleeperGoesToBed) {
             sleep(10 * ms);
             MODEL_CHECK(rt0::kernel::nanotime() - begin < 100 * ms);
         });
+    });
+}
+
+// TM5: a P with work is left idle at the limit of threads while the only M that could have it chooses until when to sleep.
+TEST(Timer, TheSleeperTakesAPForWhichThereIsNoM) {
+    options o = with(2, 5000);
+    o.timeouts = 0;
+    model::explore(o, [](world& w) {
+        struct all {
+            model::cluster c;
+            model::fake_m sysmon{99};
+            mutex l{lock_rank::hchan};
+            g* parked = nullptr;
+            atomic<int> running{0};
+            explicit all(world& w) : c(w, 2, 2) { sysmon.mp.pp = nullptr; }
+            g* take_parked() {
+                guard held(l);
+                return std::exchange(parked, nullptr);
+            }
+            void together() {
+                running.fetch_add(1, memory_order_relaxed);
+                while (running.load(memory_order_relaxed) < 2) rt0::kernel::osyield();
+            }
+        };
+        auto s = std::make_shared<all>(w);
+        s->c.go(0, [] { sleep(1000 * ms); });
+        s->c.go(1, [s, begin = rt0::kernel::nanotime()] {
+            s->l.lock();
+            s->parked = getg();
+            goparkunlock(&s->l, wait_reason::zero);
+            MODEL_CHECK(rt0::kernel::nanotime() - begin < 100 * ms);
+            s->together();
+        });
+        s->c.go(1, [s] {
+            entersyscall();
+            s->together();
+            exitsyscall();
+        });
+        w.thread([s] {
+            g* gp;
+            while (!(gp = s->take_parked())) rt0::kernel::osyield();
+            while (sched.lastpoll.load(memory_order_relaxed) != 0) rt0::kernel::osyield();
+            p* pp = s->c.pp(0);
+            for (std::uint32_t in = psyscall; !pp->status.compare_exchange_strong(in, pidle); in = psyscall) {
+                rt0::kernel::osyield();
+                pp = s->c.pp(pp == s->c.pp(0));
+            }
+            casgstatus(gp, gwaiting, grunnable);
+            runqput(pp, gp, false);
+            handoffp(pp);
+        }, &s->sysmon.g0);
+        w.after([s] { s->c.check_end(); });
     });
 }
 
