@@ -41,8 +41,7 @@ FLAGS_debug   := -O1 -DRT0_DEBUG
 FLAGS_asan    := -O1 -DRT0_DEBUG -DRT0_ASAN -Wno-maybe-uninitialized -Wno-invalid-memory-model
 FLAGS_coverage := -O1 -DRT0_DEBUG -DRT0_COVERAGE
 FLAGS_tsan    := -O1 -DRT0_DEBUG -DRT0_TSAN
-# The library under tests/model's machine (arch/model.h): for nothing but tests/model.
-FLAGS_model   := -O1 -DRT0_DEBUG -DRT_MODEL -include base/atomic.h
+FLAGS_model   := -O1 -DRT0_DEBUG -DRT_MODEL -include base/atomic.h  # for tests/model only (arch/model.h)
 WARN     := -Wall -Wextra -Wshadow -Werror
 # libbacktrace's header lies in gcc's own directory, where clang does not look.
 BT_INC    = $(if $(CLANG),-idirafter $(dir $(shell g++ -print-file-name=libbacktrace.a))include)
@@ -119,6 +118,7 @@ $(MODELS): $(B)/%: $(B)/%.cc.o $(ENGINE) $(B)/librt0.a
 $(ONRT): $(B)/%: $(B)/%.cc.o $(B)/tests/support/rt_gtest_main.cc.o $(SUP_OBJ) $(LIBS)
 	$(call LINK,-lgmock -lgtest)
 $(B)/tests/perf/tools_test: | $(patsubst %,$(B)/perf/bench/%,nsleep reads takeover hog stop)
+$(patsubst %,%.cc.o,$(HOST)): XFLAGS += $(if $(filter asan,$(MODE)),-O0)  # the optimiser takes longer than the tests win by it
 # A user's own flags may leave the frame pointer out.
 $(B)/tests/perf/chain_nofp_prog.cc.o: XFLAGS += -fomit-frame-pointer
 $(PROGS) $(BENCHES): $(B)/%: $(B)/%.cc.o $(LIBS)
