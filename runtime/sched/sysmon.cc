@@ -9,14 +9,14 @@
 //
 //   SM1  sysmon has no P and never clones: a P is taken from user code only with an M in hand
 //        that will run it, from the idle list, and the template thread makes those.
-//   SM2  A P is taken when work waits that nobody else is about to do, and its M is in user
-//        code since a whole tick: at once if the kernel says that the thread is blocked, after
-//        forced_retake if it runs.  "Used no processor since the last tick" is only a hint:
-//        a thread that waits for a processor looks the same, and taking its P would start a
+//   SM2  A P is taken when work waits that nobody else is about to do (in its queue, in the global one, or with another P
+//        that does not get through what it has), and its M is in user code since a whole tick: at once if the kernel
+//        says that the thread is blocked, after forced_retake if it runs.  "Used no processor since the last tick" is only
+//        a hint: a thread that waits for a processor looks the same, and taking its P would start a
 //        thread more, and so on.  /proc tells the two apart.
 //        The short ticks are spent at the beginning of a slice (sysmon_watch_ticks): a goroutine that
-//        blocks then loses its P after two looks, 100 to 200 us with what it takes to start the heir
-//        (perf/results/stalls.md); one that computes first and blocks later, in 2 ms.
+//        blocks then loses its P after two looks; with what it takes to start the heir others run within
+//        perf/results/stalls.md's figures.  One that computes first and blocks later loses it after two of the longer ticks.
 //   SM3  Threads that lost their P while they run (hogs) must not crowd out who holds one,
 //        nor starve: where that is permitted, as many as there are processors run as they
 //        are, taking turns of hog_turn, and the others are SCHED_IDLE meanwhile.  One that
@@ -74,26 +74,29 @@ bool brisk(p* pp, std::int64_t now) {
     return ran * (cfg::brisk_ns / cfg::brisk_gs) > took && runqshort(pp);
 }
 
-// WK6's backstop: a queue that was not empty a tick ago and is not now, beside an idle P.
-bool wake_for_backlog(p* pp, std::int64_t now) {
+// More than pp gets through alone: its queue was not empty a tick ago and is not now.
+bool has_backlog(p* pp, std::int64_t now) {
     bool before = pp->sysmonbacklog, alone = brisk(pp, now);
     pp->sysmonbacklog = !runqempty(pp);
+    return before && pp->sysmonbacklog && !alone;
+}
+
+// WK6's backstop: a backlog beside an idle P.
+bool wake_for_backlog() {
     // relaxed: hints.
-    if (!before || !pp->sysmonbacklog || alone || sched.npidle.load(memory_order_relaxed) == 0 ||
-        sched.nmspinning.load(memory_order_relaxed) != 0)
-        return false;
+    if (sched.npidle.load(memory_order_relaxed) == 0 || sched.nmspinning.load(memory_order_relaxed) != 0) return false;
     startm(nullptr, false);
     return true;
 }
 
 enum class verdict { leave, watch, blocked, hog };
 
-// Is there something to do that needs pp, or a P and there is no other?
-bool work_waits(const p* pp, std::int64_t now) {
+// Is there something to do that needs pp, or a P and there is no other?  backlog: some P has one.
+bool work_waits(const p* pp, std::int64_t now, bool backlog) {
     // relaxed: hints; being wrong costs one hand-off or one tick.
     if (sched.npidle.load(memory_order_relaxed) + sched.nmspinning.load(memory_order_relaxed) > 0) return false;
     std::int64_t due = pp->timers.when0.load(memory_order_relaxed);
-    return !runqempty(pp) || sched.runqsize.load(memory_order_relaxed) != 0 || (due != 0 && due <= now);
+    return backlog || !runqempty(pp) || sched.runqsize.load(memory_order_relaxed) != 0 || (due != 0 && due <= now);
 }
 
 // What the kernel says of the thread.  The descriptor is kept per P, so there are few.
@@ -119,7 +122,7 @@ bool in_a_storm(const p* pp, std::int64_t now) {
 
 // SM2, as far as it can be seen from here: racy, the handshake decides.  watch: look again soon.
 // *late: set if pp's slice is half over.
-verdict judge(p* pp, m* mp, std::int64_t now, bool* late) {
+verdict judge(p* pp, m* mp, std::int64_t now, bool backlog, bool* late) {
     std::uint32_t tick = pp->schedtick.load(memory_order_relaxed);  // relaxed: compared with the last look
     const bool moved = pp->sysmontick != tick;
     if (moved) {
@@ -129,7 +132,7 @@ verdict judge(p* pp, m* mp, std::int64_t now, bool* late) {
     }
     if (pp->sysmonwhen + cfg::forced_preempt <= now) preemptone(pp);
     // relaxed: RK5.
-    if (!mp || mp->inrt.load(memory_order_relaxed) != 0 || !work_waits(pp, now)) return verdict::leave;
+    if (!mp || mp->inrt.load(memory_order_relaxed) != 0 || !work_waits(pp, now, backlog)) return verdict::leave;
     std::int32_t tid = mp->tid;
     std::int64_t used = kernel::thread_cputime(tid);
     bool at_rest = used == pp->sysmoncpu || in_a_storm(pp, now);
@@ -152,6 +155,8 @@ struct round {
     m* first = nullptr;
     std::int32_t heirless = 0;  // Ps that are left for want of an M
     bool late = false;          // SM4: the slice of one is half over
+    bool backlog = false;       // a P had one at the last look,
+    bool backlog_now = false;   // has one at this
 
     void add(m* mp, verdict v) REQUIRES(retakelock) {
         m* heir = reserve_m();
@@ -307,17 +312,21 @@ bool look_at(p* pp, std::int64_t now, round* r) REQUIRES(retakelock) {
     if (s == psyscall) return retake_syscall(pp, now, r);
     if (s != prunning || seeded()) return false;  // SS2
     m* mp = pp->mp.follow();
-    verdict v = judge(pp, mp, now, &r->late);
+    verdict v = judge(pp, mp, now, r->backlog, &r->late);
     if (v == verdict::blocked || v == verdict::hog) r->add(mp, v);
-    return wake_for_backlog(pp, now) || v == verdict::watch;
+    const bool backlog = has_backlog(pp, now);
+    r->backlog_now |= backlog;
+    return (backlog && wake_for_backlog()) || v == verdict::watch;
 }
 
 // One look at every P; true when the next should come soon.  Reads allp anew after each
 // hand-off, since that must not be done inside an RCU read section.
 bool retake(std::int64_t now) {
+    static bool backlog = false;
     bool soon = false;
     round r;
     guard one(retakelock);
+    r.backlog = backlog;
     sched.sysmonlooks.fetch_add(1, memory_order_relaxed);  // relaxed: a counter
     for (std::size_t i = 0;; i++) {
         p* pp;
@@ -329,6 +338,7 @@ bool retake(std::int64_t now) {
         if (!pp) break;
         if (look_at(pp, now, &r)) soon = true;
     }
+    backlog = r.backlog_now;
     if (r.first) retake_fence();
     for (m* mp = r.first; mp; mp = mp->retakelink) take_p(mp, now);
     find_hogs(now);

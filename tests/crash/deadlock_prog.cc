@@ -2,6 +2,7 @@
 // deadlock_prog NAME.
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -16,6 +17,8 @@
 #include <rt0/select.h>
 #include <rt0/sync.h>
 #include <rt0/time.h>
+
+#include "sched/sched.h"
 
 #define NOINLINE [[gnu::noinline]]
 
@@ -344,6 +347,37 @@ void with_busy(void (*work)()) {  // it loses its P meanwhile
         });
     c.recv();
 }
+// The only one that does not wait has been seen to be without a P, and all Ps idle while it is.
+void with_one_detached() {
+    rt0::chan<int> c(0);
+    std::atomic<rt0::runtime::m*> blocked{nullptr};
+    rt0::go([&, c] {
+        blocked = rt0::runtime::getg()->mp;
+        usleep(500'000);
+        send_to(c);
+    });
+    std::atomic<bool> seen{false};
+    rt0::wait_group others;  // whom it keeps from running, until then
+    for (int i = 0; i < 2 * rt0::gomaxprocs(); i++)
+        others.go([&] {
+            for (; !seen; rt0::this_goroutine::yield())
+                for (auto end = clock() + CLOCKS_PER_SEC / 500; clock() < end;) {}
+        });
+    while (!blocked || (blocked.load()->retake.load() & rt0::runtime::rt_phase) != rt0::runtime::rt_taken)
+        rt0::this_goroutine::yield();
+    seen = true;
+    others.wait();
+    c.recv();
+}
+// Main waits for what nobody could ever do.
+void beside(void (*wait)()) {
+    rt0::go([] {
+        usleep(150'000);
+        std::puts("alive");
+        rt0::exit(0);
+    });
+    wait();
+}
 template <class F>
 void with_main_gone(F pause) {
     rt0::go([=] {
@@ -371,6 +405,10 @@ const way ways[] = {
     {"condition", on_condition},
     {"wait_group", on_wait_group},
     {"semaphore", on_semaphore},
+    {"once", [] { rt0::once o; o.call([&] { o.call([] {}); }); }},
+    {"barrier", [] { rt0::barrier(2).arrive_and_wait(); }},
+    {"join", [] { rt0::spawn([] { wait_for(rt0::chan<int>(0)); }).join(); }},
+    {"nursery", [] { rt0::nursery().go([] { wait_for(rt0::chan<int>(0)); }); }},
     {"several", several},
     {"in_catch_block", in_catch_block},
     {"many", many},
@@ -415,6 +453,10 @@ const way ways[] = {
     {"with_select", with_select},
     {"with_catch_block", with_catch_block},
     {"with_locked_among_others", with_locked_among_others},
+    {"with_recv_nil", [] { beside([] { wait_for(rt0::chan<int>()); }); }},
+    {"with_send_nil", [] { beside([] { send_to(rt0::chan<int>()); }); }},
+    {"with_select_none", [] { beside([] { rt0::select(); }); }},
+    {"with_one_detached", with_one_detached},
     {"with_main_gone_and_sleeper", [] { with_main_gone([] { rt0::this_goroutine::sleep_for(150ms); }); }},
     {"with_main_gone_and_one_in_the_kernel", [] { with_main_gone([] { usleep(150'000); }); }},
     {"unlock_mutex",

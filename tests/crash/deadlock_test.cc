@@ -57,7 +57,8 @@ INSTANTIATE_TEST_SUITE_P(
                     shape{"thread_came_and_went", "chan receive"}, shape{"thread_ends_last", "chan receive"},
                     shape{"unknown_thread_ends_last", "chan receive"}, shape{"timer_stopped", "chan receive"},
                     shape{"ticker_stopped", "chan receive"}, shape{"deadline_dropped", "chan receive"},
-                    shape{"timeout_not_needed", "chan receive"}, shape{"latch", "semacquire"}),
+                    shape{"timeout_not_needed", "chan receive"}, shape{"latch", "semacquire"},
+                    shape{"once", "semacquire"}, shape{"barrier", "semacquire"}),
     [](const auto& p) { return std::string(p.param.how); });
 
 TEST(DeadlockOfMany, AllAreShownOnce) {
@@ -70,6 +71,16 @@ TEST(DeadlockOfMany, AllAreShownOnce) {
     EXPECT_TRUE(listener->has("wait_for", prog_file)) << r.summary();
     EXPECT_NE(listener->created_by.find("several()"), std::string::npos) << r.summary();
     EXPECT_EQ(listener->created_in, "1");
+}
+
+TEST(DeadlockOfMany, MainWaitsForOneThatWaits) {
+    for (const char* how : {"join", "nursery"}) {
+        child_result r = run(how);
+        report rep = expect_death(r, asleep);
+        EXPECT_EQ(rep.blocks.size(), 2u) << r.summary();
+        EXPECT_EQ(rep.count("goroutine 1 [sync.WaitGroup.Wait]:"), 1) << r.summary();
+        EXPECT_EQ(rep.count("[chan receive]:"), 1) << r.summary();
+    }
 }
 
 TEST(DeadlockOfMany, TwoThousand) {
@@ -110,6 +121,7 @@ INSTANTIATE_TEST_SUITE_P(Controls, Alive,
                                          "with_stop_at_deadline", "with_thread", "with_thread_that_waits",
                                          "with_mutex", "with_rwmutex_lock", "with_rwmutex_rlock", "with_condition",
                                          "with_wait_group", "with_semaphore", "with_latch", "with_join", "with_sender",
+                                         "with_recv_nil", "with_send_nil", "with_select_none", "with_one_detached",
                                          "with_select", "with_catch_block", "with_locked_among_others", "with_blocking",
                                          "with_main_in_blocking", "with_main_gone_and_sleeper",
                                          "with_main_gone_and_one_in_the_kernel", "with_locked_sleeper",

@@ -215,8 +215,9 @@ void crowd(const std::string& how) {
                 back++;
             }
         });
+    const int procs = rt0::gomaxprocs();
     for (int i = 0; i < 20; i++) {
-        rt0::gomaxprocs(2 + i % 2);
+        rt0::gomaxprocs(procs + (i + 1) % 2);
         this_goroutine::sleep_for(1ms);
     }
     wg.wait();

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <memory>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -18,6 +19,7 @@
 #include "sched/sched.h"
 #include "sched/timer.h"
 #include "tests/support/gate.h"
+#include "tests/support/report.h"
 
 using namespace std::chrono_literals;
 using namespace rt0::runtime;
@@ -105,23 +107,44 @@ TEST(SchedStress, EarlyReadyPingPong) {
     }
 }
 
-// Resizing while goroutines yield, sleep, spawn and sit in system calls: each reports once.
 // Reads the lists of Gs, Ms and Ps, which others grow and shrink, without a lock.
 void read_lists_until(const std::atomic<bool>& stop) {
     while (!stop.load()) {
         EXPECT_GE(rt0::num_goroutine(), 1);
-        EXPECT_NE(rt0::stack_dump().find("goroutine "), std::string::npos);
+        auto dump = testing_support::parse_dump(rt0::stack_dump());
+        EXPECT_EQ(dump.error, "");
+        std::set<std::string> seen;
+        for (auto& b : dump.blocks) EXPECT_TRUE(seen.insert(b.header.substr(0, b.header.find(" ["))).second) << b.header;
         this_goroutine::sleep_for(5ms);
     }
 }
 
+// P i stands at i, also while their number changes.
+void read_ps_until(const std::atomic<bool>& stop) {
+    std::size_t most = 0;
+    while (!stop.load()) {
+        {
+            rt0::runtime::runtime_call rc;
+            rt0::runtime::rcu_reader reading;
+            auto all = rt0::runtime::allp();
+            int wrong = 0;
+            for (std::size_t i = 0; i < all.n; i++) wrong += !all.data[i] || all.data[i]->id != static_cast<std::int32_t>(i);
+            EXPECT_EQ(wrong, 0);
+            most = std::max(most, all.n);
+        }
+        this_goroutine::yield();
+    }
+    EXPECT_GT(most, 1u);
+}
+
+// Resizing while goroutines yield, sleep, spawn and sit in system calls: each reports once.
 TEST(SchedStress, ResizeLosesNothing) {
     procs keep;
     constexpr int workers = 200;
     const int steps = rounds(60);
     std::atomic<std::uint64_t> count{0}, slept{0}, spawned{0}, called{0};
     std::atomic<bool> stop{false};
-    countdown done(workers + 3);
+    countdown done(workers + 4);
     for (int w = 0; w < workers; w++) {
         rt0::go([&, w] {
             for (int s = 0; s < steps; s++) {
@@ -161,10 +184,11 @@ TEST(SchedStress, ResizeLosesNothing) {
             done.one();
         });
     }
-    rt0::go([&] {
-        read_lists_until(stop);
-        done.one();
-    });
+    for (auto read_until : {read_lists_until, read_ps_until})
+        rt0::go([&, read_until] {
+            read_until(stop);
+            done.one();
+        });
     while (count.load() < static_cast<std::uint64_t>(workers) * steps) this_goroutine::sleep_for(1ms);
     stop = true;
     done.wait();
@@ -172,6 +196,7 @@ TEST(SchedStress, ResizeLosesNothing) {
     EXPECT_EQ(slept.load(), each);
     EXPECT_EQ(spawned.load(), each);
     EXPECT_EQ(called.load(), each);
+    while (rt0::num_goroutine() > 1) this_goroutine::yield();
 }
 
 long gettid_now() { return syscall(SYS_gettid); }

@@ -1,4 +1,4 @@
-// allg, allm, allp under their readers: lists that are read without a lock while they grow and shrink.
+// allg and allm under their readers: lists that are read without a lock while they grow and shrink.  (allp: sched_stress_test.)
 #include <gtest/gtest.h>
 
 #include <atomic>

@@ -103,6 +103,34 @@ TEST_P(Retake, SleepersDoNotKeepOthersFromRunning) {
     EXPECT_EQ(sleeping.load(), 0);
 }
 
+// Nothing waits in its own queue nor in the global one: it is another P that has more to do than it gets through.
+TEST_P(Retake, ABacklogElsewhereTakesThePOfOneThatBlocks) {
+    std::atomic<std::uint32_t> word{0};
+    std::atomic<rt::m*> blocked{nullptr};
+    std::atomic<bool> block{false}, taken{false};
+    countdown done(1);
+    rt0::go([&] {
+        blocked = rt::getg()->mp;
+        while (!block) {}  // whoever waited behind it runs elsewhere by then
+        raw_futex_wait(&word, 0);
+        done.one();
+    });
+    while (!blocked) this_goroutine::yield();
+    rt0::wait_group others;
+    for (int i = 0; i < p + 1; i++)
+        others.go([&] {
+            for (; !taken; this_goroutine::yield())
+                for (auto end = std::chrono::steady_clock::now() + 200us; std::chrono::steady_clock::now() < end;) {}
+        });
+    block = true;
+    while ((blocked.load()->retake.load() & rt::rt_phase) != rt::rt_taken) this_goroutine::yield();
+    taken = true;
+    others.wait();
+    word = 1;
+    raw_futex_wake(&word);
+    done.wait();
+}
+
 // The holder of a std::mutex parks; others block on it in the kernel, on every P.
 TEST_P(Retake, AStdMutexHeldAcrossAPark) {
     std::mutex m;
