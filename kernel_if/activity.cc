@@ -3,9 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <time.h>
 
+#include <atomic>
 #include <charconv>
 #include <cstring>
 
@@ -67,6 +70,11 @@ int change_class(std::int32_t tid, int from, int to) {
     return set_class(inject::idle_class, tid, to | static_cast<int>(now & SCHED_RESET_ON_FORK));
 }
 
+bool has_class(std::int32_t tid, int policy) {
+    long now = sysc(inject::idle_class, SYS_sched_getscheduler, tid);
+    return now >= 0 && (now & ~SCHED_RESET_ON_FORK) == policy;
+}
+
 }  // namespace
 
 int realtime_enter() {
@@ -81,16 +89,34 @@ int realtime_leave() { return set_class(inject::realtime, 0, SCHED_OTHER | SCHED
 int idle_class_enter(std::int32_t tid) { return change_class(tid, SCHED_OTHER, SCHED_IDLE); }
 int idle_class_leave(std::int32_t tid) { return change_class(tid, SCHED_IDLE, SCHED_OTHER); }
 
-bool idle_class_now() {
-    long now = sysc(inject::idle_class, SYS_sched_getscheduler, 0);
-    return now >= 0 && (now & ~SCHED_RESET_ON_FORK) == SCHED_IDLE;
-}
+bool idle_class_now() { return has_class(0, SCHED_IDLE); }
+bool idle_class_may_enter(std::int32_t tid) { return has_class(tid, SCHED_OTHER); }
 
 namespace {
-bool permitted = false;  // [const] after boot
+
+std::atomic<bool> permitted{false};
+bool by_right = false;               // what grants it can be looked up [const] after boot
+
+// Neither call can fail for the caller itself.
+bool has_right() {
+    __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+    __user_cap_data_struct caps[_LINUX_CAPABILITY_U32S_3] = {};
+    if (sysc_sure(SYS_capget, &head, caps) == 0 && (caps[0].effective >> CAP_SYS_NICE & 1) != 0) return true;
+    rlimit64 nice = {};
+    return sysc_sure(SYS_prlimit64, 0, RLIMIT_NICE, nullptr, &nice) == 0 && nice.rlim_cur >= 20;
 }
 
-void idle_class_probe() { permitted = idle_class_enter(0) == 0 && idle_class_leave(0) == 0; }
-bool idle_class_permitted() { return permitted; }
+}  // namespace
+
+void idle_class_probe() {
+    // relaxed, here and below: a fact of its own.
+    permitted.store(idle_class_enter(0) == 0 && idle_class_leave(0) == 0, std::memory_order_relaxed);
+    by_right = has_right();
+}
+bool idle_class_permitted() { return permitted.load(std::memory_order_relaxed); }  // relaxed: as above
+bool idle_class_still_permitted() {
+    if (by_right && !has_right()) permitted.store(false, std::memory_order_relaxed);  // relaxed: as above
+    return idle_class_permitted();
+}
 
 }  // namespace rt0::kernel

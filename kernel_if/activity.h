@@ -29,14 +29,17 @@ activity activity_now(std::int32_t tid);
 // CAP_SYS_NICE in the initial user namespace, or RLIMIT_NICE of 20).  The thread stays in SCHED_IDLE if it
 // is not: called on one that is about to end (thread_init's donor).
 void idle_class_probe();
-// What the probe found; false before it.
+// What the probe found; false before it, and once still_permitted() was false.
 bool idle_class_permitted();
+// Looks again, before each way in: a program that drops root could not come back.  Two system calls.
+bool idle_class_still_permitted();
 // Into SCHED_IDLE, from SCHED_OTHER only; or back from it.  0 or -errno; -EINVAL: the thread has
 // another class, which is left alone.
 int idle_class_enter(std::int32_t tid);
 int idle_class_leave(std::int32_t tid);
-// Has the calling thread that class?
+// Has the calling thread that class?  Has the other the one that it is entered from?
 bool idle_class_now();
+bool idle_class_may_enter(std::int32_t tid);
 
 // The calling thread becomes SCHED_FIFO of the lowest priority, or SCHED_OTHER again.  Its children (a signal handler
 // of the program may fork on it) do not: SCHED_RESET_ON_FORK, which stays.

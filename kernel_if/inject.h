@@ -36,7 +36,7 @@ enum class inject : unsigned {
     membarrier_all,
     activity,     // activity_open and activity_read: nothing is known of a thread
     cputime,      // thread_cputime
-    idle_class,   // idle_class_enter and idle_class_leave, two calls each; the probe is the first four
+    idle_class,   // idle_class_enter and idle_class_leave, two calls each, the looks one; the probe is the first four
     realtime,     // realtime_enter and realtime_leave
     file,         // open and read of small files of procfs and sysfs
     tasks,        // count_threads

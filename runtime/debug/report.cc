@@ -15,6 +15,7 @@
 #include "kernel_if/activity.h"
 #include "kernel_if/sys.h"
 #include "kernel_if/thread.h"
+#include "sched/retake.h"
 
 namespace rt0::runtime {
 
@@ -120,7 +121,7 @@ static void stay_inside() NO_THREAD_SAFETY_ANALYSIS {
     mp->inrt.store(1, memory_order_relaxed);  // relaxed: RK1 does not matter, nothing here needs the P
     // Without retakelock, which may be part of what is broken: the process ends, the books need not be right.
     mp->hog = false;
-    if (kernel::idle_class_permitted()) kernel::idle_class_leave(mp->tid);
+    if (made_idle_class(mp)) kernel::idle_class_leave(mp->tid);
 }
 
 void report_stacks(report_kind kind) {

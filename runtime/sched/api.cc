@@ -15,6 +15,7 @@
 #include "sched/retake.h"
 #include "sched/schedule.h"
 #include "sched/sched.h"
+#include "sched/template.h"
 #include "sched/timer.h"
 #include "sched/upcross.h"
 
@@ -97,13 +98,19 @@ int num_thread() {
 }
 
 int set_max_threads(int n) {
-    // Before the crossing, which may wait for a P: where each is kept by a goroutine that blocks, for want of an M,
-    // sysmon finds one at its next look.  relaxed: the limit alone; new Ms are counted under sched.lock.
-    int old = n > 0 ? rt::sched.maxmcount.exchange(n, rt::memory_order_relaxed) : 0;
+    // Raised before the crossing, which may wait for a P: where each is kept by a goroutine that blocks, for want of an M,
+    // sysmon finds one then.  Lowered after it, when the runtime is up and whoever would exceed the limit can say so.
+    // relaxed, all: the limit alone; new Ms are counted under sched.lock.
+    int old = rt::mlimit();
+    bool raised = false;
+    while (n > old && !raised)
+        raised = rt::sched.maxmcount.compare_exchange_weak(old, n, rt::memory_order_relaxed, rt::memory_order_relaxed);
+    if (raised) rt::forget_refusal();
     rt::runtime_call rc;
     if (n <= 0) panic("rt0::set_max_threads: the limit must be positive");
     {
         rt::guard l(rt::sched.lock);
+        if (!raised) old = rt::sched.maxmcount.exchange(n, rt::memory_order_relaxed);  // relaxed: as above
         rt::checkmcount();  // as Go: fatal when more exist already
     }
     rt::room_for_m();

@@ -15,10 +15,18 @@
 //        storage are freed) sees that the process is exiting and waits for nobody.
 //   FO5  A child, and what it execs, is not SCHED_IDLE because its forker was a hog (SM3): in the child of libc's fork
 //        that class is left, unless the forker had it before by the program's will.  Which is looked at before the
-//        fork, as the kernel wipes the child's ms: first the class, then idle_class, that sysmon raises before it gives
-//        the class.  So SCHED_IDLE with idle_class low is the program's; and what comes after the look is ours.
-//        (Of a thread that the program made SCHED_IDLE idle_class is high while sysmon tries, in vain: a fork within
-//        that microsecond has an ordinary child.)
+//        fork, as the kernel wipes the child's ms: sysmon makes m.idle_class odd before it gives the class and even
+//        after it took it, so SCHED_IDLE between two looks at the same even number is the program's.
+//
+//        the forker                      sysmon                    (without the second look)
+//        SCHED_IDLE
+//                                        takes the class; even
+//        even: by the program's will?
+//                                        odd; gives the class
+//        clone: the child is SCHED_IDLE for good
+//
+//        What comes after the looks is sysmon's.  (A program that makes a thread SCHED_IDLE just as sysmon is about to,
+//        and forks, has an ordinary child.)
 #include "sched/fork.h"
 
 #include <cerrno>
@@ -39,9 +47,18 @@ __thread bool idle_by_choice __attribute__((tls_model("initial-exec"), visibilit
 
 void before_fork() {
     g* gp = getg();
+    const m* mp = nullptr;
+    if (gp) mp = gp->mp;
+    auto changes = [mp] {
+        // ORDER(idle-class): seq_cst; pairs with count_idle_class: the class is asked for between two counts.
+        atomic_thread_fence(memory_order_seq_cst);
+        std::uint32_t n = mp ? mp->idle_class.load(memory_order_relaxed) : 0;  // relaxed: the fences
+        atomic_thread_fence(memory_order_seq_cst);  // ORDER(idle-class): as above
+        return n;
+    };
+    std::uint32_t before = changes();
     bool idle = kernel::idle_class_permitted() && kernel::idle_class_now();
-    // relaxed: the kernel's calls stand between the class and its name.
-    idle_by_choice = idle && !(gp && gp->mp && gp->mp->idle_class.load(memory_order_relaxed));
+    idle_by_choice = idle && before % 2 == 0 && changes() == before;
 }
 
 // Not analysed: the child has one thread, and retakelock may be held for ever by one it does not have.
@@ -54,6 +71,7 @@ void forked_child() NO_THREAD_SAFETY_ANALYSIS {
     gp->mp->retake.store(rt_exiting, memory_order_relaxed);  // FO2; a phase that the parent's is in ends with it
     gp->mp->inrt.store(0, memory_order_relaxed);  // 1 in the goroutine that ends the parent (EX2)
     if (kernel::idle_class_permitted() && !idle_by_choice) kernel::idle_class_leave(0);
+    gp->mp->idle_class.store(0, memory_order_relaxed);  // where no m was wiped
 }
 
 }  // namespace

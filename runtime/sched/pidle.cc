@@ -300,8 +300,8 @@ void leave_idle(p* pp) REQUIRES(sched.lock) {
 // ID4: who shall run pp: an idle M (*mp), a new one of number *id, or nobody (false; pp is disposed of).
 bool m_for(p* pp, bool optional, m** mp, std::int64_t* id) REQUIRES(sched.lock) {
     if ((*mp = mget()) || (*id = mreserveid()) >= 0) return true;
-    // relaxed: sched.lock.
-    if (!optional && !sched.gcwaiting.load(memory_order_relaxed) && nobody_comes_for(pp)) exhausted();
+    // relaxed: sched.lock.  The limit again: whoever has raised it since is on his way with room_for_m.
+    if (!optional && !sched.gcwaiting.load(memory_order_relaxed) && nobody_comes_for(pp) && mlimited() >= mlimit()) exhausted();
     leave_idle(pp);
     return false;
 }

@@ -2,6 +2,7 @@
 #include "sched/retake.h"
 
 #include <cerrno>
+#include <utility>
 
 #include "base/chaos.h"
 #include "base/forked.h"
@@ -123,16 +124,25 @@ bool retake_mark_hog(m* mp) {
 void retake_release(m* mp) { finish(mp, rt_none); }
 
 void retake_end_hog(m* mp) {
-    // Before the lock: sysmon and stoppers are not to wait for one that the idle hold.  -EINVAL: it is not.
-    if (kernel::idle_class_permitted()) kernel::idle_class_leave(mp->tid);
+    // Before the lock: sysmon and stoppers are not to wait for one that the idle hold.
+    if (made_idle_class(mp)) kernel::idle_class_leave(mp->tid);
     chaos_pause();
     guard l(retakelock);
     mp->hog = false;
     sched.nhogs--;
-    if (!mp->idle_class.load(memory_order_relaxed)) return;  // relaxed, both: under retakelock
-    mp->idle_class.store(false, memory_order_relaxed);
+    if (!made_idle_class(mp)) return;
     int rc = kernel::idle_class_leave(mp->tid);  // again, for a turn that ended in between
-    if (rc < 0 && rc != -EINVAL) warn("a thread cannot leave SCHED_IDLE any more and may starve");  // EINVAL: it has left
+    chaos_pause();
+    if (rc == 0 || rc == -EINVAL) return count_idle_class(mp);  // EINVAL: it has left
+    static bool said GUARDED_BY(retakelock) = false;
+    if (!std::exchange(said, true)) warn("a thread cannot leave SCHED_IDLE any more and may starve");
+}
+
+void count_idle_class(m* mp) {
+    // ORDER(idle-class): seq_cst fences; FO5: the kernel's change of class stands between two counts.
+    atomic_thread_fence(memory_order_seq_cst);
+    mp->idle_class.store(mp->idle_class.load(memory_order_relaxed) + 1, memory_order_relaxed);  // relaxed: the fences
+    atomic_thread_fence(memory_order_seq_cst);  // ORDER(idle-class): as above
 }
 
 void retake_wait(m* mp) {

@@ -70,4 +70,9 @@ void retake_wait(m* mp);
 // It was marked a hog (rt_hog), and the phase is over: it runs on as others do.
 void retake_end_hog(m* mp);
 
+// Was M made SCHED_IDLE (SM3), or is about to be?  relaxed: by M itself, or under retakelock.
+inline bool made_idle_class(const m* mp) { return (mp->idle_class.load(memory_order_relaxed) & 1) != 0; }
+// It is, or is not any more: before the class is given, after it was taken.
+void count_idle_class(m* mp) REQUIRES(retakelock);
+
 }  // namespace rt0::runtime

@@ -218,14 +218,14 @@ bool retake_syscall(p* pp, std::int64_t now, round* r) {
 }
 
 void set_idle_class(m* mp, bool on) REQUIRES(retakelock) {
-    // relaxed, all: under retakelock; for FO5 the kernel's calls stand between the class and its name.
-    if (mp->idle_class.load(memory_order_relaxed) == on || !debug.hogidle || !kernel::idle_class_permitted()) return;
-    if (on) mp->idle_class.store(true, memory_order_relaxed);
+    if (made_idle_class(mp) == on) return;
+    if (on && !(debug.hogidle && kernel::idle_class_still_permitted() && kernel::idle_class_may_enter(mp->tid))) return;
+    if (on) count_idle_class(mp);
     chaos_pause();
     int rc = (on ? kernel::idle_class_enter : kernel::idle_class_leave)(mp->tid);
     chaos_pause();
-    // An error: the program gave the thread another class, which stays.  relaxed: as above.
-    if (on ? rc < 0 : rc == 0) mp->idle_class.store(false, memory_order_relaxed);
+    // -EINVAL: the program gave the thread another class, which stays.
+    if (on ? rc < 0 : rc == 0 || rc == -EINVAL) count_idle_class(mp);
 }
 
 // SM3: the next so many hogs have their turn.  retakelock is held.

@@ -218,6 +218,8 @@ void want_spare_ms(std::int32_t n) {
     unlock_and_wake();
 }
 
+void forget_refusal() { refused_until.store(0, memory_order_relaxed); }  // relaxed: a hint
+
 bool spare_ms_refused() { return refused_until.load(memory_order_relaxed) != 0; }  // relaxed: a hint
 
 }  // namespace rt0::runtime

@@ -20,5 +20,7 @@ void want_spare_ms(std::int32_t n);
 // The last try for a spare M failed: thread limit, EAGAIN or no memory.  It said so on
 // stderr, once for each cause, and is not repeated before cfg::spare_retry is over.
 bool spare_ms_refused();
+// The limit was raised: a spare may be tried for at once.
+void forget_refusal();
 
 }  // namespace rt0::runtime

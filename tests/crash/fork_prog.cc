@@ -261,7 +261,9 @@ void child_goes_on(const std::string& where) {
 bool has_idle_child() {
     pid_t pid = must(fork(), "fork");
     if (pid == 0) _exit(sched_getscheduler(0) == SCHED_OTHER ? 0 : 1);
-    return end_of(pid) != 0;
+    int status = 0;
+    waitpid(pid, &status, 0);  // undeclared: a hog stays one
+    return status != 0;
 }
 
 // Of more goroutines that hog their processor than there are processors, some run as
@@ -285,12 +287,20 @@ void children_of_hogs(int each) {
     std::printf("idle: %s, of the children %d\n", idle > 0 ? "some" : "none", idle_children.load());
 }
 
-// The program's own choice is the child's, too: of a thread that is no hog.
+// The program's own choice is the child's, too, and stays the thread's when it was a hog and is one no more.
 void child_by_choice() {
-    rt0::blocking([] {
-        sched_param none = {};
-        if (sched_setscheduler(0, SCHED_IDLE, &none) == 0) rt0::println(has_idle_child() ? "idle child" : "ordinary child");
-    });
+    rt0::this_goroutine::lock_os_thread();
+    sched_param none = {};
+    if (sched_setscheduler(0, SCHED_IDLE, &none) != 0) std::abort();
+    const char* before = has_idle_child() ? "idle" : "ordinary";
+    std::atomic<int> turns{0};
+    for (int i = 0; i < 2 * rt0::gomaxprocs(); i++) rt0::go([&] { turns++; });
+    while (turns < 2 * rt0::gomaxprocs()) {}  // with one P: until it has lost it as a hog
+    rt0::this_goroutine::yield();
+    const char* after = has_idle_child() ? "idle" : "ordinary";
+    const bool same = sched_getscheduler(0) == SCHED_IDLE;
+    (void)sched_setscheduler(0, SCHED_OTHER, &none);  // not for the last steps beside who knows what load
+    std::printf("children: %s, %s; thread: %s\n", before, after, same ? "idle" : "ordinary");
 }
 
 // Many children one after the other, each forked while the locks are busy.

@@ -160,8 +160,12 @@ TEST(Fork, ChildrenOfHogsHaveTheirOrdinaryClassAgain) {
 }
 
 TEST(Fork, ChildHasTheClassThatTheProgramChose) {
-    child_result r = scene("by-choice");
-    EXPECT_EQ(r.out, "idle child\n") << r.summary();
+    for (const char* hogidle : {"hogidle=1", "hogidle=0"}) {
+        child_options o;
+        o.env = {{"RT0_MAXPROCS", "1"}, {"RT0DEBUG", hogidle}};
+        child_result r = run_child({built_program("tests/crash/fork_prog"), "by-choice"}, o);
+        EXPECT_EQ(r.out, "children: idle, idle; thread: idle\n") << r.summary();
+    }
 }
 
 TEST(Fork, WhileTheProcessExits) {

@@ -275,6 +275,25 @@ void hogs(const std::string& how) {
     rt0::println("stepped back:", stepped_back == all.size() ? "all" : stepped_back == 0 ? "none" : "some");
 }
 
+// Nobody is made SCHED_IDLE who could not leave it again: a program that was root at its start, and is not any more.
+void hogs_without_root() {
+    if (!rt0::kernel::idle_class_permitted()) return rt0::println("not permitted");
+    rt0::gomaxprocs(1);
+    if (setresuid(65534, 65534, 65534) != 0) return rt0::println("not permitted");
+    std::atomic<int> running{0}, idle{0};
+    const int n = rt0::num_cpu() + 3;
+    rt0::wait_group wg;
+    for (int i = 0; i < n; i++)
+        wg.go([&] {
+            running++;
+            while (running < n) {}
+            for (auto end = std::chrono::steady_clock::now() + 50ms; std::chrono::steady_clock::now() < end;) {}
+            idle += sched_getscheduler(0) == SCHED_IDLE;
+        });
+    wg.wait();
+    rt0::println("idle", idle.load());
+}
+
 // Which of these sysmon's thread blocks.
 void sysmon_signals() {
     pid_t sysmon;
@@ -301,6 +320,7 @@ void exit_in_a_report() {
 void limits(const std::string& what) {
     if (what == "exit-in-a-report") exit_in_a_report();
     if (what == "sysmon-signals") sysmon_signals();
+    if (what == "hogs-without-root") return hogs_without_root();
     if (what.starts_with("hogs")) hogs(what);
     if (what.starts_with("crowd-")) crowd(what);
     if (what == "up") rt0::println("up", rt0::kernel::inject_hits(rt0::kernel::inject::check));

@@ -205,6 +205,13 @@ TEST(Threads, Counts) {
     }
 }
 
+TEST(Hogs, StayAsTheyAreWhereRootWasGivenUp) {
+    child_result r = scene("hogs-without-root");
+    if (r.out == "not permitted\n") GTEST_SKIP() << "not root";
+    EXPECT_EQ(r.out, "idle 0\n") << r.summary();
+    EXPECT_EQ(r.err, "");
+}
+
 TEST(Hogs, TakeTurns) {
     for (const char* how : {"hogs", "hogs-later"}) {
         child_result r = scene(how);

@@ -18,6 +18,7 @@
 #include <rt0/sync.h>
 #include <rt0/time.h>
 
+#include "sched/template.h"
 #include "tests/support/every_call.h"
 
 using namespace std::chrono_literals;
@@ -159,6 +160,7 @@ void at_the_limit() {
     rt0::chan<int> ask(0), answer(0);
     std::atomic<int> read_by{0};
     std::thread feeder([&] {
+        while (!rt0::runtime::spare_ms_refused()) usleep(1000);  // the limit was met
         for (int i = 0; i < readers; i++) {
             usleep(5000);
             must(write(fd[1], "x", 1) == 1, "write");
@@ -190,6 +192,22 @@ void at_the_limit() {
     ask.close();
     all.wait();
     must(read_by == readers && answered == threads * rounds, "all went on");
+}
+
+// More block than there may be threads from now on, and every processor is kept by one of them.
+void lowered_while_they_block() {
+    rt0::gomaxprocs(1);
+    int fd[2];
+    must(pipe(fd) == 0, "pipe");
+    std::atomic<int> reading{0};
+    for (int i = 0; i < 40; i++)
+        rt0::go([&] {
+            char c;
+            reading++;
+            (void)!read(fd[0], &c, 1);
+        });
+    while (reading < 20) usleep(100);
+    rt0::set_max_threads(8);
 }
 
 // The thread ends while the process does: its hook must not wait for anything.
@@ -245,6 +263,10 @@ int main(int argc, char** argv) {
         in_turn();
     } else if (how("at_the_limit")) {
         at_the_limit();
+    } else if (how("lowered")) {
+        lowered_while_they_block();
+    } else if (how("limit_first")) {
+        rt0::set_max_threads(std::atoi(argv[2]));
     } else if (how("no_keys")) {
         no_keys();
     } else if (how("rt0_exit_and_join")) {

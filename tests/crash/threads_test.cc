@@ -3,6 +3,7 @@
 
 #include <sstream>
 #include <string>
+#include <vector>
 
 #include "tests/support/child.h"
 
@@ -43,6 +44,24 @@ TEST(PlainMainAlone, GoesOnAtTheLimitOfThreads) {
         ASSERT_EQ(r.status, 0) << r.summary();
         EXPECT_TRUE(r.err.find("the limit of rt0::set_max_threads is reached") != r.err.npos) << r.summary();
     }
+}
+
+// As in Go: the limit is fatal where more exist, whatever they do, and as the very first call.
+TEST(PlainMainAlone, ALimitBelowTheNumberOfThreadsIsFatal) {
+    struct {
+        std::vector<std::string> args;
+        int limit;
+    } const cases[] = {{{"lowered"}, 8}, {{"limit_first", "1"}, 1}, {{"limit_first", "3"}, 3}};
+    for (auto& c : cases)
+        for (int i = 0; i < 3; i++) {
+            std::vector<std::string> command = c.args;
+            command.insert(command.begin(), testing_support::built_program("tests/crash/threads_prog"));
+            child_result r = testing_support::run_child(command, {.limit_s = 60, .env = {}});
+            ASSERT_EQ(r.status, 2) << r.summary();
+            std::string text = "runtime: program exceeds " + std::to_string(c.limit) + "-thread limit\n"
+                               "runtime: may need to raise it (rt0::set_max_threads)\nfatal error: thread exhaustion\n";
+            EXPECT_NE(r.err.find(text), r.err.npos) << r.summary();
+        }
 }
 
 INSTANTIATE_TEST_SUITE_P(Ways, PlainMain,
