@@ -1,4 +1,6 @@
-// stopN: stopping and restarting the world beside N endless loops: gomaxprocs up and down by one.
+// stopN: stopping and restarting the world beside N loops: gomaxprocs up and down by one.  Each loop yields about once a
+// millisecond, and comes back to a processor by that: one that never did would lose its own to the first stop, and the
+// others would stop a world in which nobody runs.
 // More than 100 first block in a read each, which makes them threads of their own at once: one loop after the
 // other would begin 10 ms apart at best.
 // ops: stops; each is timed.
@@ -9,6 +11,11 @@
 #include <atomic>
 
 using clock_type = std::chrono::steady_clock;
+
+// About a millisecond.
+static void compute() {
+    for (int i = 0; i < 2'000'000; i++) asm volatile("");
+}
 
 void main_main() {
     const auto args = report::args({"loops", "stops"});
@@ -27,7 +34,7 @@ void main_main() {
             looping++;
             if (block_first && read(fd[0], &byte, 1) != 1)
                 report::fail("read: %s", std::strerror(errno));
-            while (!stop.load(std::memory_order_relaxed)) {}
+            for (; !stop.load(std::memory_order_relaxed); rt0::this_goroutine::yield()) compute();
             wg.done();
         });
     while (looping < n)
@@ -40,7 +47,7 @@ void main_main() {
     std::vector<std::int64_t> took(stops);
     report::stopwatch clock;
     for (std::int64_t i = 0; i < stops; ++i) {
-        rt0::this_goroutine::sleep_for(std::chrono::milliseconds(1));  // every P is looping again
+        rt0::this_goroutine::sleep_for(std::chrono::milliseconds(2));  // the loops that the last stop met have yielded
         const auto t = clock_type::now();
         rt0::gomaxprocs(report::procs + (i % 2 == 0));
         took[i] = (clock_type::now() - t).count();

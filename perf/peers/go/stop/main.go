@@ -1,4 +1,4 @@
-// stopN: stopping and restarting the world beside N endless loops: GOMAXPROCS up and down by one.
+// stopN: stopping and restarting the world beside N loops that yield about once a millisecond: GOMAXPROCS up and down by one.
 // ops: stops; each is timed.
 package main
 
@@ -22,6 +22,9 @@ func main() {
 		go func() {
 			atomic.AddInt64(&looping, 1)
 			for atomic.LoadInt64(&stop) == 0 {
+				for k := 0; k < 2_000_000; k++ {
+				}
+				runtime.Gosched()
 			}
 			wg.Done()
 		}()
@@ -32,7 +35,7 @@ func main() {
 	took := make([]int64, stops)
 	clock := report.Start()
 	for i := range took {
-		time.Sleep(time.Millisecond)
+		time.Sleep(2 * time.Millisecond)
 		t := time.Now()
 		runtime.GOMAXPROCS(procs + (i+1)%2)
 		took[i] = int64(time.Since(t))
