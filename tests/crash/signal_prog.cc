@@ -163,6 +163,7 @@ void fault_on_small_altstack() {
     });
 }
 void overflow_thread() { testing_support::on_known_thread([] { recurse(0); }); }
+void overflow_unknown_thread() { testing_support::on_unknown_thread([] { recurse(0); }); }
 struct what_faults : std::exception {
     const char* what() const noexcept override {
         read_null();
@@ -417,7 +418,8 @@ const struct {
     void (*fn)();
 } scenes[] = {
     SCENE(overflow), SCENE(overflow_large), SCENE(overflow_big_frame), SCENE(overflow_libc), SCENE(overflow_main),
-    SCENE(overflow_g0), SCENE(overflow_many), SCENE(overflow_thread), SCENE(stray_own_guard), SCENE(stray_other_guard),
+    SCENE(overflow_g0), SCENE(overflow_many), SCENE(overflow_thread), SCENE(overflow_unknown_thread),
+    SCENE(stray_own_guard), SCENE(stray_other_guard),
     SCENE(read_null), SCENE(write_wild), SCENE(call_null), SCENE(divide), SCENE(illegal), SCENE(read_past_end),
     SCENE(raise_segv), SCENE(broken_stack), SCENE(fault_on_g0), SCENE(fault_on_goroutine), SCENE(fault_on_thread),
     SCENE(fault_on_unknown_thread), SCENE(fault_on_small_altstack), SCENE(fault_while_reporting), SCENE(two_faults),

@@ -17,6 +17,7 @@
 #include <rt0/go.h>
 
 #include "tests/support/gate.h"
+#include "tests/support/kthreads.h"
 
 using namespace std::chrono_literals;
 using namespace rt0::runtime;
@@ -317,10 +318,13 @@ TEST_F(Locked, ThreadsGoWithTheirGoroutines) {
         done.wait();
         while (rt0::num_goroutine() > 1) this_goroutine::yield();
     };
-    batch();
-    int rest = rt0::num_thread();
     for (int i = 0; i < 10; i++) batch();
-    // 200 threads came and went.  Spare Ms that were made beside them stay for 5 s: fewer than a batch.
+    const int rest = rt0::num_thread();
+    const long rss = test::resident_kib();
+    for (int i = 0; i < (test::sanitized ? 10 : 250); i++) batch();
+    // 5,000 threads came and went: what a leak of one small object for each would exceed, and noise does not.
+    EXPECT_LT(test::resident_kib() - rss, test::sanitized ? 64 << 10 : 4 << 10);
+    // Spare Ms that were made beside them stay for 5 s: fewer than a batch.
     for (int i = 0; i < 100'000 && rt0::num_thread() > rest; i++) this_goroutine::yield();
     EXPECT_LE(rt0::num_thread(), rest + 20);
 }
