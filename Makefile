@@ -132,7 +132,7 @@ run-test: $(B)/$(T)  ## build and run one test: T=tests/unit/foo_test [P=4] [ARG
 # The same scenes where everything is linked in: other unwind tables, another demangler, no loader.
 STATIC_PROG := $(patsubst %,$(B)/tests/crash/%_prog_static,signal handlers)
 STATIC_TEST := $(B)/tests/unit/retake_test_static
-STATIC := $(if $(filter asan tsan coverage,$(MODE)),,$(STATIC_PROG) $(STATIC_TEST))
+STATIC := $(if $(filter asan tsan,$(MODE)),,$(STATIC_PROG) $(STATIC_TEST))
 $(STATIC_PROG): %_static: %.cc.o $(LIBS)
 	$(call LINK,-static)
 $(STATIC_TEST): %_static: %.cc.o $(B)/tests/support/rt_gtest_main.cc.o $(SUP_OBJ) $(LIBS)

@@ -9,6 +9,7 @@
 #include <iostream>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
 
 #include <rt0/chan.h>
@@ -219,6 +220,14 @@ struct {
     {"throw_nested", [] { middle(); }},
     {"throw_int", [] { throw_it(42); }},
     {"throw_unsigned_long", [] { throw_it(~0ul); }},
+    {"throw_view", [] { throw_it(std::string_view("a view")); }},
+    {"throw_bool", [] { throw_it(true); }},
+    {"throw_false", [] { throw_it(false); }},
+    {"throw_char", [] { throw_it('c'); }},
+    {"throw_unsigned", [] { throw_it(7u); }},
+    {"throw_signed_long", [] { throw_it(-8l); }},
+    {"throw_long_long", [] { throw_it(-9ll); }},
+    {"throw_unsigned_long_long", [] { throw_it(~0ull); }},
     {"throw_cstr", [] { throw_it("a literal"); }},
     {"throw_null_cstr", [] { throw_it(static_cast<const char*>(nullptr)); }},
     {"throw_string", [] { throw_it(std::string("a string")); }},

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdio>
 #include <string>
+#include <utility>
 
 #include "tests/support/child.h"
 #include "tests/support/kthreads.h"
@@ -154,6 +155,12 @@ TEST(Uncaught, Values) {
     expect_own_trace("throw_std", "panic: std::runtime_error: boom", "throw_it<std::runtime_error>");
     expect_own_trace("throw_int", "panic: int: 42", "throw_it<int>");
     expect_own_trace("throw_unsigned_long", "panic: unsigned long: 18446744073709551615", "throw_it<unsigned long>");
+    const std::pair<const char*, const char*> others[] = {
+        {"throw_view", "std::string_view: a view"}, {"throw_bool", "bool: true"},
+        {"throw_false", "bool: false"},             {"throw_char", "char: c"},
+        {"throw_unsigned", "unsigned int: 7"},      {"throw_signed_long", "long: -8"},
+        {"throw_long_long", "long long: -9"},       {"throw_unsigned_long_long", "unsigned long long: 18446744073709551615"}};
+    for (auto& [how, says] : others) expect_own_trace(how, std::string("panic: ") + says, "throw_it<");
     expect_own_trace("throw_cstr", "panic: char const*: a literal", "throw_it<char const*>");
     expect_own_trace("throw_null_cstr", "panic: char const*: (null)", "throw_it<char const*>");
     expect_own_trace("throw_string", "panic: std::string: a string", "throw_it<std::string");

@@ -31,6 +31,13 @@ namespace this_goroutine = rt0::this_goroutine;
 
 namespace {
 
+// Static constructors may use the runtime, which boots then; main_main comes on the initial thread, a foreign one.
+const int early = [] {
+    int n = 0;
+    if (std::getenv("RT0_TEST_EARLY")) rt0::spawn([&n] { n++; }).join();
+    return n;
+}();
+
 bool initial_ended = false;  // as far as the runtime knows: its thread sleeps for good then
 
 // n goroutines, each with a thread of its own.
@@ -324,6 +331,7 @@ void limits(const std::string& what) {
     if (what.starts_with("hogs")) hogs(what);
     if (what.starts_with("crowd-")) crowd(what);
     if (what == "up") rt0::println("up", rt0::kernel::inject_hits(rt0::kernel::inject::check));
+    if (what == "early") rt0::println("early", early, rt0::args().size());
     if (what == "procs") rt0::println("procs", rt0::gomaxprocs());
     if (what == "threads") {
         need_threads(8);

@@ -97,6 +97,15 @@ TEST(Boot, GarbageInMaxprocsIsWarnedOf) {
     }
 }
 
+TEST(Boot, ByAStaticConstructor) {
+    EXPECT_EQ(scene("early").out, "early 0 2\n");
+    child_options o;
+    o.env = {{"RT0_TEST_EARLY", "1"}};
+    child_result r = scene("early", o);
+    EXPECT_EQ(r.out, "early 1 2\n") << r.summary();
+    EXPECT_EQ(r.status, 0) << r.summary();
+}
+
 TEST(Boot, NumberOfPs) {
     child_options o;
     o.env = {{"RT0_MAXPROCS", ""}, {"GOMAXPROCS", "5"}};

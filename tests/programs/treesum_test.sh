@@ -82,7 +82,8 @@ if [ "$(id -u)" = 0 ]; then  # root reads everything: be nobody for a moment
     chmod -R go+rX tree && chmod 000 tree/hello tree/sub
 fi
 same "an unreadable file and an unreadable directory" 1 tree
-[ "$(cat err)" = "treesum: tree/hello: Permission denied
+# In a build that counts branches nobody cannot write the counters, and libgcov says so.
+[ "$(grep -v '^profiling:' err)" = "treesum: tree/hello: Permission denied
 treesum: tree/sub: Permission denied" ]
 verdict "both are reported, in order, and nothing else"
 run=(env)

@@ -35,6 +35,11 @@ inline constexpr bool sanitized = tsan || __has_feature(address_sanitizer);
 #else
 inline constexpr bool sanitized = tsan;
 #endif
+#ifdef RT0_COVERAGE
+inline constexpr bool counting = true;  // branches: whoever ends the process writes the counters out first
+#else
+inline constexpr bool counting = false;
+#endif
 
 // ThreadSanitizer puts 900 KiB of its own on every thread's stack.
 inline constexpr std::size_t kstack = sanitized ? 4 << 20 : 256 << 10;

@@ -194,7 +194,8 @@ TEST(ApiGo, PrintlnAndDump) {
     testing::internal::CaptureStdout();
     rt0::println("n =", 3, 'c', true, 2.5, std::string("s"));
     rt0::println();
-    EXPECT_EQ(testing::internal::GetCapturedStdout(), "n = 3 c true 2.5 s\n\n");
+    rt0::println("", static_cast<const char*>(nullptr), false);
+    EXPECT_EQ(testing::internal::GetCapturedStdout(), "n = 3 c true 2.5 s\n\n (null) false\n");
     rt0::chan<int> never(0);
     rt0::go([=] { never.recv(); });
     rt0::go({.name = "waiter"}, [=] { never.recv(); });

@@ -267,6 +267,21 @@ TEST_F(Foreign, DestructorsMayCallTheRuntime) {
     }
 }
 
+// Libc does not say where its stack is: nobody knows what is left of it.
+TEST_F(Foreign, OfAnUnknownStackNothingRemains) {
+    std::size_t known = 0, unknown = 1;
+    rt0::blocking([&] {
+        std::thread([&] { known = this_goroutine::stack_remaining(); }).join();
+        std::thread([&] {
+            rt0::kernel::inject_fail(rt0::kernel::inject::libc, 1, ENOMEM);
+            unknown = this_goroutine::stack_remaining();
+            rt0::kernel::inject_off();
+        }).join();
+    });
+    EXPECT_GT(known, 0u);
+    EXPECT_EQ(unknown, 0u);
+}
+
 // The runtime's own threads have user code's thread_local objects, too.
 TEST_F(Foreign, DestructorsOfAnMsThread) {
 #ifdef RT0_ASAN

@@ -152,6 +152,9 @@ TEST_F(Activity, WhereTheKernelRefuses) {
     EXPECT_EQ(activity_read(fd), activity::unknown);
     EXPECT_EQ(activity_now(me), activity::unknown);
     inject_off();
+    inject_fail(inject::activity, 1, EINTR);
+    EXPECT_NE(activity_read(fd), activity::unknown) << "asked again";
+    inject_off();
     activity_close(fd);
 }
 
@@ -185,6 +188,26 @@ TEST(Classes, IntoIdleAndBack) {
     end = true;
     t.join();
     EXPECT_LT(idle_class_enter(tid), 0);
+}
+
+TEST(Classes, WhereTheKernelRefuses) {
+    std::thread([] {
+        for (std::uint32_t nth = 1; nth <= 4; nth++) {  // two calls to enter, two to leave
+            inject_fail(inject::idle_class, nth, EPERM, -1);
+            idle_class_probe();
+            EXPECT_FALSE(idle_class_permitted()) << nth;
+            inject_off();
+            idle_class_leave(0);
+        }
+        inject_fail(inject::idle_class, 1, ESRCH);
+        EXPECT_FALSE(idle_class_now());
+        EXPECT_FALSE(idle_class_now()) << "it never was";
+        inject_off();
+        inject_fail(inject::realtime, 1, EPERM);
+        EXPECT_EQ(realtime_enter(), -EPERM);
+        inject_off();
+        idle_class_probe();
+    }).join();
 }
 
 TEST(Classes, RealtimeAndBack) {

@@ -6,12 +6,15 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <string>
 
 #include "kernel_if/cpu.h"
+#include "kernel_if/inject.h"
 #include "kernel_if/sys.h"
 
 using namespace rt0::kernel;
@@ -140,6 +143,25 @@ TEST_F(Cpu, MountOfASubtree) {  // docker without a cgroup namespace: the mount'
     EXPECT_EQ(quota(), 3);
     put("/proc/self/cgroup", "0::/../elsewhere\n");  // seen from inside another namespace
     EXPECT_EQ(quota(), 3);
+}
+
+// A group that is not below what is mounted: of the mount only its own directory counts.
+TEST_F(Cpu, GroupOutsideOfTheMount) {
+    put("/proc/self/mountinfo", "30 22 0:27 /docker/abc /sys/fs/cgroup ro,nosuid - cgroup2 cgroup rw\n");
+    v2("", "300000 100000\n");
+    v2("def", "100000 100000\n");
+    v2("/inner", "100000 100000\n");
+    for (const char* group : {"/docker/abcdef", "/docker", "/docker/abc/../x", "/other/inner"}) {
+        put("/proc/self/cgroup", std::string("1:name=systemd:/x\n0::") + group + "\n");
+        EXPECT_EQ(quota(), 3) << group;
+    }
+    for (const char* lines : {"0::not/absolute\n", "0:\n", "0:cpu:/docker/abc\n", "7::/docker/abc/inner\n"}) {
+        put("/proc/self/cgroup", lines);
+        EXPECT_EQ(quota(), 0) << lines;
+    }
+    put("/proc/self/cgroup", "0::/docker/abc\n");
+    put("/proc/self/mountinfo", "30 22 0:27 /docker/abc /sys/fs/cgroup\\04 ro,nosuid - cgroup2 cgroup rw\n");
+    EXPECT_EQ(quota(), 0) << "no directory of that name";
 }
 
 TEST_F(Cpu, MountPointWithSpaces) {
@@ -285,9 +307,30 @@ TEST(Sys, SmallFilesAndWrites) {
     ASSERT_EQ(pipe(fd), 0);
     EXPECT_EQ(write_all(fd[1], "hello", 5), 5);
     EXPECT_EQ(write_all(fd[1], "", 0), 0);
+    inject_fail(inject::write, 1, EINTR, 2);
     EXPECT_EQ(read(fd[0], buf, sizeof buf), 5);
     close(fd[0]);
     close(fd[1]);
+    inject_off();
+}
+
+TEST(Sys, InterruptedCallsAreMadeAgain) {
+    char want[64], got[64];
+    ASSERT_GT(read_small_file("/proc/thread-self/comm", want, sizeof want), 0);
+    for (std::uint32_t nth = 1; nth <= 3; nth++) {  // open, read, read at the end
+        inject_fail(inject::file, nth, EINTR);
+        EXPECT_EQ(read_small_file("/proc/thread-self/comm", got, sizeof got), static_cast<long>(std::strlen(want)));
+        EXPECT_STREQ(got, want);
+        EXPECT_EQ(inject_hits(inject::file), 1u);
+    }
+    inject_fail(inject::file, 2, EIO);
+    EXPECT_EQ(read_small_file("/proc/thread-self/comm", got, sizeof got), -EIO);
+    EXPECT_STREQ(got, "");
+    inject_off();
+    const int quota = getcpuquota("");
+    inject_fail(inject::file, 2, EINTR);
+    EXPECT_EQ(getcpuquota(""), quota);
+    inject_off();
 }
 
 }  // namespace

@@ -189,6 +189,30 @@ TEST_F(Memory, GuardErrorsAreReported) {
     EXPECT_LT(guard_install(reinterpret_cast<void*>(page), page), 0);
 }
 
+TEST_F(Memory, RefusalsCostNothing) {
+    guarded g;
+    inject_fail(inject::guard_remove, 1, ENOMEM);
+    EXPECT_EQ(guard_remove(g.p, page), -ENOMEM);
+    inject_fail(inject::sysinfo, 1, EFAULT);
+    EXPECT_EQ(sys_memory(), ~std::size_t{0});
+    // The first mapping is never aligned to that; the second, larger one is refused.
+    const std::size_t align = std::size_t{1} << 40;
+    inject_fail(inject::mmap, 2, ENOMEM);
+    if (void* p = sys_reserve(page, align)) sys_free(p, page);
+    inject_off();
+    char* p = static_cast<char*>(sys_reserve(page, page));
+    ASSERT_NE(p, nullptr);
+    p[7] = 7;
+    inject_fail(inject::mmap, 1, ENOMEM);
+    EXPECT_EQ(sys_own_pages(p, page), -ENOMEM);
+    inject_fail(inject::mremap, 1, EPERM);
+    EXPECT_EQ(sys_own_pages(p, page), -EPERM);
+    EXPECT_EQ(p[7], 7);
+    EXPECT_EQ(sys_own_pages(p, page), 0);
+    EXPECT_EQ(p[7], 7);
+    sys_free(p, page);
+}
+
 TEST_F(Memory, NamesAndHugePagesAreHints) {
     std::size_t n = std::size_t{4} << 20;
     void* p = sys_reserve(n, std::size_t{2} << 20);

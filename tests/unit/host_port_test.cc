@@ -86,7 +86,8 @@ struct Port : testing::Test {
     void native(const std::string& flags) {
         if (test::sanitized) GTEST_SKIP() << "the library under test needs the sanitizer's runtime";
         if (!installed("g++")) GTEST_SKIP() << "no g++";
-        expect_ok(cxx("g++") + flags + " " + object() + " " + lib.string() + " -o " + smoke(), "", "raw");
+        const std::string counting = test::counting ? " --coverage " : " ";
+        expect_ok(cxx("g++") + flags + counting + object() + " " + lib.string() + " -o " + smoke(), "", "raw");
     }
 };
 

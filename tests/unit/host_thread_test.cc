@@ -395,6 +395,38 @@ TEST(ThreadInit, EachMismatchFallsBack) {
     EXPECT_GT(reasons.size(), 18u);
 }
 
+// What calibration asks of the system is refused: the pthread kind, but where the kernel only has no robust lists to show.
+TEST(ThreadInit, RefusalsFallBack) {
+    if (test::sanitized) GTEST_SKIP() << "the sanitizer decides before";
+    const char* why = nullptr;
+    for (std::uint32_t nth : {1, 2}) {  // calloc, pthread_create
+        inject_fail(inject::libc, nth, EAGAIN);
+        EXPECT_EQ(thread_init(&why), thread_kind::pthread);
+        EXPECT_NE(why, nullptr);
+    }
+    inject_off();
+    inject_fail(inject::mmap, 1, ENOMEM, -1);
+    EXPECT_EQ(thread_init(&why), thread_kind::pthread);
+    inject_off();
+    inject_fail(inject::robust_list, 1, ENOSYS, -1);
+    EXPECT_EQ(thread_init(&why), thread_kind::raw_clone) << why;
+    inject_off();
+    EXPECT_EQ(thread_init(nullptr), thread_kind::raw_clone);
+}
+
+TEST(Refused, ThreadsAreNotCountedAndTheSignalStackIsAnothers) {
+    inject_fail(inject::tasks, 1, EMFILE);
+    EXPECT_EQ(count_threads(), -EMFILE);
+    inject_fail(inject::sigaltstack, 1, EFAULT);
+    EXPECT_TRUE(sigaltstack_other(nullptr));
+    EXPECT_EQ(inject_hits(inject::sigaltstack), 1u);
+    struct sigaction sa;
+    inject_fail(inject::sigaction, 1, EINVAL);
+    EXPECT_EQ(sigaction_get(SIGUSR2, &sa), -EINVAL);
+    inject_off();
+    EXPECT_EQ(sigaction_get(1000, &sa), -EINVAL);
+}
+
 TEST(Inject, CountsAndEnds) {
     inject_fail(inject::madvise, 2, ENOMEM, 2);
     EXPECT_EQ(injected(inject::madvise), 0);

@@ -360,6 +360,7 @@ TEST(Semaphore, RefusesAbsurdCounts) {
     rt0::semaphore s(rt0::semaphore::max());
     EXPECT_THROW(s.release(), std::invalid_argument);
     EXPECT_THROW(s.release(-1), std::invalid_argument);
+    s.release(0);
     s.acquire();
     s.release();
     EXPECT_TRUE(s.try_acquire());
