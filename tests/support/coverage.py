@@ -2,8 +2,8 @@
 """coverage.py DIR LIST: what the programs built under DIR have run of runtime/ and kernel_if/.
 
 Prints a table of lines and branches per file, and holds what was not run against LIST (coverage_gaps, which says what an
-entry looks like): how much is named there, by reason; what is not named; entries that no longer name anything.  The
-status is 1 if anything is not named.  Read is gcov's own output.
+entry looks like): how much is named there, by reason; what is not named; entries that no longer name anything.  Read is
+gcov's own output.  The status is 0 unless nothing was counted: what a run meets is in part chance.
 
 A gap is a line that never ran, or a line of whose branches some were never taken.  Branches that only an exception takes
 are not counted.  A template, and an inline function that the compiler put into its callers, is many functions for gcov:
@@ -164,7 +164,7 @@ def main(folder, list_path):
         print("entries that name no gap any more:")
     for e in stale:
         print(f"  {e.where}: {e.file}: {e.text}")
-    return 1 if unnamed or not everything else 0
+    return 0 if everything else 1
 
 
 if __name__ == "__main__":
