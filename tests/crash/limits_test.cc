@@ -60,7 +60,8 @@ struct limits : testing::Test {
     ~limits() override { std::printf("%d right, %d refused, %d fatal lines\n", n[0], n[1], n[2]); }
 };
 
-const std::vector<const char*> memory = {"ulimit -v", "address space", "std::bad_alloc", "std::system_error", "St9bad_alloc", "St12system_error"};
+const std::vector<const char*> memory = {"ulimit -v", "address space",  // or, mangled, where the demangler has none either:
+                                         "std::bad_alloc", "std::system_error", "St9bad_alloc", "St12system_error"};
 
 // From what is too little to boot to what is enough.
 TEST_F(limits, AddressSpace) {
