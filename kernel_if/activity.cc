@@ -94,12 +94,12 @@ bool idle_class_may_enter(std::int32_t tid) { return has_class(tid, SCHED_OTHER)
 
 namespace {
 
-std::atomic<bool> permitted{false};
+std::atomic<bool> permitted{false};  // [const] after boot
 bool by_right = false;               // what grants it can be looked up [const] after boot
 
-// Neither call can fail for the caller itself.
-bool has_right() {
-    __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+// An error (the thread is gone): it has none.
+bool has_right(std::int32_t tid) {
+    __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, tid};
     __user_cap_data_struct caps[_LINUX_CAPABILITY_U32S_3] = {};
     if (sysc_sure(SYS_capget, &head, caps) == 0 && (caps[0].effective >> CAP_SYS_NICE & 1) != 0) return true;
     rlimit64 nice = {};
@@ -111,12 +111,9 @@ bool has_right() {
 void idle_class_probe() {
     // relaxed, here and below: a fact of its own.
     permitted.store(idle_class_enter(0) == 0 && idle_class_leave(0) == 0, std::memory_order_relaxed);
-    by_right = has_right();
+    by_right = has_right(0);
 }
 bool idle_class_permitted() { return permitted.load(std::memory_order_relaxed); }  // relaxed: as above
-bool idle_class_still_permitted() {
-    if (by_right && !has_right()) permitted.store(false, std::memory_order_relaxed);  // relaxed: as above
-    return idle_class_permitted();
-}
+bool idle_class_permitted_to(std::int32_t tid) { return idle_class_permitted() && (!by_right || has_right(tid)); }
 
 }  // namespace rt0::kernel

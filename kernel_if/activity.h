@@ -29,10 +29,11 @@ activity activity_now(std::int32_t tid);
 // CAP_SYS_NICE in the initial user namespace, or RLIMIT_NICE of 20).  The thread stays in SCHED_IDLE if it
 // is not: called on one that is about to end (thread_init's donor).
 void idle_class_probe();
-// What the probe found; false before it, and once still_permitted() was false.
+// What the probe found; false before it.
 bool idle_class_permitted();
-// Looks again, before each way in: a program that drops root could not come back.  Two system calls.
-bool idle_class_still_permitted();
+// And has the thread the right to come back itself?  A program, or one thread of it, may have dropped root since.  Two
+// system calls.
+bool idle_class_permitted_to(std::int32_t tid);
 // Into SCHED_IDLE, from SCHED_OTHER only; or back from it.  0 or -errno; -EINVAL: the thread has
 // another class, which is left alone.
 int idle_class_enter(std::int32_t tid);

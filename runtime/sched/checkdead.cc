@@ -69,7 +69,8 @@ bool sleeps_for_nothing() REQUIRES(sched.lock) {
 
 // ID4: two Ms that left their Ps idle each took the other for one that comes.
 bool left_for_want_of_an_m() REQUIRES(sched.lock) {
-    // relaxed: sched.lock.
+    // relaxed: sched.lock.  The limit: whoever has raised it is on his way.
+    if (mlimited() < mlimit()) return false;
     return sched.starved.load(memory_order_relaxed) && (sched.runqsize.load(memory_order_relaxed) != 0 || timers_pending());
 }
 

@@ -15,7 +15,7 @@
 //        storage are freed) sees that the process is exiting and waits for nobody.
 //   FO5  A child, and what it execs, is not SCHED_IDLE because its forker was a hog (SM3): in the child of libc's fork
 //        that class is left, unless the forker had it before by the program's will.  Which is looked at before the
-//        fork, as the kernel wipes the child's ms: sysmon makes m.idle_class odd before it gives the class and even
+//        fork, as the kernel wipes the child's ms: sysmon makes m.idle_class_changes odd before it gives the class and even
 //        after it took it, so SCHED_IDLE between two looks at the same even number is the program's.
 //
 //        the forker                      sysmon                    (without the second look)
@@ -26,7 +26,7 @@
 //        clone: the child is SCHED_IDLE for good
 //
 //        What comes after the looks is sysmon's.  (A program that makes a thread SCHED_IDLE just as sysmon is about to,
-//        and forks, has an ordinary child.)
+//        and forks, has an ordinary child; and SCHED_IDLE that it asks for while it has it from us ends with the hog.)
 #include "sched/fork.h"
 
 #include <cerrno>
@@ -52,7 +52,7 @@ void before_fork() {
     auto changes = [mp] {
         // ORDER(idle-class): seq_cst; pairs with count_idle_class: the class is asked for between two counts.
         atomic_thread_fence(memory_order_seq_cst);
-        std::uint32_t n = mp ? mp->idle_class.load(memory_order_relaxed) : 0;  // relaxed: the fences
+        std::uint32_t n = mp ? mp->idle_class_changes.load(memory_order_relaxed) : 0;  // relaxed: the fences
         atomic_thread_fence(memory_order_seq_cst);  // ORDER(idle-class): as above
         return n;
     };
@@ -71,7 +71,7 @@ void forked_child() NO_THREAD_SAFETY_ANALYSIS {
     gp->mp->retake.store(rt_exiting, memory_order_relaxed);  // FO2; a phase that the parent's is in ends with it
     gp->mp->inrt.store(0, memory_order_relaxed);  // 1 in the goroutine that ends the parent (EX2)
     if (kernel::idle_class_permitted() && !idle_by_choice) kernel::idle_class_leave(0);
-    gp->mp->idle_class.store(0, memory_order_relaxed);  // where no m was wiped
+    gp->mp->idle_class_changes.store(0, memory_order_relaxed);  // where no m was wiped
 }
 
 }  // namespace

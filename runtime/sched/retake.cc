@@ -134,14 +134,17 @@ void retake_end_hog(m* mp) {
     int rc = kernel::idle_class_leave(mp->tid);  // again, for a turn that ended in between
     chaos_pause();
     if (rc == 0 || rc == -EINVAL) return count_idle_class(mp);  // EINVAL: it has left
+    sched.stuck_idle = true;  // sysmon may have the right
     static bool said GUARDED_BY(retakelock) = false;
     if (!std::exchange(said, true)) warn("a thread cannot leave SCHED_IDLE any more and may starve");
 }
 
 void count_idle_class(m* mp) {
     // ORDER(idle-class): seq_cst fences; FO5: the kernel's change of class stands between two counts.
+    // It is no atomic access of ours, which a read-modify-write would order.
     atomic_thread_fence(memory_order_seq_cst);
-    mp->idle_class.store(mp->idle_class.load(memory_order_relaxed) + 1, memory_order_relaxed);  // relaxed: the fences
+    auto& n = mp->idle_class_changes;
+    n.store(n.load(memory_order_relaxed) + 1, memory_order_relaxed);  // relaxed: the fences
     atomic_thread_fence(memory_order_seq_cst);  // ORDER(idle-class): as above
 }
 

@@ -71,8 +71,8 @@ void retake_wait(m* mp);
 void retake_end_hog(m* mp);
 
 // Was M made SCHED_IDLE (SM3), or is about to be?  relaxed: by M itself, or under retakelock.
-inline bool made_idle_class(const m* mp) { return (mp->idle_class.load(memory_order_relaxed) & 1) != 0; }
-// It is, or is not any more: before the class is given, after it was taken.
+inline bool made_idle_class(const m* mp) { return (mp->idle_class_changes.load(memory_order_relaxed) & 1) != 0; }
+// M is about to be given the class, or it was taken from it.
 void count_idle_class(m* mp) REQUIRES(retakelock);
 
 }  // namespace rt0::runtime

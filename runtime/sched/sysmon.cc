@@ -9,14 +9,14 @@
 //
 //   SM1  sysmon has no P and never clones: a P is taken from user code only with an M in hand
 //        that will run it, from the idle list, and the template thread makes those.
-//   SM2  A P is taken when work waits that nobody else is about to do (in its queue, in the global one, or with another P
-//        that does not get through what it has), and its M is in user code since a whole tick: at once if the kernel
-//        says that the thread is blocked, after forced_retake if it runs.  "Used no processor since the last tick" is only
-//        a hint: a thread that waits for a processor looks the same, and taking its P would start a
-//        thread more, and so on.  /proc tells the two apart.
-//        The short ticks are spent at the beginning of a slice (sysmon_watch_ticks): a goroutine that
-//        blocks then loses its P after two looks; with what it takes to start the heir others run within
-//        perf/results/stalls.md's figures.  One that computes first and blocks later loses it after two of the longer ticks.
+//   SM2  A P is taken when work waits that nobody else is about to do (in its queue or the global one), and its M is in
+//        user code since a whole tick: at once if the kernel says that the thread is blocked (then, too, for what another
+//        P has and does not get through), after forced_retake if it runs.  "Used no processor since the last tick" is
+//        only a hint: a thread that waits for a processor looks the same, and taking its P would start a thread more, and
+//        so on.  /proc tells the two apart.
+//        The short ticks are spent at the beginning of a slice (sysmon_watch_ticks): a goroutine that blocks then loses
+//        its P after two looks (until others run: perf/results/stalls.md).  One that computes first and blocks later
+//        loses it after two of the longer ticks.
 //   SM3  Threads that lost their P while they run (hogs) must not crowd out who holds one,
 //        nor starve: where that is permitted, as many as there are processors run as they
 //        are, taking turns of hog_turn, and the others are SCHED_IDLE meanwhile.  One that
@@ -138,8 +138,10 @@ verdict judge(p* pp, m* mp, std::int64_t now, bool backlog, bool* late) {
     bool at_rest = used == pp->sysmoncpu || in_a_storm(pp, now);
     pp->sysmoncpu = used;
     if (moved && !in_a_storm(pp, now)) return verdict::leave;
-    if (pp->sysmonwhen + cfg::forced_retake / 2 <= now) *late = true;
-    bool hog = pp->sysmonwhen + cfg::forced_retake <= now;
+    // For what another P does not get through no loop loses its own: all that run would, at once.
+    const bool own = work_waits(pp, now, false);
+    if (own && pp->sysmonwhen + cfg::forced_retake / 2 <= now) *late = true;
+    bool hog = own && pp->sysmonwhen + cfg::forced_retake <= now;
     if (at_rest || hog) {
         if (activity_of(pp, tid) == kernel::activity::blocked) {
             if (moved) sched.stormtakes.fetch_add(1, memory_order_relaxed);  // relaxed: a counter
@@ -219,7 +221,8 @@ bool retake_syscall(p* pp, std::int64_t now, round* r) {
 
 void set_idle_class(m* mp, bool on) REQUIRES(retakelock) {
     if (made_idle_class(mp) == on) return;
-    if (on && !(debug.hogidle && kernel::idle_class_still_permitted() && kernel::idle_class_may_enter(mp->tid))) return;
+    if (on && !(debug.hogidle && kernel::idle_class_permitted_to(mp->tid))) return;
+    if (on && !kernel::idle_class_may_enter(mp->tid)) return;  // before the count: FO5
     if (on) count_idle_class(mp);
     chaos_pause();
     int rc = (on ? kernel::idle_class_enter : kernel::idle_class_leave)(mp->tid);
@@ -231,15 +234,22 @@ void set_idle_class(m* mp, bool on) REQUIRES(retakelock) {
 // SM3: the next so many hogs have their turn.  retakelock is held.
 void rotate_hogs(std::int64_t now) REQUIRES(retakelock) {
     static std::int64_t last = 0, first = 0;
-    if (sched.nhogs == 0) return;
+    if (sched.nhogs == 0 && !sched.stuck_idle) return;
     if (now - last < cfg::hog_turn) return;
     last = now;
     first = sched.nhogs <= ncpu ? 0 : first + ncpu;
     if (first >= sched.nhogs) first = 0;
     rcu_reader r;
     std::int64_t i = 0;
-    for (m* mp : allm())
-        if (mp->hog && has_lost_its_p(mp)) set_idle_class(mp, !(i >= first && i < first + ncpu)), i++;
+    sched.stuck_idle = false;
+    for (m* mp : allm()) {
+        if (mp->hog) {
+            if (has_lost_its_p(mp)) set_idle_class(mp, !(i >= first && i < first + ncpu)), i++;
+        } else if (made_idle_class(mp)) {  // it had not the right itself
+            set_idle_class(mp, false);
+            sched.stuck_idle |= made_idle_class(mp);
+        }
+    }
 }
 
 // Has M, who lost its P otherwise, become a hog?  It is seen to run twice in a row.
@@ -309,13 +319,13 @@ void take_p(m* mp, std::int64_t now) REQUIRES(retakelock) {
 // What sysmon does about pp; whether it found something that is worth another look soon.
 bool look_at(p* pp, std::int64_t now, round* r) REQUIRES(retakelock) {
     std::uint32_t s = pp->status.load(memory_order_relaxed);  // relaxed: the CAS decides
+    if ((s != prunning && s != psyscall) || seeded()) return false;  // SS2
+    const bool backlog = has_backlog(pp, now);
+    r->backlog_now |= backlog;
     if (s == psyscall) return retake_syscall(pp, now, r);
-    if (s != prunning || seeded()) return false;  // SS2
     m* mp = pp->mp.follow();
     verdict v = judge(pp, mp, now, r->backlog, &r->late);
     if (v == verdict::blocked || v == verdict::hog) r->add(mp, v);
-    const bool backlog = has_backlog(pp, now);
-    r->backlog_now |= backlog;
     return (backlog && wake_for_backlog()) || v == verdict::watch;
 }
 

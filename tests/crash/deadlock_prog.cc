@@ -351,12 +351,13 @@ void with_busy(void (*work)()) {  // it loses its P meanwhile
 void with_one_detached() {
     rt0::chan<int> c(0);
     std::atomic<rt0::runtime::m*> blocked{nullptr};
+    std::atomic<bool> seen{false};
     rt0::go([&, c] {
         blocked = rt0::runtime::getg()->mp;
-        usleep(500'000);
+        while (!seen) usleep(1000);
+        usleep(300'000);
         send_to(c);
     });
-    std::atomic<bool> seen{false};
     rt0::wait_group others;  // whom it keeps from running, until then
     for (int i = 0; i < 2 * rt0::gomaxprocs(); i++)
         others.go([&] {

@@ -194,7 +194,7 @@ void at_the_limit() {
     must(read_by == readers && answered == threads * rounds, "all went on");
 }
 
-// More block than there may be threads from now on, and every processor is kept by one of them.
+// More block than there may be threads from now on.
 void lowered_while_they_block() {
     rt0::gomaxprocs(1);
     int fd[2];

@@ -30,10 +30,10 @@ inline std::optional<core_death> core_in(const std::filesystem::path& folder) {
         };
         Elf64_Ehdr head;
         if (!read_at(0, &head, sizeof head) || std::memcmp(head.e_ident, ELFMAG, SELFMAG) != 0 || head.e_type != ET_CORE) continue;
-        Elf64_Phdr part;
-        for (std::uint64_t at = head.e_phoff;; at += sizeof part)  // the notes' stands first
-            if (!read_at(at, &part, sizeof part)) return {};
-            else if (part.p_type == PT_NOTE) break;
+        Elf64_Phdr part = {};
+        for (unsigned i = 0; i < head.e_phnum && part.p_type != PT_NOTE; i++)
+            if (!read_at(head.e_phoff + i * sizeof part, &part, sizeof part)) return {};
+        if (part.p_type != PT_NOTE) return {};
         std::vector<char> notes(part.p_filesz);
         if (!read_at(part.p_offset, notes.data(), notes.size())) return {};
         std::optional<prstatus_t> status;

@@ -5,5 +5,6 @@
 dir=$1
 rm -rf "$dir/html" && mkdir -p "$dir/html"
 gcovr --root . --object-directory "$dir" --filter runtime/ --filter kernel_if/ --exclude-throw-branches \
-    --html-details "$dir/html/index.html" "$dir" 2>/dev/null && echo "HTML: $dir/html/index.html"
+    --html-details "$dir/html/index.html" "$dir" 2>"$dir/html/log" && echo "HTML: $dir/html/index.html" ||
+    echo "no HTML: $dir/html/log"
 python3 tests/support/coverage.py "$dir" tests/support/coverage_gaps

@@ -192,7 +192,10 @@ TEST(Classes, IntoIdleAndBack) {
 
 TEST(Classes, WhereTheKernelRefuses) {
     std::thread([] {
-        for (std::uint32_t nth = 1; nth <= 4; nth++) {  // two calls to enter, two to leave
+        idle_class_probe();
+        // Two calls to enter, two to leave, which it could not do afterwards where that is not permitted.
+        const std::uint32_t calls = idle_class_permitted() ? 4 : 2;
+        for (std::uint32_t nth = 1; nth <= calls; nth++) {
             inject_fail(inject::idle_class, nth, EPERM, -1);
             idle_class_probe();
             EXPECT_FALSE(idle_class_permitted()) << nth;
@@ -201,7 +204,6 @@ TEST(Classes, WhereTheKernelRefuses) {
         }
         inject_fail(inject::idle_class, 1, ESRCH);
         EXPECT_FALSE(idle_class_now());
-        EXPECT_FALSE(idle_class_now()) << "it never was";
         inject_off();
         inject_fail(inject::realtime, 1, EPERM);
         EXPECT_EQ(realtime_enter(), -EPERM);
