@@ -11,6 +11,7 @@
 #include <atomic>
 #include <charconv>
 #include <cstring>
+#include <string_view>
 
 #include "kernel_if/sys.h"
 #include "kernel_if/syscall.h"
@@ -26,23 +27,38 @@ std::int64_t thread_cputime(std::int32_t tid) {
     return std::int64_t{ts.tv_sec} * 1'000'000'000 + ts.tv_nsec;
 }
 
-int activity_open(std::int32_t tid) {
+namespace {
+
+int open_of_thread(std::int32_t tid, const char* name) {
     char path[48] = "/proc/self/task/";
     char* at = path + std::strlen(path);
     at = std::to_chars(at, path + 32, tid).ptr;
-    std::memcpy(at, "/syscall", sizeof "/syscall");
+    *at++ = '/';
+    std::memcpy(at, name, std::strlen(name) + 1);
     return static_cast<int>(sysc(inject::activity, SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC));
 }
 
+}  // namespace
+
+int activity_open(std::int32_t tid) {
+    int fd = open_of_thread(tid, "syscall");
+    // The file is root's where the process has dropped root (PR_SET_DUMPABLE in proc(5)); the other is for everybody.
+    return fd == -EACCES || fd == -EPERM ? open_of_thread(tid, "stat") : fd;
+}
+
 activity activity_read(int fd) {
-    char text[16];
+    char text[64];
     long n;
     do
         n = sysc(inject::activity, SYS_pread64, fd, text, sizeof text, 0);
     while (n == -EINTR);
     if (n <= 0) return activity::unknown;
-    // "running", or a system call's number and arguments, or -1 for a thread that waits for a page.
-    return text[0] == 'r' ? activity::running : activity::blocked;
+    // syscall: "running", or a system call's number and arguments, or -1 for a thread that waits for a page.
+    // stat: "TID (NAME) STATE ...", the name of 15 bytes at most.
+    std::string_view what(text, static_cast<std::size_t>(n));
+    const std::size_t name_end = what.rfind(") ");
+    const bool running = name_end == what.npos ? what[0] == 'r' : what.substr(name_end + 2).starts_with('R');
+    return running ? activity::running : activity::blocked;
 }
 
 void activity_close(int fd) { close_file(fd); }

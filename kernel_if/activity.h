@@ -15,9 +15,9 @@ enum class activity {
     unknown,  // /proc cannot tell
 };
 
-// A descriptor (close-on-exec) of /proc/self/task/TID/syscall, or -errno.
+// A descriptor (close-on-exec) of /proc/self/task/TID/syscall, or of TID/stat where that is for root only; or -errno.
 int activity_open(std::int32_t tid);
-// 1.3 to 3 us.  A thread that runs user code is "running" there however long it waits for a processor.
+// 1.3 to 3 us, of stat half as much again.  A thread that runs user code is "running" there however long it waits for a processor.
 activity activity_read(int fd);
 void activity_close(int fd);
 // Opened, read and closed: for a look that is not repeated soon.

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -124,6 +125,41 @@ TEST_F(Activity, LoopsThatHaveAProcessorOrWaitForOne) {
     }
     end = true;
     for (auto& t : ts) t->join();
+}
+
+// Where `syscall` is root's file and the process is not, any more, the state letter tells.
+TEST_F(Activity, ByTheStateOfTheThread) {
+    auto open_refused = [](std::int32_t tid) {
+        inject_fail(inject::activity, 1, EACCES);
+        const int fd = activity_open(tid);
+        inject_off();
+        EXPECT_GE(fd, 0);
+        return fd;
+    };
+    int pipe_fd[2];
+    ASSERT_EQ(pipe(pipe_fd), 0);
+    std::atomic<bool> end{false};
+    known_thread reads([&] {
+        prctl(PR_SET_NAME, "a) R (b");
+        char c;
+        EXPECT_EQ(read(pipe_fd[0], &c, 1), 1);
+    });
+    known_thread loops([&] {
+        prctl(PR_SET_NAME, "a) S (b");
+        while (!end.load(std::memory_order_relaxed)) {}
+    });
+    const int blocked = open_refused(reads.tid()), running = open_refused(loops.tid());
+    while (activity_read(blocked) != activity::blocked) sched_yield();
+    while (activity_read(running) != activity::running) sched_yield();
+    for (int i = 0; i < 300; i++) {
+        ASSERT_EQ(activity_read(blocked), activity::blocked) << i;
+        ASSERT_EQ(activity_read(running), activity::running) << i;
+    }
+    end = true;
+    EXPECT_EQ(write(pipe_fd[1], "x", 1), 1);
+    reads.join();
+    loops.join();
+    for (int fd : {blocked, running, pipe_fd[0], pipe_fd[1]}) close(fd);
 }
 
 TEST_F(Activity, AThreadThatHasEnded) {
