@@ -301,9 +301,17 @@ TEST(RetakeLooks, SysmonsTicksDoubleWhileEveryPIsIdle) {
             if (word == "voluntary_ctxt_switches:") in >> n;
         return n;
     };
-    const std::int64_t before = sleeps();
-    this_goroutine::sleep_for(1s);
-    EXPECT_LE(sleeps() - before, 10 + rt::cfg::sysmon_idle_ticks + 60);  // 60: those before the first idle moment
+    // From a moment on in which every P is idle: until then its ticks are short.  Never in the runtime.
+    std::int64_t before = 0, after = 0;
+    std::thread watch([&] {
+        while (rt::sched.npidle.load() != static_cast<std::uint32_t>(rt::gomaxprocs_now.load())) usleep(1000);
+        before = sleeps();
+        usleep(1'000'000);
+        after = sleeps();
+    });
+    this_goroutine::sleep_for(1500ms);
+    watch.join();
+    EXPECT_LE(after - before, 10 + rt::cfg::sysmon_idle_ticks + 60);  // 60: for a P that was woken by something meanwhile
 }
 
 // On its note, until a P leaves the idle list.
