@@ -174,7 +174,7 @@ void at_the_limit() {
             while (auto n = ask.recv()) answer.send(gettid() == here ? *n : -1);
         });
     for (int i = 0; i < readers; i++)
-        all.go([&] {
+        all.go([&, i] {
             char c;
             read_by += i % 2 ? read(fd[0], &c, 1) == 1 : rt0::blocking([&] { return read(fd[0], &c, 1) == 1; });
         });
