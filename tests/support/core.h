@@ -4,6 +4,7 @@
 #include <sys/procfs.h>
 #include <sys/user.h>
 
+#include <csignal>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
