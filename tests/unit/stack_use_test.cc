@@ -52,19 +52,19 @@ void expect_near(const char* what, std::size_t used, std::size_t readme) {
 TEST(StackUse, OfCommonCalls) {
     if (test::sanitized) GTEST_SKIP() << "instrumented frames are larger";
     char line[8192];
-    expect_near("printf", stack_use([&] { std::snprintf(line, sizeof line, "%d %s %f", 42, "text", 1.5); }), 3200);
-    expect_near("printf %.40Lf", stack_use([&] { std::snprintf(line, sizeof line, "%.40Lf", 1e4000L / 3); }), 27'500);
-    expect_near("ostringstream", stack_use([] { std::ostringstream() << 42 << " text " << 1.5; }), 4300);
+    expect_near("printf", stack_use([&] { std::snprintf(line, sizeof line, "%d %s %f", 42, "text", 1.5); }), 2100);
+    expect_near("printf %.40Lf", stack_use([&] { std::snprintf(line, sizeof line, "%.40Lf", 1e4000L / 3); }), 27'300);
+    expect_near("ostringstream", stack_use([] { std::ostringstream() << 42 << " text " << 1.5; }), 3700);
     expect_near("throw and catch", stack_use([] {
                     try {
                         throw std::runtime_error("x");
                     } catch (const std::exception&) {
                     }
-                }), 5000);
+                }), 4400);
     expect_near("getaddrinfo", stack_use([] {
                     addrinfo* a = nullptr;
                     if (getaddrinfo("localhost", "80", nullptr, &a) == 0) freeaddrinfo(a);
-                }), 11'500);
+                }), 6700);
 }
 
 }  // namespace
