@@ -20,6 +20,11 @@ namespace {
 child_result scene(const std::string& name, child_options o = {}) {
     return run_child({built_program("tests/crash/sched_prog"), name}, o);
 }
+child_result scene_at(const char* p, const std::string& name) {
+    child_options o;
+    o.env = {{"RT0_MAXPROCS", p}};
+    return scene(name, o);
+}
 std::string fault(inject call, int nth, int err, int count) {
     return std::to_string(static_cast<unsigned>(call)) + ":" + std::to_string(nth) + ":" + std::to_string(err) + ":" +
            std::to_string(count);
@@ -183,9 +188,7 @@ TEST(Threads, Limit) {
 TEST(Threads, AtTheLimitTheRestWaits) {
     for (const char* how : {"crowd-declared", "crowd-undeclared", "crowd-looping"})
         for (const char* p : {"1", "2", "8"}) {
-            child_options o;
-            o.env = {{"RT0_MAXPROCS", p}};
-            child_result r = scene(how, o);
+            child_result r = scene_at(p, how);
             EXPECT_EQ(r.status, 0) << how << " " << p << r.summary();
             EXPECT_EQ(r.out, "back 40\n") << how << " " << p;
             EXPECT_TRUE(contains(r.err, "the limit of rt0::set_max_threads is reached")) << how << " " << p << r.err;
@@ -195,9 +198,7 @@ TEST(Threads, AtTheLimitTheRestWaits) {
 
 TEST(Threads, TheLimitIsRaisedFromOutside) {
     for (const char* p : {"1", "2", "8"}) {
-        child_options o;
-        o.env = {{"RT0_MAXPROCS", p}};
-        child_result r = scene("crowd-raised", o);
+        child_result r = scene_at(p, "crowd-raised");
         EXPECT_EQ(r.status, 0) << p << r.summary();
         EXPECT_EQ(r.out, "of 16\nback 40\n") << p;
     }
@@ -206,9 +207,7 @@ TEST(Threads, TheLimitIsRaisedFromOutside) {
 // num_thread and num_goroutine against what the kernel and the program know.
 TEST(Threads, Counts) {
     for (const char* p : {"1", "2", "8"}) {
-        child_options o;
-        o.env = {{"RT0_MAXPROCS", p}};
-        child_result r = scene("counts", o);
+        child_result r = scene_at(p, "counts");
         EXPECT_EQ(r.status, 0) << r.summary();
         EXPECT_EQ(r.out, "counts right\n");
     }
@@ -242,13 +241,11 @@ TEST(Sysmon, TakesFaultsOnly) { EXPECT_EQ(scene("sysmon-signals").out, "blocks U
 
 TEST(End, ExitWithTenThousandGoroutines) {
     for (const char* p : {"1", "2", "8"}) {
-        child_options o;
-        o.env = {{"RT0_MAXPROCS", p}};
-        child_result r = scene("exit", o);
+        child_result r = scene_at(p, "exit");
         EXPECT_EQ(r.status, 7) << p << r.summary();
         EXPECT_EQ(r.err, "");
         EXPECT_EQ(r.out, "destructor ran\nbye ") << "stdio is flushed last";
-        r = scene("return", o);
+        r = scene_at(p, "return");
         EXPECT_EQ(r.status, 0) << p << r.summary();
         EXPECT_EQ(r.err, "");
         EXPECT_TRUE(contains(r.out, "bye ")) << r.out;
@@ -270,9 +267,7 @@ TEST(End, WaitingInAnExitHandlerSaysSo) {
 
 TEST(End, DeadlockIsSeenAfterALockedGoroutineTookItsThreadAlong) {
     for (const char* p : {"1", "2", "8"}) {
-        child_options o;
-        o.env = {{"RT0_MAXPROCS", p}};
-        child_result r = scene("deadlock-after-locked", o);
+        child_result r = scene_at(p, "deadlock-after-locked");
         EXPECT_EQ(r.status, 2) << r.summary();
         EXPECT_TRUE(contains(r.err, "fatal error: no goroutines (main called this_goroutine::exit) - deadlock!\n")) << r.err;
     }
