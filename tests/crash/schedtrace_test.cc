@@ -156,13 +156,20 @@ std::uint32_t rounds_of_my_p() {
     return rt0::runtime::getg()->mp->pp->schedtick.load();
 }
 
+// What a test before left behind may still be ready: the end of a goroutine that was seen to be done.
+bool nobody_is_ready() {
+    namespace rt = rt0::runtime;
+    rt::runtime_call rc;
+    return rt::sched.runqsize.load() == 0 && rt::runqempty(rt::getg()->mp->pp);
+}
+
 // One P, five goroutines that wait for it, two more in the global queue; one locked and three timers.
 struct SchedTraceValues : testing::Test {
     const int before = rt0::gomaxprocs(1);
     std::string self = std::to_string(rt0::this_goroutine::id()), plain, detailed;
     int threads = 0;
 
-    // False: this goroutine's slice ended on the way.
+    // False: this goroutine's slice ended on the way, or somebody else became ready.
     bool traced_at_once() {
         namespace rt = rt0::runtime;
         using namespace std::chrono_literals;
@@ -173,7 +180,7 @@ struct SchedTraceValues : testing::Test {
             quit.recv();
         });
         rt0::timer far[] = {rt0::timer(1h), rt0::timer(2h), rt0::timer(3h)};
-        while (!locked_m_sleeps()) rt0::this_goroutine::yield();
+        while (!locked_m_sleeps() || !nobody_is_ready()) rt0::this_goroutine::yield();
         const std::uint32_t tick = rounds_of_my_p();
         for (int i = 0; i < 7; i++) all.go([&] { quit.recv(); });
         bool at_once = false;
@@ -181,7 +188,7 @@ struct SchedTraceValues : testing::Test {
             rt::runtime_call rc;
             rt::guard l(rt::sched.lock);
             rt::p* pp = rt::getg()->mp->pp;
-            if (!(at_once = tick == pp->schedtick.load())) return;
+            if (!(at_once = tick == pp->schedtick.load() && rt::sched.runqsize.load() == 0)) return;
             bool inherit;
             for (int i = 0; i < 2; i++) rt::globrunqput(rt::runqget(pp, &inherit));
             threads = rt::mcount();
