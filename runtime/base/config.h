@@ -137,7 +137,7 @@ inline constexpr std::int64_t stranger_look_max = 60'000'000'000;  // not rt0's,
 inline constexpr std::int64_t waitclock_step = 1'000'000'000;  // ns; dumps give minutes
 inline constexpr std::int64_t forced_preempt = 3'000'000;    // ns; a G that has run this long is asked to yield
 inline constexpr std::int64_t forced_retake = 4'000'000;     // ns; after this long in user code it loses its P, if work waits:
-// well in 10 ms, for sysmon may see the beginning and the end of a slice a tick late each (the beginning of one after a
+// well within 10 ms, for sysmon may see the beginning and the end of a slice a tick late each (the beginning of one after a
 // moment with every P idle: sysmon_tick_idle late), and it may itself wait for a processor.  Go has 10 ms, where a signal
 // brings the hog back in the line; here the thread runs on: it pays once for each stretch without a call.
 static_assert(forced_preempt < forced_retake && forced_retake + 2 * sysmon_tick_busy <= 10'000'000);
