@@ -202,19 +202,22 @@ TEST_F(Blocking, WhoIsBackFromACallGoesBeforeTheNextOne) {
 // SY4: what becomes of a call that loses its P, as it must where another goroutine ends it.
 TEST_F(Blocking, CallsThatLoseThePAreRemembered) {
     rt0::gomaxprocs(1);
+    // False: the P was lost before the call, and not in it.
     auto block = [] {
         std::atomic<bool> ran{false};
+        bool early = false;
         rt0::go([&] { ran = true; });
         rt0::blocking([&] {
+            early = ran;
             while (!ran) usleep(50);
         });
+        return !early;
     };
     auto after = [&](call_history before) {
-        {
+        do {
             runtime_call rc;
             rc.gp->calls = before;
-        }
-        block();
+        } while (!block());
         runtime_call rc;
         call_history c = rc.gp->calls;
         rc.gp->calls = {};
@@ -236,20 +239,24 @@ TEST_F(Blocking, CallsThatLoseThePAreRemembered) {
 // Whoever comes back from a call where goroutines wait that are no callers does not put the next one off for them.
 TEST_F(Blocking, CallsAreNotPutOffForOthers) {
     rt0::gomaxprocs(1);
-    std::atomic<bool> ran{false};
-    countdown done(1);
-    rt0::go([&] {
-        ran = true;
-        done.one();
-    });
-    {
-        runtime_call rc;
-        rc.gp->calls = {.back = static_cast<std::uint16_t>(sched.sysmonlooks.load()), .blocks = true};
-        put_call_off(rc.gp);
-        EXPECT_FALSE(ran);
-        rc.gp->calls = {};
+    bool waited = false;  // the other did, when our call began; not if we lost the P before
+    while (!waited) {
+        std::atomic<bool> ran{false};
+        countdown done(1);
+        rt0::go([&] {
+            ran = true;
+            done.one();
+        });
+        {
+            runtime_call rc;
+            waited = !ran;
+            rc.gp->calls = {.back = static_cast<std::uint16_t>(sched.sysmonlooks.load()), .blocks = true};
+            put_call_off(rc.gp);
+            EXPECT_EQ(ran, !waited);
+            rc.gp->calls = {};
+        }
+        done.wait();
     }
-    done.wait();
 }
 
 // ---- locked goroutines
