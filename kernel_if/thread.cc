@@ -23,6 +23,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <new>
+#include <type_traits>
 
 #include "arch/arch.h"
 #include "kernel_if/glibc.h"
@@ -146,15 +147,13 @@ int pthread_make(pthread_record* r, void* lo, std::size_t size) {
 
 int pthread_kind_create(kthread* t, void (*fn)(void*), void* arg, void* lo, std::size_t size) {
     if (injected(inject::tls_alloc)) return -ENOMEM;
-    auto* r = new (std::nothrow) pthread_record;
-    if (!r) return -ENOMEM;
+    static_assert(sizeof(pthread_record) <= sizeof t->record && std::is_trivially_destructible_v<pthread_record>);
+    auto* r = new (t->record) pthread_record;
     r->start = {fn, arg};
     t->tcb = r;
     t->tid = &r->tid;
     int e = pthread_make(r, lo, size);
-    if (e == 0) return 0;
-    delete r;
-    *t = {};
+    if (e != 0) *t = {};
     return e;
 }
 
@@ -221,7 +220,6 @@ void thread_reap(kthread* t) {
         auto* r = static_cast<pthread_record*>(t->tcb);
         if (r->tid.load(std::memory_order_relaxed) != 0)  // relaxed: the one reaper is also ordered by the join
             pthread_join(r->thread, nullptr);
-        delete r;
     }
     *t = {};
 }

@@ -12,6 +12,7 @@ struct kthread {
     void* tcb = nullptr;                  // raw: the thread control block; pthread: a record of thread.cc
     std::atomic<std::uint32_t>* tid = nullptr;  // raw: cleared and woken by the kernel when the thread has left its
                                                 // stack; pthread: cleared when thread_gone or thread_reap finds that
+    alignas(void*) std::byte record[40] = {};   // pthread: tcb points here
 };
 
 enum class thread_kind { raw_clone, pthread };

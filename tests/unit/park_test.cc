@@ -2,6 +2,7 @@
 // another P has to run.  Counts decide, never time.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -102,21 +103,24 @@ TEST_F(Park, ReadyNextAndReadyTail) {
         bool tail = k % 2;
         sleeper s[3];
         g* gps[3];
-        std::vector<int> order;
+        std::vector<int> order(3);
+        std::atomic<std::size_t> turn{0};  // atomic: who lost its P runs beside the others
         countdown done(3);
         for (int i = 0; i < 3; i++) {
             rt0::go([&, i] {
                 s[i].sleep();
-                order.push_back(i);
+                order[turn++] = i;
                 done.one();
             });
             gps[i] = s[i].when_parked();
         }
-        std::uint32_t before, after;
+        std::uint32_t before, after, calls;
+        p* pp;
         {
             runtime_call_quiet rc;
-            p* pp = rc.gp->mp->pp;
+            pp = rc.gp->mp->pp;
             pp->inherited = 0;
+            calls = pp->syscalltick.load();
             before = pp->schedtick.load();
             goready_tail(gps[1]);
             goready_tail(gps[2]);
@@ -124,7 +128,8 @@ TEST_F(Park, ReadyNextAndReadyTail) {
             after = pp->schedtick.load();
         }
         done.wait();
-        if (before != after) continue;  // sysmon had asked us to yield in between
+        if (before != after) continue;                  // sysmon had asked us to yield in between
+        if (calls != pp->syscalltick.load()) continue;  // one of us lost the P, and with it its turn
         checked_of[tail]++;
         EXPECT_EQ(order, tail ? (std::vector<int>{1, 2, 0}) : (std::vector<int>{0, 1, 2}));
     }
@@ -192,28 +197,55 @@ TEST_F(Park, YieldTakesTurns) {
 
 // Two goroutines that ready each other for ever, as through a channel.
 struct pair_of_players {
-    sleeper a, b;
+    const p* only = (rcu_reader(), allp().data[0]);
+    // Parks until woken, or not at all if that was before; as a note does.
+    struct player {
+        static constexpr std::uintptr_t awake = 0, woken = 1;  // any other: the G that sleeps
+        std::atomic<std::uintptr_t> state{awake};
+        void sleep() {
+            runtime_call rc;
+            gopark(
+                [](g* gp, void* self) {
+                    auto* me = static_cast<player*>(self);
+                    std::uintptr_t was = awake;
+                    if (me->state.compare_exchange_strong(was, reinterpret_cast<std::uintptr_t>(gp))) return true;
+                    me->state = awake;
+                    return false;
+                },
+                this, wait_reason::semacquire);
+        }
+        // Mostly the other sleeps or has not begun; if it lost its P it may be anywhere.
+        void wake() {
+            runtime_call_quiet rc;
+            std::uintptr_t was = state.load();
+            while (was != woken && !state.compare_exchange_weak(was, was == awake ? woken : awake)) {}
+            if (was > woken) goready(reinterpret_cast<g*>(was));
+        }
+    };
+    player a, b;
     std::atomic<bool> stop{false};
     std::atomic<std::uint64_t> exchanges{0};
     countdown done{2};
 
-    // With one P the other is parked, or has not begun, whenever one of them runs.
-    static void wake(sleeper& s) {
-        runtime_call_quiet rc;
-        if (g* gp = s.parked.exchange(nullptr)) goready(gp);
-    }
-    void play(sleeper& me, sleeper& other) {
+    void play(player& me, player& other) {
         while (!stop.load()) {
-            wake(other);
+            other.wake();
             me.sleep();
             exchanges++;
         }
-        wake(other);
+        other.wake();
         done.one();
     }
     void start() {
         rt0::go([this] { play(a, b); });
         rt0::go([this] { play(b, a); });
+    }
+    // Exchanges while f runs; none if a goroutine lost the P meanwhile, and with it its place in the queues.
+    std::uint64_t meanwhile(auto f) {
+        const std::uint64_t before = exchanges.load();
+        const std::uint32_t calls = only->syscalltick.load();
+        f();
+        return only->syscalltick.load() == calls ? exchanges.load() - before : 0;
     }
 };
 
@@ -223,11 +255,8 @@ TEST_F(Park, APairDoesNotShutOutTheLocalQueue) {
     pair.start();
     int turns = 0;
     std::uint64_t longest = 0;
-    while (turns < 200) {  // would never end if the pair kept runnext for ever
-        std::uint64_t before = pair.exchanges.load();
-        this_goroutine::yield();
-        std::uint64_t waited = pair.exchanges.load() - before;
-        if (waited > longest) longest = waited;
+    while (turns < 200 || longest == 0) {  // would never end if the pair kept runnext for ever
+        longest = std::max(longest, pair.meanwhile([] { this_goroutine::yield(); }));
         turns++;
     }
     pair.stop = true;
@@ -242,7 +271,7 @@ TEST_F(Park, APairDoesNotShutOutTheGlobalQueue) {
     pair_of_players pair;
     pair.start();
     std::uint64_t longest = 0;
-    for (int turns = 0; turns < 50; turns++) {
+    for (int turns = 0; turns < 50 || longest == 0; turns++) {
         sleeper s;
         countdown done(1);
         rt0::go([&] {
@@ -250,14 +279,13 @@ TEST_F(Park, APairDoesNotShutOutTheGlobalQueue) {
             done.one();
         });
         g* gp = s.when_parked();
-        std::uint64_t before = pair.exchanges.load();
-        {
-            runtime_call rc;
-            goready_injected(gp);
-        }
-        done.wait();
-        std::uint64_t waited = pair.exchanges.load() - before;
-        if (waited > longest) longest = waited;
+        longest = std::max(longest, pair.meanwhile([&] {
+            {
+                runtime_call rc;
+                goready_injected(gp);
+            }
+            done.wait();
+        }));
     }
     pair.stop = true;
     pair.done.wait();
