@@ -84,7 +84,7 @@ inline constexpr std::size_t stack_min = 32 << 10;       // bytes; smallest slot
 inline constexpr std::size_t stack_max = std::size_t{1} << 30;  // bytes; larger requests are refused
 inline constexpr std::size_t main_stack = 8 << 20;       // bytes; what the initial thread of a C++ program has
 inline constexpr std::size_t closure_on_stack = 256;     // bytes; larger callables of go() are boxed
-inline constexpr int stack_colours = 4;                  // stack tops start at 0, 64, 128, 192 bytes below the end
+inline constexpr int stack_colours = 16;                 // stack tops start at 0, 64, ... 960 bytes below the end
 
 inline constexpr std::size_t scavenge_step = 1 << 20;      // bytes returned between two looks at the scheduler
 inline constexpr std::int64_t scavenge_pause = 1'000'000;  // ns between steps: at most 1 GiB/s
