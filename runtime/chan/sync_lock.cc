@@ -290,14 +290,17 @@ namespace rt0::detail {
 using runtime::shared_lock;
 using runtime::wait_reason;
 
-void yield_if_asked() {
+bool asked_to_yield() {
     using namespace runtime;
     const g* gp = getg();
-    if (!gp) return;
+    if (!gp) return false;
     std::uint32_t r = gp->mp->retake.load(memory_order_relaxed);  // relaxed: a hint; the crossing looks again
     const bool asked = r & (rt_preempt | rt_stop | rt_phase | rt_points) && !(r & rt_outside);
-    if (r & rt_live && !asked) [[likely]] return;
-    runtime_call rc;
+    return asked || !(r & rt_live);
+}
+
+void yield_if_asked() {
+    if (asked_to_yield()) runtime::runtime_call rc;
 }
 
 bool mutex_lock_slow(lock_state& l, std::int64_t ns) {

@@ -2,7 +2,8 @@
 // <rt0/sync.h>.
 //
 //   MX1  A lock nobody contends for is one compare-and-swap to take and one to release, and a look
-//        at whether the goroutine was asked to yield.
+//        at whether the goroutine was asked to yield.  A mutex looks when it has been taken: before the
+//        swap, which waits for every load ahead of it, the look's three would add to each section.
 //   MX2  While goroutines wait for it that stays true as long as one of them has been woken and not
 //        run yet: who comes by takes it, and who leaves need wake nobody (ML2).
 //   MX3  A word that is anything but "free" or "held, nobody waits" is the library's
@@ -31,9 +32,10 @@ public:
 
     /// Blocks until the lock is held.
     void lock() {
-        detail::yield_if_asked();
         if (!try_lock()) [[unlikely]]
             detail::mutex_lock_slow(s_, -1);
+        else if (detail::asked_to_yield()) [[unlikely]]
+            lock_after_yield();
     }
     /// Never blocks, never fails without cause.
     bool try_lock() {
@@ -60,6 +62,12 @@ public:
     }
 
 private:
+    void lock_after_yield() {
+        unlock();
+        detail::yield_if_asked();
+        if (!try_lock()) detail::mutex_lock_slow(s_, -1);
+    }
+
     detail::lock_state s_;
 };
 
