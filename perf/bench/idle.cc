@@ -11,8 +11,8 @@ void main_main() {
     for (std::int64_t i = 0; i < parked; ++i)
         wg.go([gate]() mutable { gate.recv(); });
     rt0::this_goroutine::sleep_for(std::chrono::milliseconds(200));  // until everything has come to rest
-    report::stopwatch clock;
     const std::int64_t before = report::wakeups();
+    report::stopwatch clock;
     rt0::this_goroutine::sleep_for(std::chrono::milliseconds(ms));
     const auto span = clock.stop();
     const double woken = static_cast<double>(report::wakeups() - before);

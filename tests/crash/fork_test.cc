@@ -22,10 +22,10 @@ child_result scene(const std::string& name, const std::string& a = "", const std
 
 const std::string fatal_line = "fatal error: rt0 called in a forked child; only exec and _exit are possible there\n";
 
-// The full count once, at two Ps; at others a part of it.
+// The full count once, at two Ps; at others, and in the slower builds, a part of it.
 TEST(Fork, ExecFromAnyGoroutine) {
     const char* p = std::getenv("RT0_MAXPROCS");
-    std::string n = test::tsan ? "200" : !p || std::string(p) == "2" ? "10000" : "500";  // TSan's fork copies its shadow
+    std::string n = test::tsan ? "200" : test::sanitized ? "2000" : !p || std::string(p) == "2" ? "10000" : "500";  // TSan's fork copies its shadow
     child_result r = scene("exec", n);
     EXPECT_EQ(r.status, 0) << r.summary();
     EXPECT_EQ(r.out, "children " + n + "\n");

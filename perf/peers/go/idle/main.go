@@ -23,7 +23,8 @@ func main() {
 		}()
 	}
 	time.Sleep(200 * time.Millisecond) // until everything has come to rest
-	clock, woken := report.Start(), report.Wakeups()
+	woken := report.Wakeups()
+	clock := report.Start()
 	time.Sleep(time.Duration(ms) * time.Millisecond)
 	span := clock.Stop()
 	wakeups := float64(report.Wakeups() - woken)
