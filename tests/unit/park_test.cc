@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <rt0/go.h>
+#include <rt0/sync.h>
 #include <rt0/time.h>
 
 #include "sched/lists.h"
@@ -300,6 +301,50 @@ TEST_F(Park, APairDoesNotShutOutTimers) {
     pair.stop = true;
     pair.done.wait();
     EXPECT_GT(pair.exchanges.load(), 0u);
+}
+
+// MX1: a lock that is free is taken without entering the runtime; who was asked to yield does all the same.
+TEST_F(Park, LocksYieldWhenAsked) {
+    rt0::gomaxprocs(1);
+    const p* only = (rcu_reader(), allp().data[0]);
+    auto lets_another_go_first = [&](bool asked, auto lock) {
+        for (;;) {
+            std::atomic<bool> ran{false};
+            countdown done(1);
+            const std::uint32_t calls = only->syscalltick.load();
+            rt0::go([&] {
+                ran = true;
+                done.one();
+            });
+            const bool early = ran;
+            if (asked) getg()->mp->retake.fetch_or(rt_preempt);
+            lock();
+            const bool first = ran;
+            done.wait();
+            if (!early && only->syscalltick.load() == calls) return first;  // else the P was lost, and that let it go
+        }
+    };
+    rt0::mutex m;
+    rt0::shared_mutex s;
+    auto with_m = [&] {
+        m.lock();
+        EXPECT_FALSE(m.try_lock());
+        m.unlock();
+    };
+    auto with_s = [&] {
+        s.lock();
+        EXPECT_FALSE(s.try_lock_shared());
+        s.unlock();
+    };
+    auto with_shared = [&] {
+        s.lock_shared();
+        EXPECT_FALSE(s.try_lock());
+        s.unlock_shared();
+    };
+    EXPECT_TRUE(lets_another_go_first(true, with_m));
+    EXPECT_TRUE(lets_another_go_first(true, with_s));
+    EXPECT_TRUE(lets_another_go_first(true, with_shared));
+    for (int tries = 0; lets_another_go_first(false, with_m); tries++) ASSERT_LT(tries, 20) << "sysmon may ask, but not each time";
 }
 
 // ---- timers of others
