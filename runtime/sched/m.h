@@ -97,7 +97,7 @@ struct m : mcore {
     bool buried = false;                    // to be taken off allm [lock:allm]
     m* freelink = nullptr;                  // next on sched.freem [lock:sched]
     void (*mstartfn)() = nullptr;           // run first, on g0 [const]
-    kernel::kthread thread;                 // [const] once started
+    kernel::kthread thread;                 // [const] once started, but for what thread.cc keeps in it
     watched<std::int32_t> tid;              // kernel thread id, 0 before it runs [own:M]
     stack g0stack, gsigstack;               // [const]
     sigset_t sigmask = {};                  // mask to run goroutines with [const]

@@ -25,8 +25,8 @@ const std::string fatal_line = "fatal error: rt0 called in a forked child; only 
 // The full count once, at two Ps; at others, and in the slower builds, a part of it.
 TEST(Fork, ExecFromAnyGoroutine) {
     const char* p = std::getenv("RT0_MAXPROCS");
-    std::string n = !p || std::string(p) == "2" ? "10000" : "500";
-    if (test::sanitized) n = test::tsan ? "200" : "2000";  // TSan's fork copies its shadow
+    const bool full = !p || std::string(p) == "2";
+    std::string n = test::tsan ? "200" : !full ? "500" : test::sanitized ? "2000" : "10000";  // TSan's fork copies its shadow
     child_result r = scene("exec", n);
     EXPECT_EQ(r.status, 0) << r.summary();
     EXPECT_EQ(r.out, "children " + n + "\n");

@@ -89,6 +89,7 @@ TEST(Context, StopCallbacksOfADeadlineRunOnAGoroutineAndMayBlock) {
     const std::uint64_t me = tg::id();
     std::atomic<std::uint64_t> id{me};
     for (auto after = 1ms; id == me; after *= 2) {
+        ASSERT_LT(after, 10s) << "always on the goroutine that adds the callback";
         rt0::context c = rt0::context().child(after);
         rt0::semaphore in(0), go_on(0);
         std::atomic<bool> ended{false};

@@ -32,10 +32,12 @@ public:
 
     /// Blocks until the lock is held.
     void lock() {
-        if (!try_lock()) [[unlikely]]
+        if (!try_lock()) [[unlikely]] {
+            detail::yield_if_asked();  // or it would when the slow path is left, with the lock held
             detail::mutex_lock_slow(s_, -1);
-        else if (detail::asked_to_yield()) [[unlikely]]
+        } else if (detail::asked_to_yield()) [[unlikely]] {
             lock_after_yield();
+        }
     }
     /// Never blocks, never fails without cause.
     bool try_lock() {
