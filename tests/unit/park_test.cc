@@ -349,7 +349,8 @@ TEST_F(Park, LocksYieldWhenAsked) {
     EXPECT_TRUE(lets_another_go_first(true, m_is_free, with_m));
     EXPECT_TRUE(lets_another_go_first(true, s_is_free, with_s));
     EXPECT_TRUE(lets_another_go_first(true, s_is_free, with_shared));
-    for (int tries = 0; lets_another_go_first(false, m_is_free, with_m); tries++) ASSERT_LT(tries, 20) << "sysmon may ask, but not each time";
+    // Sysmon may ask, but not each time.
+    for (int tries = 0; lets_another_go_first(false, m_is_free, with_m); tries++) ASSERT_LT(tries, 20);
 }
 
 // ---- timers of others
