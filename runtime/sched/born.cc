@@ -44,8 +44,8 @@ void fetch_ahead(const p* pp, std::uint32_t tail, std::uint32_t n) {
     if (n < 2) return;
     const char* second = reinterpret_cast<const char*>(slot(pp, tail - 2));
     for (std::size_t line = 0; line < sizeof(g); line += 64) __builtin_prefetch(second + line, 1);
-    const char* top = reinterpret_cast<const char*>(slot(pp, tail - 1)->sched.sp);
-    for (int line = -1; line < 2; line++) __builtin_prefetch(top + 64 * line, 1);
+    const std::uintptr_t top = slot(pp, tail - 1)->sched.sp;
+    for (std::uintptr_t at = top - 64; at != top + 128; at += 64) __builtin_prefetch(reinterpret_cast<const void*>(at), 1);
 }
 
 // The deque is full: its oldest half and gp go to the global queue.
