@@ -15,8 +15,8 @@ int main(int argc, char** argv) {
             gate.pop(b);
         }));
     boost::this_fiber::sleep_for(std::chrono::milliseconds(200));  // until everything has come to rest
-    report::stopwatch clock;
     const std::int64_t before = report::wakeups();
+    report::stopwatch clock;
     boost::this_fiber::sleep_for(std::chrono::milliseconds(ms));
     const auto span = clock.stop();
     const double woken = static_cast<double>(report::wakeups() - before);

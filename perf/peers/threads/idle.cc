@@ -11,8 +11,8 @@ int main(int argc, char** argv) {
     for (std::int64_t i = 0; i < parked; ++i)
         threads.emplace_back([&] { gate.wait(); });
     std::this_thread::sleep_for(std::chrono::milliseconds(200));  // until everything has come to rest
-    report::stopwatch clock;
     const std::int64_t before = report::wakeups();
+    report::stopwatch clock;
     std::this_thread::sleep_for(std::chrono::milliseconds(ms));
     const auto span = clock.stop();
     const double woken = static_cast<double>(report::wakeups() - before);
