@@ -9,9 +9,9 @@
 //        list has too much of loses its stacks to the pool, and those their pages (bgscavenge).
 //
 // The tops of stacks are coloured (by 64-byte steps): at equal offsets within their
-// slots all first frames would compete for the same cache sets.  A stack's top few hundred bytes with
-// 4 colours filled 9 of the 64 sets; with 16 a hop of the ring takes 54 ns instead of 85, a spawn of a
-// thousand 110 instead of 131 (P=1).  A KiB leaves the frames of most parked goroutines in the first page.
+// slots all first frames would compete for the same cache sets: with 4 colours the six topmost lines of
+// all stacks share 9 of 64 sets.  With 16 a hop of the ring takes 54 ns instead of 85, a spawn of a thousand
+// 110 instead of 131 (P=1), and a goroutine parked in a channel still needs one page.
 #include "sched/newproc.h"
 
 #include <cxxabi.h>

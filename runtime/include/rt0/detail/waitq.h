@@ -56,6 +56,7 @@ struct lock_state {
 // Was the calling goroutine asked to yield, or did it lose its processor?  For fast paths that do not enter
 // the runtime, so that a loop over them is no endless one.  False on other threads.
 bool asked_to_yield();
+// Yields if so.
 void yield_if_asked();
 
 // Each of these waits or wakes; `ns` < 0 waits without limit.  False: time over.
