@@ -311,7 +311,7 @@ TEST_F(Park, LocksYieldWhenAsked) {
     const p* only = (rcu_reader(), allp().data[0]);
     // The other finds the lock free: it is let go first without it.
     auto lets_another_go_first = [&](bool asked, auto try_and_unlock, auto lock) {
-        for (;;) {
+        for (int tries = 0; tries < 10'000; tries++) {
             std::atomic<bool> ran{false};
             countdown done(1);
             const std::uint32_t calls = only->syscalltick.load();
@@ -326,6 +326,8 @@ TEST_F(Park, LocksYieldWhenAsked) {
             done.wait();
             if (!early && only->syscalltick.load() == calls) return first;  // else the P was lost, and that let it go
         }
+        ADD_FAILURE() << "a P was lost each time";
+        return !asked;
     };
     rt0::mutex m;
     rt0::shared_mutex s;
