@@ -51,6 +51,8 @@ inline constexpr std::int64_t spin_ns = 20'000;    // ns an M looks for work bef
 inline constexpr int vain_spins_max = 5;          // a spin that found nothing halves the next, so many times
 inline constexpr std::int64_t timer_spacing = 500'000;  // ns between two wake-ups for timers that come thick, at most
 inline constexpr std::int64_t timer_worth = 30'000;     // ns of it for each timer that ran since the last wake-up
+inline constexpr std::int64_t alone_ns = 200'000;       // ns of work that timers made ready for which no second M is woken: to
+                                                        // wake and steal costs the two 30 and puts the Gs in two caches
 inline constexpr int spin_pause = 20;             // PAUSEs between looks, about 0.4 us
 inline constexpr int drain_pause = 100;           // PAUSEs before the very last look, 2 us; a store buffer drains in less than 1
 inline constexpr std::uint32_t wake_backoff_max = 1023;  // wakes skipped in a row, at most, while wakes find nothing
@@ -131,7 +133,9 @@ inline constexpr std::int64_t sysmon_tick_idle = 10'000'000; // ns; while none d
 inline constexpr int sysmon_calm_ticks = 50;                 // quiet ticks before the tick doubles
 inline constexpr std::uint32_t sysmon_watch_ticks = 3;       // short ticks spent on telling whether a goroutine blocks
 inline constexpr std::int64_t storm_gap = 1'000'000;         // ns; SM5
-inline constexpr int sysmon_idle_ticks = 10;                 // ticks of 10 ms with every P idle before it sleeps deeply
+inline constexpr std::int64_t sysmon_brief_sleep = 100'000'000;  // ns; woken sooner it should not have slept (SM7); idle memory
+                                                                 // is returned after as long
+inline constexpr int sysmon_idle_ticks = 10;                 // ticks of 10 ms with every P idle before it sleeps deeply then
 inline constexpr std::int64_t stranger_look = 1'000'000'000;       // ns until an idle process, whose last hope is a thread that is
 inline constexpr std::int64_t stranger_look_max = 60'000'000'000;  // not rt0's, looks whether there still is one; doubling
 inline constexpr std::int64_t waitclock_step = 1'000'000'000;  // ns; dumps give minutes

@@ -33,6 +33,10 @@
 //        queue is skipped ever more often (wake_backoff); one theft that succeeds ends that.
 //        Only there: sysmon mends what is skipped, and it looks at rings, not at timers.
 //
+//   WK8  Nor is it worth while for a batch of timers whose Gs the P gets through in less than alone_ns, as far as their turns
+//        the last time tell.  They are on its ring (WK6).  An M that was spinning when it ran them must wake somebody all the
+//        same for what others have queued meanwhile (WK3), unless all other Ps are idle: their Ms have looked (WK5).
+//
 // Sleeping until a timer: one M (whoever turns sched.lastpoll to 0) sleeps until the
 // earliest deadline of all Ps, in the place where a network poller will wait; it gives
 // its P up first.  wakenetpoller shortens its sleep.
@@ -124,7 +128,31 @@ wake_batch::~wake_batch() {
     wakep();
 }
 
+bool timers_need_no_help(std::uint32_t n, std::int64_t now) {
+    p* pp = getg()->mp->pp;
+    if (pp->batchwhen == 0) {
+        pp->batchwhen = now;
+        pp->batchtick = pp->schedtick.load(memory_order_relaxed);  // relaxed: our own
+    }
+    return pp->suffices = n <= cfg::runq_size / 2 && n * pp->turn_ns < cfg::alone_ns;
+}
+
+bool own_work_is_all(p* pp) {
+    if (!pp->suffices) return false;
+    const std::int32_t ps = gomaxprocs_now.load(memory_order_relaxed);  // relaxed: changes only in a stopped world
+    // ORDER(wake): seq_cst; WK5: read after we stopped counting as a spinner.
+    return sched.npidle.load(memory_order_seq_cst) == static_cast<std::uint32_t>(ps - 1);
+}
+
 namespace {
+// All that timers made ready has had its turn.
+void measure_turns(p* pp, std::int64_t now) {
+    if (pp->batchwhen == 0) return;
+    std::uint32_t ran = pp->schedtick.load(memory_order_relaxed) - pp->batchtick;  // relaxed: our own
+    if (ran) pp->turn_ns = std::min<std::int64_t>((now - pp->batchwhen) / ran, INT32_MAX);
+    pp->batchwhen = 0;
+}
+
 void wake_poll() {
     // ORDER(poll): seq_cst; the sleeper compares the word before it sleeps.
     sched.pollwake.fetch_add(1, memory_order_seq_cst);
@@ -258,17 +286,17 @@ std::int64_t spin_budget(const m* mp) {
 // and then for cfg::spin_ns in all: going to sleep and being woken costs more than that.
 g* spin_for_work(m* mp, p* pp, bool* inherit) {
     std::int64_t now = 0, end = 0;
+    auto found = [&](g* gp) {
+        if (end != 0) mp->vain_spins = 0;  // what the first look finds says nothing for looking longer
+        return gp;
+    };
     for (;;) {
         // Timers at the first look only: to spin until the next one is due is what sleep_until_timer is for.
         if (g* gp = from_others(mp, pp, end == 0, &now, inherit)) {
             wake_paid();
-            mp->vain_spins = 0;
-            return gp;
+            return found(gp);
         }
-        if (g* gp = from_global(pp)) {
-            mp->vain_spins = 0;
-            return gp;
-        }
+        if (g* gp = from_global(pp)) return found(gp);
         now = kernel::nanotime();
         if (end == 0) end = now + spin_budget(mp);
         if (now >= end && mp->vain_spins < cfg::vain_spins_max) mp->vain_spins++;
@@ -414,10 +442,11 @@ g* findrunnable(bool* inherit) {
             continue;
         }
         p* pp = mp->pp;
-        pp->left_alone = false;
+        pp->left_alone = pp->suffices = false;
         if (pp->timers.when0.load(memory_order_relaxed)) {  // relaxed: checktimers looks under the lock
-            std::int64_t until;
-            checktimers(pp, clock_now(), &until);
+            std::int64_t until, now = clock_now();
+            measure_turns(pp, now);
+            checktimers(pp, now, &until);
         }
         if (g* gp = from_local(pp, inherit)) return gp;
         if (g* gp = from_global(pp)) return gp;

@@ -14,6 +14,8 @@ class wake_batch {
 public:
     wake_batch();
     ~wake_batch();
+    // Nobody need be woken.  Not within another batch.
+    void waive() { mp_->wake_wanted = false; }
     wake_batch(const wake_batch&) = delete;
     wake_batch& operator=(const wake_batch&) = delete;
 
@@ -28,6 +30,11 @@ void become_spinning(m* mp);
 void wakep();
 // The same for a G that was just put in this P's runnext or among its newborns (WK7).
 void wakep_for_lone();
+
+// n timers just ran here, at `now`, and what they made ready is on this P's ring: is it best left to this P (WK8)?
+bool timers_need_no_help(std::uint32_t n, std::int64_t now);
+// WK8, for an M that stops spinning: does nobody but its own P have work?
+bool own_work_is_all(p* pp);
 
 // A timer at `when` was added: make sure some M wakes for it.
 void wakenetpoller(std::int64_t when);

@@ -22,8 +22,8 @@ enum pstatus : std::uint32_t { pidle, prunning, psyscall, pgcstop, pdead };
 struct timers {  // sched/timer.h explains
     mutex lock{lock_rank::timers};
     struct slot {
-        timer* t;
-        std::int64_t when;                      // t's, so that sifting need not look at it
+        std::uintptr_t what;                    // a timer, or, by its lowest bit, a G that sleeps (TM6)
+        std::int64_t when;                      // so that sifting need not look at it
     };
     slot* heap GUARDED_BY(lock) = nullptr;      // 4-ary, by when [lock]
     watched<std::uint32_t> len GUARDED_BY(lock);  // [lock]
@@ -46,7 +46,12 @@ struct alignas(64) p {
     bool sysmonbacklog = false;                 // the queue was not empty at sysmon's last look [own:sysmon]
     atomic<bool> preempt{false};                // its G was asked to yield: the next pick is one after a whole slice [atomic]
     bool left_alone = false;                    // its M, stealing, left a brisk ring alone (RQ8) [own:P]
+    bool suffices = false;                      // what timers made ready here needs no second P, WK8 [own:P]
     bool born_next = true;                      // that pick is the oldest newborn, else the ring's, BN5 [own:P]
+
+    std::uint32_t batchtick = 0;                // schedtick when timers made Gs ready here, and when that was, 0: those
+    std::int64_t batchwhen = 0;                 //   turns have been measured, WK8 [own:P]
+    std::int64_t turn_ns = INT32_MAX;           // how long each was on average [own:P]
 
     std::uint64_t goidcache = 0;                // ids goidcache .. goidcacheend-1 are this P's [own:P]
     std::uint64_t goidcacheend = 0;

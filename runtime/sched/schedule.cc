@@ -55,7 +55,7 @@ void resetspinning(m* mp) {
     // ORDER(wake): seq_cst; pairs with wakep's read: the decrement comes before our look at idle Ps.
     if (static_cast<std::int32_t>(sched.nmspinning.fetch_sub(1, memory_order_seq_cst)) <= 0)
         runtime_throw("resetspinning: negative nmspinning");
-    wakep();
+    if (!own_work_is_all(mp->pp)) wakep();
 }
 
 }  // namespace

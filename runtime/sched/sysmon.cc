@@ -3,9 +3,9 @@
 // It takes Ps back from system calls, declared or not, that last, and from goroutines that
 // run without end; it sees to it that due timers and left-over work find an M, and does
 // the slow chores (RCU grace periods).  It sleeps 20 us while there is something to do,
-// up to 1 ms after a calm while, up to 10 ms when every P is idle, and deeply (on a note) when they
-// have been for a tenth of a second: an idle process costs nothing, and one that is
-// woken now and then does not pay 11 us each time for waking sysmon too.
+// up to 1 ms after a calm while, up to 10 ms when every P is idle, and deeply (on a note) when they stay it: an idle
+// process costs nothing.  One that is woken now and then does not pay 11 us each time for waking sysmon, too: there it
+// has looked for a tenth of a second first (SM7).
 //
 //   SM1  sysmon has no P and never clones: a P is taken from user code only with an M in hand
 //        that will run it, from the idle list, and the template thread makes those.
@@ -31,6 +31,11 @@
 //   SM5  Where one goroutine blocked others soon do (a thousand that read).  For storm_gap after a P was taken from one that
 //        still blocks, its next goroutine need not be seen twice: one look that finds it blocked is enough.  Who blocks for
 //        a moment only is back before the next look, and then there is no storm.
+//
+//   SM6  A program whose Ps go idle by themselves again and again (timers, requests) would start with the short ticks each
+//        time it is seen at work after such a moment.  Each time that they found nothing to take, the next such start is at
+//        ticks twice as long.
+//   SM7  It sleeps deeply at the first long idle tick.  Is it woken soon after, it has patience the next time.
 //
 // Source: Go's proc.go (sysmon, retake).
 #include "sched/sysmon.h"
@@ -362,9 +367,8 @@ bool retake(std::int64_t now) {
 }
 
 // SM3 while no P runs.  True: there are more hogs than processors, and nobody else turns them.
-bool turn_hogs() {
+bool turn_hogs(std::int64_t now) {
     guard l(retakelock);
-    std::int64_t now = kernel::nanotime();
     find_hogs(now);
     rotate_hogs(now);
     stay_ahead_of_hogs(false, now);
@@ -390,13 +394,13 @@ std::int64_t trace_if_due() {
 }
 
 // Sleeps until a P leaves the idle list (pidleget wakes us) or the world starts again; at most `most` ns if that is
-// not negative.
-void sleep_deeply(std::int64_t most) {
+// not negative.  False: that is over.
+bool sleep_deeply(std::int64_t most) {
     for (std::int64_t look = cfg::stranger_look;; look = std::min(2 * look, cfg::stranger_look_max)) {
         bool strangers;
         {
             guard l(sched.lock);
-            if (!nothing_to_watch()) return;
+            if (!nothing_to_watch()) return true;
             strangers = checkdead();  // again: a thread that was counted as a stranger may have ended since
             sched.sysmonwait.store(true, memory_order_relaxed);  // relaxed: sched.lock
         }
@@ -407,7 +411,7 @@ void sleep_deeply(std::int64_t most) {
             sched.sysmonwait.store(false, memory_order_relaxed);  // relaxed: sched.lock; from here nobody wakes us
         }
         noteclear(&sched.sysmonnote);
-        if (woken || !look_again) return;
+        if (woken || !look_again) return woken;
     }
 }
 
@@ -422,6 +426,50 @@ void consider_scavenging(bool idle, std::int64_t now) {
     if (bytes > (idle ? 0 : cfg::scavenge_slack)) wake_scavenger(cold, idle);
 }
 
+// Every P is idle: first only asleep, then for long.
+void rest() {
+    const std::int64_t trace = trace_if_due();
+    if (sleep_deeply(trace >= 0 ? std::min(trace, cfg::sysmon_brief_sleep) : cfg::sysmon_brief_sleep)) return;
+    consider_scavenging(true, kernel::nanotime());
+    sleep_deeply(trace_if_due());
+}
+
+// When sysmon looks.
+struct pace {
+    std::int64_t delay = cfg::sysmon_tick_min;  // ns until the next look
+    std::int64_t start = cfg::sysmon_tick_min;  // that, when Ps are at work again: SM6
+    int calm = 0;                               // looks since one that found something, until the tick doubles
+    int idle = 0;                               // of the longest, with every P idle
+    int patience = 1;                           // so many of those before it sleeps deeply: SM7
+
+    // Not at once 10 ms: a busy process, too, has moments with every P idle, and who blocks after one
+    // should not wait for the end of a long tick.
+    void all_idle() {
+        if (delay == cfg::sysmon_tick_idle) idle++;
+        delay = std::min(2 * delay, cfg::sysmon_tick_idle);
+    }
+    void at_work() {
+        idle = 0;
+        if (delay <= cfg::sysmon_tick_busy) return;
+        delay = start;
+        calm = start > cfg::sysmon_tick_min ? cfg::sysmon_calm_ticks : 0;
+        start = std::min(2 * start, cfg::sysmon_tick_busy);
+    }
+    void looked(bool found) {
+        if (found) {
+            delay = start = cfg::sysmon_tick_min;
+            calm = 0;
+        } else if (calm < cfg::sysmon_calm_ticks) {
+            calm++;
+        } else {
+            delay = std::min(2 * delay, cfg::sysmon_tick_busy);
+        }
+    }
+    void slept_deeply(std::int64_t ns) {
+        *this = {.patience = ns < cfg::sysmon_brief_sleep ? cfg::sysmon_idle_ticks : 1};
+    }
+};
+
 }  // namespace
 
 void sysmon() {
@@ -431,39 +479,25 @@ void sysmon() {
     }
     block_all_but_faults();
     kernel::set_thread_name("rt0-sysmon");
-    std::int64_t delay = cfg::sysmon_tick_min;
-    int calm = 0, idle = 0;
-    for (;;) {
+    for (pace pace;;) {
         std::int64_t until_trace = trace_if_due();
-        std::int64_t nap = until_trace >= 0 && until_trace < delay ? until_trace : delay;
+        std::int64_t nap = until_trace >= 0 ? std::min(until_trace, pace.delay) : pace.delay;
         kernel::usleep(static_cast<std::uint32_t>(nap / 1000));
+        std::int64_t now = kernel::nanotime();
         if (nothing_to_watch()) {
-            // Not at once 10 ms: a busy process, too, has moments with every P idle, and who blocks after one
-            // should not wait for the end of a long tick.
-            if (turn_hogs()) idle = 0;
-            else if (delay == cfg::sysmon_tick_idle) idle++;
-            delay = std::min(2 * delay, cfg::sysmon_tick_idle);
+            pace.all_idle();
+            if (turn_hogs(now)) pace.idle = 0;
             // relaxed: a hint.
-            if (idle < cfg::sysmon_idle_ticks || sched.exiting.load(memory_order_relaxed)) continue;
-            consider_scavenging(true, kernel::nanotime());
-            sleep_deeply(trace_if_due());
-            idle = 0;
-            delay = cfg::sysmon_tick_min;
-            calm = 0;
+            if (pace.idle < pace.patience || sched.exiting.load(memory_order_relaxed)) continue;
+            rest();
+            pace.slept_deeply(kernel::nanotime() - now);
             continue;
         }
-        if (delay > cfg::sysmon_tick_busy) {
-            delay = cfg::sysmon_tick_min;
-            calm = 0;
-        }
-        idle = 0;
-        std::int64_t now = kernel::nanotime();
+        pace.at_work();
         if (now - sched.waitclock.load(memory_order_relaxed) > cfg::waitclock_step)  // relaxed: for reports
             sched.waitclock.store(now, memory_order_relaxed);
-        calm = retake(now) ? 0 : calm + 1;
+        pace.looked(retake(now));
         consider_scavenging(false, now);
-        if (calm == 0) delay = cfg::sysmon_tick_min;
-        else if (calm > cfg::sysmon_calm_ticks && (delay *= 2) > cfg::sysmon_tick_busy) delay = cfg::sysmon_tick_busy;
         reclaim_retired();
     }
 }

@@ -1,6 +1,7 @@
 // Timers; TM1-TM4 in timer.h.
 #include "sched/timer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/throw.h"
@@ -15,7 +16,7 @@ namespace {
 
 void put(timers& ts, std::uint32_t i, timers::slot e) REQUIRES(ts.lock) {
     ts.heap[i] = e;
-    e.t->index = i;
+    if (!is_sleeper(e)) timer_of(e)->index = i;
 }
 
 void siftup(timers& ts, std::uint32_t i) REQUIRES(ts.lock) {
@@ -60,23 +61,45 @@ void grow(timers& ts) REQUIRES(ts.lock) {
     ts.cap = cap;
 }
 
-void insert(p* pp, timer* t) REQUIRES(pp->timers.lock) {
-    if (pp->timers.len == pp->timers.cap) grow(pp->timers);
+// True: it is the first now.
+bool insert_slot(timers& ts, timers::slot e) REQUIRES(ts.lock) {
+    if (ts.len == ts.cap) grow(ts);
+    put(ts, ts.len, e);
+    siftup(ts, ts.len++);
+    const bool first = ts.heap[0].what == e.what;
+    if (first) publish_first(ts);
+    return first;
+}
+
+bool insert(p* pp, timer* t) REQUIRES(pp->timers.lock) {
     t->home = pp;
-    put(pp->timers, pp->timers.len, {t, t->when});
-    siftup(pp->timers, pp->timers.len++);
+    const bool first = insert_slot(pp->timers, {reinterpret_cast<std::uintptr_t>(t), t->when});
     // ORDER(timer-owner): release; pairs with the acquire in deltimer: t's fields are set.
     t->owner.store(pp, memory_order_release);
-    if (t->index == 0) publish_first(pp->timers);
+    return first;
+}
+
+// The first, which is in no heap then; when0 stays as it is.
+timers::slot take_first(timers& ts) REQUIRES(ts.lock) {
+    const timers::slot first = ts.heap[0], last = ts.heap[--ts.len];
+    if (ts.len) {
+        put(ts, 0, last);
+        siftdown(ts, 0);
+    }
+    if (!is_sleeper(first)) {
+        // ORDER(timer-owner): release; as in remove.
+        timer_of(first)->owner.store(nullptr, memory_order_release);
+    }
+    return first;
 }
 
 void remove(p* pp, timer* t) REQUIRES(pp->timers.lock) {
     std::uint32_t i = t->index;
     timers::slot last = pp->timers.heap[--pp->timers.len];
-    if (last.t != t) {
+    if (i != pp->timers.len) {
         put(pp->timers, i, last);
         siftup(pp->timers, i);
-        siftdown(pp->timers, last.t->index);
+        siftdown(pp->timers, i);
     }
     // ORDER(timer-owner): release; the heap is whole again before t counts as free.
     t->owner.store(nullptr, memory_order_release);
@@ -91,19 +114,41 @@ bool lock_if_in(p* pp, const timer* t) TRY_ACQUIRE(true, pp->timers.lock) {
     return false;
 }
 
-void run_first(p* pp, std::int64_t now) REQUIRES(pp->timers.lock) {
-    ++pp->timers.fired;
-    timer* t = pp->timers.heap[0].t;
-    if (t->period > 0) {
-        std::int64_t behind = (now - t->when) / t->period * t->period;  // periods missed are skipped
-        if (__builtin_add_overflow(t->when + behind, t->period, &t->when)) t->when = INT64_MAX;
-        pp->timers.heap[0].when = t->when;
-        siftdown(pp->timers, 0);
-        publish_first(pp->timers);
-    } else {
-        remove(pp, t);
+// Armed again for the next time; when0 stays as it is.
+void rearm_first(timers& ts, timer* t, std::int64_t now) REQUIRES(ts.lock) {
+    std::int64_t behind = (now - t->when) / t->period * t->period;  // periods missed are skipped
+    if (__builtin_add_overflow(t->when + behind, t->period, &t->when)) t->when = INT64_MAX;
+    ts.heap[0].when = t->when;
+    siftdown(ts, 0);
+}
+
+void run_first(timers& ts, std::int64_t now) REQUIRES(ts.lock) {
+    ++ts.fired;
+    const timers::slot first = ts.heap[0];
+    if (is_sleeper(first)) {
+        take_first(ts);
+        __builtin_prefetch(reinterpret_cast<const void*>(ts.heap[0].what));  // whoever is next
+        return goready_tail(sleeper_of(first));
     }
+    timer* t = timer_of(first);
+    if (t->period > 0) rearm_first(ts, t, now);
+    else take_first(ts);
     t->f(t, now);  // TM2; may ready a G that ends t's life, so t is not touched after it
+}
+
+// How many; the next deadline in *until, 0: none.
+std::uint32_t run_due(timers& ts, std::int64_t now, std::int64_t* until) {
+    guard l(ts.lock);
+    std::uint32_t n = 0;
+    for (; ts.len && ts.heap[0].when <= now; n++) run_first(ts, now);
+    publish_first(ts);
+    *until = ts.len ? ts.heap[0].when : 0;
+    return n;
+}
+
+// One for `when` came; the heap's lock is free again.
+void tell_sleeper(bool first, std::int64_t when) {
+    if (first) wakenetpoller(when);  // TM4
 }
 
 }  // namespace
@@ -116,10 +161,9 @@ void addtimer(timer* t) {
         p* pp = getg()->mp->pp;
         guard l(pp->timers.lock);
         if (t->owner.load(memory_order_relaxed)) runtime_throw("addtimer: timer is armed already");  // relaxed: caller's own
-        insert(pp, t);
-        first = pp->timers.heap[0].t == t;
+        first = insert(pp, t);
     }
-    if (first) wakenetpoller(when);  // TM4
+    tell_sleeper(first, when);
 }
 
 bool deltimer(timer* t) {
@@ -154,24 +198,19 @@ bool checktimers(p* pp, std::int64_t now, std::int64_t* until) {
         *until = first;
         return false;
     }
-    bool ran = false;
     wake_batch one_wake;  // ended after the lock
-    guard l(pp->timers.lock);
-    while (pp->timers.len && pp->timers.heap[0].when <= now) {
-        run_first(pp, now);
-        ran = true;
-    }
-    *until = pp->timers.len ? pp->timers.heap[0].when : 0;
+    std::uint32_t ran = run_due(pp->timers, now, until);
+    if (ran && timers_need_no_help(ran, now)) one_wake.waive();
     return ran;
 }
 
 // Not analysed: no locks, the world is stopped.
 void movetimers(p* from, p* to) NO_THREAD_SAFETY_ANALYSIS {
     while (from->timers.len) {
-        timer* t = from->timers.heap[0].t;
-        remove(from, t);
-        insert(to, t);
+        const timers::slot e = take_first(from->timers);
+        is_sleeper(e) ? insert_slot(to->timers, e) : insert(to, timer_of(e));
     }
+    publish_first(from->timers);
     // Ps are never freed, and a thousand small heaps would keep as many spans.
     if (from->timers.heap) rtfree(std::exchange(from->timers.heap, nullptr));
     from->timers.cap = 0;
@@ -179,26 +218,23 @@ void movetimers(p* from, p* to) NO_THREAD_SAFETY_ANALYSIS {
 
 namespace {
 
-struct sleeping {
-    timer t;
-    g* gp;
-};
-
-void wake_sleeper(timer* t, std::int64_t) { goready_tail(static_cast<g*>(t->arg)); }
-
-bool arm_sleep(g*, void* lock) {
-    addtimer(static_cast<timer*>(lock));
+bool arm_sleep(g* gp, void* until) {
+    const std::int64_t when = *static_cast<std::int64_t*>(until);
+    bool first;
+    {
+        timers& ts = getg()->mp->pp->timers;
+        guard l(ts.lock);
+        first = insert_slot(ts, {reinterpret_cast<std::uintptr_t>(gp) | 1, when});
+    }
+    tell_sleeper(first, when);
     return true;
 }
 
 }  // namespace
 
 void timesleep(std::int64_t when) {
-    timer t;
-    t.when = when;
-    t.f = wake_sleeper;
-    t.arg = getg();
-    gopark(arm_sleep, &t, wait_reason::sleep);  // the callback does not touch t after it readied us
+    when = std::max<std::int64_t>(when, 1);  // 0 says "no timer" in when0
+    gopark(arm_sleep, &when, wait_reason::sleep);
 }
 
 }  // namespace rt0::runtime

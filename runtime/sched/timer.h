@@ -9,6 +9,8 @@
 //   TM3  timers.when0 is at most the earliest deadline, whenever the lock is free.
 //   TM4  after addtimer made a timer earlier than what every sleeper waits for, some M
 //        is awake that will see it (wakenetpoller).
+//   TM6  a goroutine's sleep cannot be disarmed, so nobody asks where in the heap it is: its slot is the G itself and it has
+//        no timer.  To note its place at each step through the heap would be a write to another goroutine's stack.
 // Source: Go 1.14's time.go, without the lazily deleted states: a timer knows its heap
 // index, so deletion is exact.
 #pragma once
@@ -18,6 +20,11 @@
 #include "sched/p.h"
 
 namespace rt0::runtime {
+
+inline bool is_sleeper(timers::slot e) { return e.what & 1; }
+inline g* sleeper_of(timers::slot e) { return reinterpret_cast<g*>(e.what - 1); }
+struct timer;
+inline timer* timer_of(timers::slot e) { return reinterpret_cast<timer*>(e.what); }
 
 struct timer {
     std::int64_t when = 0;                     // CLOCK_MONOTONIC ns [lock:owner]

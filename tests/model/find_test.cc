@@ -6,6 +6,7 @@
 
 #include "kernel_if/clock.h"
 #include "sched/find.h"
+#include "sched/timer.h"
 #include "tests/model/cluster.h"
 
 using namespace rt0::runtime;
@@ -87,6 +88,41 @@ TEST(Wake, OneForTwo) {
         s->c.go(1, [s] { s->park(), s->together(3); });
         s->c.go(0, [s] { s->queue_globally(2), s->together(3); });
         s->c.go(2, [s] { s->park(), s->together(3); });
+    });
+}
+
+// WK8: what a timer makes ready is short work for its P, but while its M was looking another has queued something.
+TEST(Wake, TimersSufficeForThemselvesOnly) {
+    struct slow : state {
+        timer t;
+        g* sleeper = nullptr;
+        atomic<int> due{0}, queued{0};
+        explicit slow(world& w) : state(w, 3, 5) {}
+    };
+    model::explore(with(1, 1000, 2000), [](world& w) {
+        auto s = std::make_shared<slow>(w);
+        for (int i = 0; i < 3; i++) s->c.pp(i)->turn_ns = 0;
+        s->t.arg = s.get();
+        s->t.f = [](timer* me, std::int64_t) {
+            auto* all = static_cast<slow*>(me->arg);
+            all->due.store(1, memory_order_release);
+            while (!all->queued.load(memory_order_acquire)) rt0::kernel::osyield();
+            goready_tail(all->sleeper);
+        };
+        s->c.go(0, [s] {
+            s->sleeper = getg();
+            s->t.when = rt0::kernel::nanotime() + 100'000;
+            gopark([](g*, void* t) { return addtimer(static_cast<timer*>(t)), true; }, &s->t, wait_reason::zero);
+            s->together(3);
+        });
+        s->c.go(1, [s] { s->park(), s->together(3); });
+        s->c.go(2, [s] {
+            while (!s->due.load(memory_order_acquire)) rt0::kernel::usleep(100);
+            s->queue_globally(1);
+            s->queued.store(1, memory_order_release);
+            s->together(3);
+        });
+        w.after([s] { s->c.check_end(); });
     });
 }
 

@@ -42,9 +42,9 @@ struct Timers : testing::Test {
     void expect_heap() {
         timers& ts = me.pp.timers;
         for (std::uint32_t i = 0; i < ts.len; i++) {
-            ASSERT_EQ(ts.heap[i].t->index, i);
-            ASSERT_EQ(ts.heap[i].t->owner.load(), &me.pp);
-            ASSERT_EQ(ts.heap[i].t->when, ts.heap[i].when);
+            ASSERT_EQ(timer_of(ts.heap[i])->index, i);
+            ASSERT_EQ(timer_of(ts.heap[i])->owner.load(), &me.pp);
+            ASSERT_EQ(timer_of(ts.heap[i])->when, ts.heap[i].when);
             ASSERT_LE(ts.heap[i ? (i - 1) / 4 : 0].when, ts.heap[i].when);
         }
         ASSERT_EQ(ts.when0.load(), ts.len ? ts.heap[0].when : 0);
@@ -114,7 +114,7 @@ TEST_F(Timers, DisarmedAtEveryPosition) {
                 arm(ts[i], 100 + i * 7919 % 97);
                 want.push_back(ts[i].when);
             }
-            timer* victim = me.pp.timers.heap[pos].t;
+            timer* victim = timer_of(me.pp.timers.heap[pos]);
             want.erase(std::find(want.begin(), want.end(), victim->when));
             EXPECT_TRUE(deltimer(victim));
             EXPECT_FALSE(deltimer(victim)) << "twice";
@@ -134,7 +134,7 @@ TEST_F(Timers, MovedFromEveryPosition) {
             std::deque<timer> ts(n);
             std::vector<std::int64_t> want;
             for (std::uint32_t i = 0; i < n; i++) arm(ts[i], 100 + i * 7919 % 97);
-            EXPECT_TRUE(modtimer(me.pp.timers.heap[pos].t, to, 0));
+            EXPECT_TRUE(modtimer(timer_of(me.pp.timers.heap[pos]), to, 0));
             expect_heap();
             for (timer& t : ts) want.push_back(t.when);
             std::sort(want.begin(), want.end());

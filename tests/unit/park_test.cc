@@ -404,6 +404,29 @@ TEST_F(Park, SleepsOfEveryKind) {
     this_goroutine::sleep_until(std::chrono::system_clock::now() + 1ms);
 }
 
+// WK8: a hundred that wake together, for a moment each, do not bring a second P to life, or not often: a turn in which the
+// thread was away for long says that they need one.
+TEST_F(Park, SleepersWithShortTurnsNeedOneP) {
+    rt0::gomaxprocs(2);
+    constexpr int n = 100, rounds = 200;
+    int alone = 0;
+    for (int round = 0; round < rounds; round++) {
+        std::vector<std::int32_t> ran_on(n);
+        const auto then = std::chrono::steady_clock::now() + 2ms;
+        rt0::wait_group all;
+        for (int i = 0; i < n; i++)
+            all.go([&, i] {
+                this_goroutine::sleep_until(then);
+                ran_on[i] = getg()->mp->pp->id;
+                const auto begin = std::chrono::steady_clock::now();
+                while (std::chrono::steady_clock::now() - begin < 1200ns) {}
+            });
+        all.wait();
+        alone += std::count(ran_on.begin(), ran_on.end(), ran_on[0]) == n;
+    }
+    EXPECT_GE(alone, rounds / 2);
+}
+
 TEST_F(Park, SleepingForEverIsPossible) {
     rt0::go([] {  // stays behind until the process ends
         this_goroutine::sleep_for(std::chrono::nanoseconds::max());

@@ -99,7 +99,8 @@ void expect_a_few_looks(void (*block)(std::atomic<std::uint32_t>*)) {
         // Else: it was asked to yield before it blocked, or a thread was away for long.
         if (took > 0 && took < rt::cfg::sysmon_tick_busy) looks.push_back(others_run.looks - blocked.looks);
     }
-    EXPECT_EQ(rt::sched.stormtakes.load(), storms);
+    // Some look like a storm: the last one was slow to come back (SM5).
+    EXPECT_LE(rt::sched.stormtakes.load() - storms, looks.size() / 4);
     std::sort(looks.begin(), looks.end());
     EXPECT_LE(looks[looks.size() / 4], 3u);
     EXPECT_GE(looks[looks.size() / 4], 2u) << "SM2: seen twice, where no other blocks";
@@ -291,7 +292,7 @@ TEST(RetakeLooks, ALoneLoopIsLookedAtOnceAMillisecond) {
     EXPECT_LE(loop_while([](std::uint32_t looks, std::int64_t) { return looks < 100; }).second, 300'000'000);
 }
 
-// With every P idle its ticks double to 10 ms, and after ten of those it sleeps for good.
+// With every P idle its ticks double to 10 ms, and after one or ten of those it sleeps (SM7).
 TEST(RetakeLooks, SysmonsTicksDoubleWhileEveryPIsIdle) {
     const std::string status = "/proc/self/task/" + std::to_string(sysmon_thread()) + "/status";
     auto sleeps = [&] {
@@ -323,7 +324,7 @@ TEST(RetakeLooks, SysmonsTicksDoubleWhileEveryPIsIdle) {
         this_goroutine::sleep_for(1500ms);
         watch.join();
         if (quiet) {
-            EXPECT_LE(after - before, 10 + rt::cfg::sysmon_idle_ticks + 20);
+            EXPECT_LE(after - before, 10 + rt::cfg::sysmon_idle_ticks + 5);
         }
     }
 }
@@ -339,6 +340,24 @@ TEST(RetakeLooks, SysmonSleepsWhileEveryPIsIdle) {
     while (!seen) this_goroutine::sleep_for(1s);
     watch.join();
     while (sleeps()) {}
+}
+
+// SM7: where somebody wakes every 30 ms it is not woken, too, each time.
+TEST(RetakeLooks, SysmonIsNotWokenWithEachShortSleep) {
+    constexpr int wakes = 30;
+    std::atomic<bool> over{false};
+    int deep = 0;
+    std::thread watch([&] {  // never in the runtime
+        for (bool was = false; !over; usleep(1000)) {
+            const bool is = rt::sched.sysmonwait.load();
+            deep += is && !was;
+            was = is;
+        }
+    });
+    for (int i = 0; i < wakes; i++) this_goroutine::sleep_for(30ms);
+    over = true;
+    watch.join();
+    EXPECT_LE(deep, wakes * 2 / 3);
 }
 
 // ---- sysmon's own thread (SM4)
