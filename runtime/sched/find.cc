@@ -132,7 +132,7 @@ bool timers_need_no_help(std::uint32_t n, std::int64_t now) {
     p* pp = getg()->mp->pp;
     if (pp->batchwhen == 0) {
         pp->batchwhen = now;
-        pp->batchtick = pp->schedtick.load(memory_order_relaxed);  // relaxed: our own
+        pp->batchturns = pp->turns;
     }
     return pp->suffices = n <= cfg::runq_size / 2 && n * pp->turn_ns < cfg::alone_ns;
 }
@@ -148,7 +148,7 @@ namespace {
 // All that timers made ready has had its turn.
 void measure_turns(p* pp, std::int64_t now) {
     if (pp->batchwhen == 0) return;
-    std::uint32_t ran = pp->schedtick.load(memory_order_relaxed) - pp->batchtick;  // relaxed: our own
+    const std::uint32_t ran = pp->turns - pp->batchturns;
     if (ran) pp->turn_ns = std::min<std::int64_t>((now - pp->batchwhen) / ran, INT32_MAX);
     pp->batchwhen = 0;
 }

@@ -40,7 +40,8 @@ struct alignas(64) p {
     struct mcache* mcache = nullptr;                   // [own:P]
     atomic<std::uint32_t> schedtick{0};         // rounds of schedule [own:P], read by sysmon
     atomic<std::uint32_t> syscalltick{0};       // declared system calls [own:P], read by sysmon
-    std::uint32_t inherited = 0;                // Gs in a row that inherited the time slice, RQ6 [own:P]
+    watched<std::uint32_t> turns;               // Gs run here [own:P]
+    std::uint32_t chain = 0;                    // turns when the chain of Gs that share this time slice began, RQ6 [own:P]
     std::uint32_t refilltick = 0;               // schedtick when the ring was last filled from the global queue, RQ9 [own:P]
     std::uint32_t wakes_skipped = 0;            // since the last wakep that woke [own:P]
     bool sysmonbacklog = false;                 // the queue was not empty at sysmon's last look [own:sysmon]
@@ -49,7 +50,7 @@ struct alignas(64) p {
     bool suffices = false;                      // what timers made ready here needs no second P, WK8 [own:P]
     bool born_next = true;                      // that pick is the oldest newborn, else the ring's, BN5 [own:P]
 
-    std::uint32_t batchtick = 0;                // schedtick when timers made Gs ready here, and when that was, 0: those
+    std::uint32_t batchturns = 0;               // turns when timers made Gs ready here, and when that was, 0: those
     std::int64_t batchwhen = 0;                 //   turns have been measured, WK8 [own:P]
     std::int64_t turn_ns = INT32_MAX;           // how long each was on average [own:P]
 
@@ -60,7 +61,7 @@ struct alignas(64) p {
     watched<std::int32_t> gfree_n;
 
     p* link = nullptr;                          // next on sched.pidle [lock:sched]
-    std::uint32_t backlogtick = 0;              // schedtick at sysmon's last look, and when that was, RQ8 [own:sysmon]
+    std::uint32_t backlogturns = 0;             // turns at sysmon's last look, and when that was, RQ8 [own:sysmon]
     std::int64_t backlogwhen = 0;
     std::int64_t sysmonwhen = 0;                // when sysmon saw sysmontick [own:sysmon]
     std::uint32_t sysmontick = 0;
@@ -88,6 +89,8 @@ struct alignas(64) p {
     bool bornfresh = false;                          // put since the last pick by BN6 [own:P]
     std::uint32_t bornpicks = 0;                     // taken by the owner, BN4 [own:P]
     atomic<g*> born[cfg::born_size];                 // [atomic]
+
+    std::uint32_t inherited() const { return turns - chain; }  // Gs in a row that inherited the time slice [own:P]
 };
 
 }  // namespace rt0::runtime

@@ -104,7 +104,7 @@ g* turn_get(p* pp) {
 
 // BN6: the newest newborn of a G that has left us since, within the same time slice.
 g* child_of_last(p* pp) {
-    if (!pp->bornfresh || pp->inherited >= cfg::runnext_inherit_max) return nullptr;
+    if (!pp->bornfresh || pp->inherited() >= cfg::runnext_inherit_max) return nullptr;
     if (pp->preempt.load(memory_order_relaxed)) return nullptr;  // relaxed: a hint; the slice is used up
     pp->bornfresh = false;
     return born_get(pp);
@@ -116,7 +116,7 @@ g* runqget_turn(p* pp, bool* inherit) {
     // relaxed: as in runqget.
     g* next = pp->runnext.load(memory_order_relaxed);
     *inherit = false;
-    if (next && pp->inherited >= cfg::runnext_inherit_max)
+    if (next && pp->inherited() >= cfg::runnext_inherit_max)
         if (g* gp = turn_get(pp)) return gp;  // RQ6
     *inherit = true;
     if (next && take_runnext(pp, next)) return next;
@@ -135,10 +135,12 @@ g* steal_runnext(p* p2) {
     g* next = p2->runnext.load(memory_order_acquire);
     if (!next) return nullptr;
     if (p2->status.load(memory_order_relaxed) == prunning) {  // relaxed: a hint
+        const std::uint32_t turns = p2->turns;
         std::int64_t end = kernel::nanotime() + cfg::steal_runnext_spin;
         do {
             for (int i = 0; i < 8; i++) arch::cpu_relax();
-            if (p2->runnext.load(memory_order_relaxed) != next) return nullptr;  // relaxed: the CAS decides
+            // Another, or the same again.
+            if (p2->runnext.load(memory_order_relaxed) != next || p2->turns != turns) return nullptr;  // relaxed: the CAS decides
         } while (kernel::nanotime() < end);
     }
     // ORDER(runnext): acq_rel; RQ4, pairs with take_runnext's CAS.
@@ -166,20 +168,24 @@ std::uint32_t runqgrab(p* p2, p* pp, std::uint32_t pptail) {
     }
 }
 
-// RQ8.
-bool gets_through_alone(p* p2) {
-    // relaxed, all of it: hints.
-    auto taken = [p2] { return p2->runqhead.load(memory_order_relaxed); };
-    auto length = [p2](std::uint32_t head) { return p2->runqtail.load(memory_order_relaxed) - head; };
-    bool running = p2->status.load(memory_order_relaxed) == prunning;  // relaxed: as above
-    std::uint32_t first = taken(), head = first;
-    if (!running || length(head) - 1 >= cfg::short_queue) return false;
-    std::int64_t end = kernel::nanotime() + cfg::brisk_ns;
+bool ring_empty(const p* p2) {
+    // relaxed: a hint.
+    return p2->runqtail.load(memory_order_relaxed) == p2->runqhead.load(memory_order_relaxed);
+}
+
+// RQ8, of one whose ring is not empty.
+bool gets_through_alone(const p* p2) {
+    auto is_long = [p2] {
+        // relaxed: a hint.
+        return p2->runqtail.load(memory_order_relaxed) - p2->runqhead.load(memory_order_relaxed) > cfg::short_queue;
+    };
+    if (p2->status.load(memory_order_relaxed) != prunning || is_long()) return false;  // relaxed: a hint
+    const std::uint32_t first = p2->turns;
+    const std::int64_t end = kernel::nanotime() + cfg::brisk_ns;
     do {
         for (int i = 0; i < 16; i++) arch::cpu_relax();
-        head = taken();
-        if (head - first >= cfg::brisk_gs) return true;
-        if (length(head) > cfg::short_queue) return false;
+        if (p2->turns - first >= cfg::brisk_gs) return true;
+        if (is_long()) return false;
     } while (kernel::nanotime() < end);
     return false;
 }
@@ -188,10 +194,11 @@ bool gets_through_alone(p* p2) {
 
 g* runqsteal(p* pp, p* p2, bool stealnext) {
     std::uint32_t tail = pp->runqtail.load(memory_order_relaxed);  // relaxed: RQ1
-    bool alone = gets_through_alone(p2);
+    const bool empty = ring_empty(p2);  // what comes in the next moment has not been watched
+    bool alone = !empty && gets_through_alone(p2);
     if (by_seed()) chance_of_theft(&alone, &stealnext);
     pp->left_alone |= alone;
-    std::uint32_t n = alone ? 0 : runqgrab(p2, pp, tail);
+    std::uint32_t n = empty || alone ? 0 : runqgrab(p2, pp, tail);
     if (n == 0) {
         if (g* gp = born_steal(pp, p2)) return gp;
         return stealnext ? steal_runnext(p2) : nullptr;

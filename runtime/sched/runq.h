@@ -13,7 +13,7 @@
 //        newborn.  Else two goroutines that ready each other would shut them out.
 //   RQ7  with one P there are no thieves (to steal takes a P), so what RQ2 and RQ4 do by CAS its
 //        M does by plain stores.  The number of Ps changes only while the world is stopped.
-//   RQ8  a short ring whose P takes a G every few hundred nanoseconds is left alone: to fetch one
+//   RQ8  a short ring whose P runs a G every few hundred nanoseconds, be it from runnext, is left alone: to fetch one
 //        from another processor takes as long as to run it, and its partners would follow through
 //        every channel they share.  One G that runs longer ends that: thieves watch for 3 us, and
 //        sysmon compares ticks (wake_for_backlog).
@@ -97,7 +97,7 @@ inline g* ring_get(p* pp) {
 // from the global queue: it would cut short, round after round, whoever's turn falls on the same tick.
 inline bool in_a_chain(const p* pp) {
     // relaxed: our own; a thief that takes it meanwhile ends the chain.
-    return pp->inherited < cfg::runnext_inherit_max && pp->runnext.load(memory_order_relaxed) != nullptr;
+    return pp->inherited() < cfg::runnext_inherit_max && pp->runnext.load(memory_order_relaxed) != nullptr;
 }
 
 inline bool take_runnext(p* pp, g* next) {
@@ -116,7 +116,7 @@ inline g* runqget(p* pp, bool* inherit) {
     g* next = pp->runnext.load(memory_order_relaxed);
     *inherit = next != nullptr;
     if (next) {
-        if (pp->inherited < cfg::runnext_inherit_max && take_runnext(pp, next)) [[likely]] return next;
+        if (pp->inherited() < cfg::runnext_inherit_max && take_runnext(pp, next)) [[likely]] return next;
     } else {
         // relaxed: a hint, and our own tick.
         bool turn = pp->bornfresh || pp->preempt.load(memory_order_relaxed) ||

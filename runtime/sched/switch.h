@@ -114,11 +114,9 @@ inline void finish_leave(m* mp) {
     RT0_PROBE(execute, gp->goid, mp->id, pp->id);
     // A chain of Gs that ready each other through runnext shares one time slice, but a
     // bounded one: then the tick moves, and with it the looks at the global queue and timers.
-    if (inherit && pp->inherited < cfg::runnext_inherit_max) {
-        pp->inherited++;
-        return;
-    }
-    pp->inherited = 0;
+    ++pp->turns;
+    if (inherit && pp->inherited() <= cfg::runnext_inherit_max) return;
+    pp->chain = pp->turns;
     // relaxed: written by this P alone, sysmon compares it with what it saw a tick ago.
     pp->schedtick.store(pp->schedtick.load(memory_order_relaxed) + 1, memory_order_relaxed);
 }

@@ -72,9 +72,9 @@ namespace {
 
 // RQ8: since the last look at pp its Gs took some hundred nanoseconds each, and few wait.
 bool brisk(p* pp, std::int64_t now) {
-    std::uint32_t tick = pp->schedtick.load(memory_order_relaxed);  // relaxed: compared with the last look
-    std::int64_t ran = tick - pp->backlogtick, took = now - pp->backlogwhen;
-    pp->backlogtick = tick;
+    const std::uint32_t turns = pp->turns;
+    std::int64_t ran = turns - pp->backlogturns, took = now - pp->backlogwhen;
+    pp->backlogturns = turns;
     pp->backlogwhen = now;
     return ran * (cfg::brisk_ns / cfg::brisk_gs) > took && runqshort(pp);
 }

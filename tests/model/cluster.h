@@ -134,6 +134,7 @@ private:
         pp->timers.cap = heap_slots;
         w.constant(&pp->preempt);
         w.constant(&pp->schedtick);
+        w.constant(&pp->turns);
     }
     static void publish(int n) {
         static int now = 0;

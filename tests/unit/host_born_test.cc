@@ -147,10 +147,10 @@ TEST_F(Born, TheLastChildGoesBeforeTheRing) {  // BN6
     EXPECT_EQ(runqget(pp, &inherit), gs[0]);
     EXPECT_FALSE(inherit);
     born_put(pp, gs[6]);
-    pp->inherited = cfg::runnext_inherit_max;  // RQ6
+    pp->chain = pp->turns - cfg::runnext_inherit_max;  // RQ6
     EXPECT_EQ(runqget(pp, &inherit), gs[1]);
     EXPECT_FALSE(inherit);
-    pp->inherited = 0;
+    pp->chain = pp->turns;
     runqput(pp, gs[7], true);
     EXPECT_EQ(runqget(pp, &inherit), gs[7]);
     EXPECT_EQ(runqget(pp, &inherit), gs[6]);

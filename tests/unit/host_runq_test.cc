@@ -118,11 +118,11 @@ TEST_F(Runq, KickOutOfAFullRingOverflows) {
 TEST_F(Runq, TheRingHasItsTurnBesideRunnext) {  // RQ6
     p* pp = &me.pp;
     runqput(pp, gs[0], false);
-    pp->inherited = cfg::runnext_inherit_max - 1;
+    pp->chain = pp->turns - (cfg::runnext_inherit_max - 1);
     runqput(pp, gs[1], true);
     EXPECT_EQ(get(pp), gs[1]);
     EXPECT_TRUE(inherit);
-    pp->inherited = cfg::runnext_inherit_max;
+    pp->chain = pp->turns - cfg::runnext_inherit_max;
     runqput(pp, gs[1], true);
     EXPECT_EQ(get(pp), gs[0]);
     EXPECT_FALSE(inherit);
@@ -266,7 +266,7 @@ TEST_F(Runq, ARotationTakesWhoeverStandsInRunnext) {
         gomaxprocs_now.store(ps);
         fill(&me.pp, 2);
         me.pp.runnext.store(gs[2]);
-        me.pp.inherited = cfg::runnext_inherit_max;  // its turn is over
+        me.pp.chain = me.pp.turns - cfg::runnext_inherit_max;  // its turn is over
         EXPECT_FALSE(in_a_chain(&me.pp));
         me.pp.refilltick = me.pp.schedtick.load() - 2 * cfg::ring_laps;
         {
@@ -282,9 +282,9 @@ TEST_F(Runq, ARotationTakesWhoeverStandsInRunnext) {
 TEST_F(Runq, AChainLastsAsLongAsItsTimeSlice) {
     EXPECT_FALSE(in_a_chain(&me.pp)) << "runnext is empty";
     me.pp.runnext.store(gs[0]);
-    me.pp.inherited = cfg::runnext_inherit_max - 1;
+    me.pp.chain = me.pp.turns - (cfg::runnext_inherit_max - 1);
     EXPECT_TRUE(in_a_chain(&me.pp));
-    me.pp.inherited = cfg::runnext_inherit_max;
+    me.pp.chain = me.pp.turns - cfg::runnext_inherit_max;
     EXPECT_FALSE(in_a_chain(&me.pp));
 }
 
@@ -302,8 +302,6 @@ TEST_F(Runq, BatchPutKeepsOrderAndCount) {
     EXPECT_EQ(drain_global(), (std::vector<std::uint64_t>{10, 1, 2, 3, 11}));
 }
 
-// At least one G is queued all the time, while the owner kicks runnext into the ring,
-// takes runnext, and has the ring drained: nobody may ever see the P empty.
 TEST_F(Runq, OnePInOrder) {  // RQ7: the same without thieves
     gomaxprocs_now.store(1);
     near_wrap(&me.pp);
@@ -325,6 +323,7 @@ TEST_F(Runq, AShortQueueThatMovesIsLeftAlone) {
         bool in;
         while (!stop) {
             g* gp = runqget(&other, &in);
+            ++other.turns;
             runqput(&other, gp ? gp : gs[0], false);  // a thief that came while we had lost the processor has it
         }
     });
@@ -334,6 +333,36 @@ TEST_F(Runq, AShortQueueThatMovesIsLeftAlone) {
     EXPECT_EQ(runqsteal(&me.pp, &other, false), gs[0]);
 }
 
+// The same while two play with runnext and the third has its turn by and by.
+TEST_F(Runq, ItMovesByRunnextToo) {
+    std::atomic<bool> stop{false};
+    runqput(&other, gs[0], false);
+    std::thread owner([&] {
+        while (!stop) ++other.turns;
+    });
+    while (runqsteal(&me.pp, &other, false)) runqput(&other, gs[0], false);  // the owner had lost the processor
+    EXPECT_EQ(runqlen(&other), 1u);
+    stop = true;
+    owner.join();
+    EXPECT_EQ(runqsteal(&me.pp, &other, false), gs[0]);
+}
+
+// What stands in runnext whenever a thief looks may have been away in between.
+TEST_F(Runq, ARunnextThatComesBackIsLeftAlone) {
+    std::atomic<bool> stop{false};
+    other.runnext.store(gs[0]);
+    std::thread owner([&] {
+        while (!stop) ++other.turns;
+    });
+    while (runqsteal(&me.pp, &other, true)) other.runnext.store(gs[0]);  // as above
+    EXPECT_EQ(runqlen(&other), 1u);
+    stop = true;
+    owner.join();
+    EXPECT_EQ(runqsteal(&me.pp, &other, true), gs[0]);
+}
+
+// At least one G is queued all the time, while the owner kicks runnext into the ring,
+// takes runnext, and has the ring drained: nobody may ever see the P empty.
 TEST_F(Runq, NeverLooksEmptyWhileAGIsKickedOut) {
     p* pp = &me.pp;
     std::atomic<bool> stop{false};

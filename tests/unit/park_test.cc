@@ -120,7 +120,7 @@ TEST_F(Park, ReadyNextAndReadyTail) {
         {
             runtime_call_quiet rc;
             pp = rc.gp->mp->pp;
-            pp->inherited = 0;
+            pp->chain = pp->turns;
             calls = pp->syscalltick.load();
             before = pp->schedtick.load();
             goready_tail(gps[1]);
