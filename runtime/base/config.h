@@ -53,6 +53,7 @@ inline constexpr std::int64_t timer_spacing = 500'000;  // ns between two wake-u
 inline constexpr std::int64_t timer_worth = 30'000;     // ns of it for each timer that ran since the last wake-up
 inline constexpr std::int64_t alone_ns = 200'000;       // ns of work that timers made ready for which no second M is woken: to
                                                         // wake and steal costs the two 30 and puts the Gs in two caches
+inline constexpr std::int64_t alone_look = 2'000'000;   // ns; and only if sysmon looks within as much
 inline constexpr int spin_pause = 20;             // PAUSEs between looks, about 0.4 us
 inline constexpr int drain_pause = 100;           // PAUSEs before the very last look, 2 us; a store buffer drains in less than 1
 inline constexpr std::uint32_t wake_backoff_max = 1023;  // wakes skipped in a row, at most, while wakes find nothing
@@ -130,6 +131,8 @@ inline constexpr std::int64_t stop_round = 100'000;  // ns between two rounds of
 inline constexpr std::int64_t sysmon_tick_min = 20'000;      // ns
 inline constexpr std::int64_t sysmon_tick_busy = 1'000'000;  // ns; the longest tick while a P runs: a wake-up costs 5 us
 inline constexpr std::int64_t sysmon_tick_idle = 10'000'000; // ns; while none does
+inline constexpr std::int64_t sysmon_tick_brief = 2'000'000; // ns; the longest of so many ticks after it was asked to look soon
+inline constexpr int sysmon_brief_ticks = 8;
 inline constexpr int sysmon_calm_ticks = 50;                 // quiet ticks before the tick doubles
 inline constexpr std::uint32_t sysmon_watch_ticks = 3;       // short ticks spent on telling whether a goroutine blocks
 inline constexpr std::int64_t storm_gap = 1'000'000;         // ns; SM5

@@ -34,8 +34,9 @@
 //        Only there: sysmon mends what is skipped, and it looks at rings, not at timers.
 //
 //   WK8  Nor is it worth while for a batch of timers whose Gs the P gets through in less than alone_ns, as far as their turns
-//        the last time tell.  They are on its ring (WK6).  An M that was spinning when it ran them must wake somebody all the
+//        the last time tell, if sysmon will soon look whether that was right.  They are on its ring (WK6).  An M that was spinning when it ran them must wake somebody all the
 //        same for what others have queued meanwhile (WK3), unless all other Ps are idle: their Ms have looked (WK5).
+//        Nobody sleeps until the next timer then, be it on another P.  If a turn takes long after all, sysmon sees to it.
 //
 // Sleeping until a timer: one M (whoever turns sched.lastpoll to 0) sleeps until the
 // earliest deadline of all Ps, in the place where a network poller will wait; it gives
@@ -134,7 +135,11 @@ bool timers_need_no_help(std::uint32_t n, std::int64_t now) {
         pp->batchwhen = now;
         pp->batchturns = pp->turns;
     }
-    return pp->suffices = n <= cfg::runq_size / 2 && n * pp->turn_ns < cfg::alone_ns;
+    pp->suffices = n <= cfg::runq_size / 2 && n * pp->turn_ns < cfg::alone_ns;
+    if (!pp->suffices) return false;
+    // relaxed, all: hints.
+    if (!sched.sysmonwanted.load(memory_order_relaxed)) sched.sysmonwanted.store(true, memory_order_relaxed);
+    return pp->suffices = sched.sysmonnext.load(memory_order_relaxed) - now < cfg::alone_look;
 }
 
 bool own_work_is_all(p* pp) {
@@ -312,6 +317,8 @@ p* queues_have_work(bool left_alone) {
     return pidleget();
 }
 
+}  // namespace
+
 std::int64_t earliest_timer() {
     rcu_reader r;
     std::int64_t until = 0;
@@ -322,6 +329,8 @@ std::int64_t earliest_timer() {
     }
     return until;
 }
+
+namespace {
 
 std::uint32_t timers_fired() {
     rcu_reader r;

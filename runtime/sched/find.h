@@ -45,6 +45,8 @@ void wake_timer_sleeper();
 // queues that RQ8 leaves to their P.
 bool work_queued(bool left_alone = false);
 
+// The earliest deadline on any P, 0: none.
+std::int64_t earliest_timer();
 // Is any timer armed on any P?  A hint.
 bool timers_pending();
 

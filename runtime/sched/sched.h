@@ -58,6 +58,8 @@ struct schedt {
     atomic<std::uint32_t> sysmonlooks{0};       // looks at all Ps so far [own:sysmon], read by tests
     atomic<std::uint32_t> stormtakes{0};        // Ps it found with one that blocks at the first look, SM5 [own:sysmon], by tests
     atomic<std::uint32_t> stoprounds{0};        // in which stops of the world took Ps from their Ms, so far [atomic], by tests
+    atomic<std::int64_t> sysmonnext{0};         // when it looks next, 0: it is woken with the first P [atomic] a hint
+    atomic<bool> sysmonwanted{false};           // it should look soon for a while [atomic] a hint
     note sysmonnote;                            // [atomic]
 
     alignas(64) atomic<std::uint64_t> goidgen{0};  // [atomic]

@@ -41,6 +41,7 @@
 #include "sched/sysmon.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/chaos.h"
 #include "base/seeded.h"
@@ -86,12 +87,19 @@ bool has_backlog(p* pp, std::int64_t now) {
     return before && pp->sysmonbacklog && !alone;
 }
 
-// WK6's backstop: a backlog beside an idle P.
+// WK6's backstop: work beside an idle P.
 bool wake_for_backlog() {
     // relaxed: hints.
     if (sched.npidle.load(memory_order_relaxed) == 0 || sched.nmspinning.load(memory_order_relaxed) != 0) return false;
     startm(nullptr, false);
     return true;
+}
+
+// WK8's backstop: timers are due on a P that is idle or busy, and nobody sleeps until they are.
+bool timers_neglected(std::int64_t now) {
+    if (seeded() || sched.lastpoll.load(memory_order_relaxed) == 0) return false;  // relaxed: a hint
+    const std::int64_t due = earliest_timer();
+    return due != 0 && due <= now;
 }
 
 enum class verdict { leave, watch, blocked, hog };
@@ -354,6 +362,7 @@ bool retake(std::int64_t now) {
         if (look_at(pp, now, &r)) soon = true;
     }
     backlog = r.backlog_now;
+    if (timers_neglected(now) && wake_for_backlog()) soon = true;
     if (r.first) retake_fence();
     for (m* mp = r.first; mp; mp = mp->retakelink) take_p(mp, now);
     find_hogs(now);
@@ -439,6 +448,7 @@ struct pace {
     std::int64_t delay = cfg::sysmon_tick_min;  // ns until the next look
     std::int64_t start = cfg::sysmon_tick_min;  // that, when Ps are at work again: SM6
     int calm = 0;                               // looks since one that found something, until the tick doubles
+    int brief = 0;                              // ticks that must not be long, for WK8 relies on a look
     int idle = 0;                               // of the longest, with every P idle
     int patience = 1;                           // so many of those before it sleeps deeply: SM7
 
@@ -446,7 +456,8 @@ struct pace {
     // should not wait for the end of a long tick.
     void all_idle() {
         if (delay == cfg::sysmon_tick_idle) idle++;
-        delay = std::min(2 * delay, cfg::sysmon_tick_idle);
+        delay = std::min(2 * delay, brief ? cfg::sysmon_tick_brief : cfg::sysmon_tick_idle);
+        if (brief) brief--;
     }
     void at_work() {
         idle = 0;
@@ -479,18 +490,26 @@ void sysmon() {
     }
     block_all_but_faults();
     kernel::set_thread_name("rt0-sysmon");
+    std::int64_t now = kernel::nanotime();
     for (pace pace;;) {
         std::int64_t until_trace = trace_if_due();
         std::int64_t nap = until_trace >= 0 ? std::min(until_trace, pace.delay) : pace.delay;
+        sched.sysmonnext.store(now + nap, memory_order_relaxed);  // relaxed: a hint
         kernel::usleep(static_cast<std::uint32_t>(nap / 1000));
-        std::int64_t now = kernel::nanotime();
+        now = kernel::nanotime();
+        if (sched.sysmonwanted.load(memory_order_relaxed)) {  // relaxed: a hint
+            sched.sysmonwanted.store(false, memory_order_relaxed);
+            pace.brief = cfg::sysmon_brief_ticks;
+        }
         if (nothing_to_watch()) {
             pace.all_idle();
             if (turn_hogs(now)) pace.idle = 0;
             // relaxed: a hint.
             if (pace.idle < pace.patience || sched.exiting.load(memory_order_relaxed)) continue;
+            sched.sysmonnext.store(0, memory_order_relaxed);  // relaxed: a hint: it is woken with the first P
             rest();
-            pace.slept_deeply(kernel::nanotime() - now);
+            const std::int64_t slept_at = std::exchange(now, kernel::nanotime());
+            pace.slept_deeply(now - slept_at);
             continue;
         }
         pace.at_work();

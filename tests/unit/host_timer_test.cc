@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kernel_if/clock.h"
+#include "sched/find.h"
 #include "sched/timer.h"
 #include "tests/support/fake_sched.h"
 
@@ -51,6 +52,24 @@ struct Timers : testing::Test {
     }
     bool run(std::int64_t now) { return checktimers(&me.pp, now, &until); }
 };
+
+TEST_F(Timers, FewShortTurnsNeedNoHelp) {  // WK8
+    constexpr std::int64_t now = 1'000'000'000;
+    EXPECT_FALSE(timers_need_no_help(1, now)) << "nothing is known of their turns";
+    EXPECT_EQ(me.pp.batchwhen, now);
+    auto alone = [&](std::uint32_t n, std::int64_t turn, std::int64_t look) {
+        me.pp.turn_ns = turn;
+        sched.sysmonnext.store(look);
+        EXPECT_EQ(timers_need_no_help(n, now), me.pp.suffices);
+        return me.pp.suffices;
+    };
+    EXPECT_TRUE(alone(100, cfg::alone_ns / 100 - 1, 0)) << "sysmon is awake as soon as we are";
+    EXPECT_TRUE(alone(100, cfg::alone_ns / 100 - 1, now + cfg::alone_look - 1));
+    EXPECT_FALSE(alone(100, cfg::alone_ns / 100 - 1, now + cfg::alone_look)) << "nobody would look for long";
+    EXPECT_FALSE(alone(100, cfg::alone_ns / 100, 0)) << "too much work";
+    EXPECT_FALSE(alone(cfg::runq_size / 2 + 1, 1, 0)) << "too many for the ring";
+    sched.sysmonnext.store(0);
+}
 
 TEST_F(Timers, RandomOperationsAgainstAModel) {
     std::mt19937 rng(12345);

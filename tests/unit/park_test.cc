@@ -13,6 +13,7 @@
 #include <rt0/sync.h>
 #include <rt0/time.h>
 
+#include "kernel_if/clock.h"
 #include "sched/lists.h"
 #include "sched/timer.h"
 #include "tests/support/gate.h"
@@ -425,6 +426,28 @@ TEST_F(Park, SleepersWithShortTurnsNeedOneP) {
         alone += std::count(ran_on.begin(), ran_on.end(), ran_on[0]) == n;
     }
     EXPECT_GE(alone, rounds / 2);
+}
+
+// WK8 again: the one that woke runs for long after all, and another timer is due meanwhile.
+TEST_F(Park, TimersAreSeenToWhileABatchTakesLong) {
+    rt0::gomaxprocs(2);
+    for (int i = 0; i < 50; i++) {
+        std::atomic<bool> fired{false};
+        timer later;
+        later.arg = &fired;
+        later.f = [](timer* t, std::int64_t) { *static_cast<std::atomic<bool>*>(t->arg) = true; };
+        {
+            runtime_call_quiet rc;
+            rcu_reader r;
+            for (p* pp : allp()) pp->turn_ns = 0;
+            later.when = rt0::kernel::nanotime() + 2'000'000;
+            addtimer(&later);
+        }
+        this_goroutine::sleep_for(1ms);
+        while (!fired) {}  // no crossing
+        runtime_call_quiet rc;
+        deltimer(&later);  // TM2: until the callback is over
+    }
 }
 
 TEST_F(Park, SleepingForEverIsPossible) {
