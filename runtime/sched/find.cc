@@ -34,8 +34,9 @@
 //        Only there: sysmon mends what is skipped, and it looks at rings, not at timers.
 //
 //   WK8  Nor is it worth while for a batch of timers whose Gs the P gets through in less than alone_ns, as far as their turns
-//        the last time tell, if sysmon will soon look whether that was right.  They are on its ring (WK6).  An M that was spinning when it ran them must wake somebody all the
-//        same for what others have queued meanwhile (WK3), unless all other Ps are idle: their Ms have looked (WK5).
+//        the last time tell, if sysmon will soon look whether that was right.  They are on its ring (WK6).  An M that was
+//        spinning when it ran them must wake somebody all the same for what others have queued meanwhile (WK3), unless all
+//        other Ps are idle: their Ms have looked (WK5).
 //        Nobody sleeps until the next timer then, be it on another P.  If a turn takes long after all, sysmon sees to it.
 //
 // Sleeping until a timer: one M (whoever turns sched.lastpoll to 0) sleeps until the

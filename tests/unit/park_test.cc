@@ -405,11 +405,11 @@ TEST_F(Park, SleepsOfEveryKind) {
     this_goroutine::sleep_until(std::chrono::system_clock::now() + 1ms);
 }
 
-// WK8: a hundred that wake together, for a moment each, do not bring a second P to life, or not often: a turn in which the
+// WK8: some dozens that wake together, for a moment each, do not bring a second P to life, or not often: a turn in which the
 // thread was away for long says that they need one.
 TEST_F(Park, SleepersWithShortTurnsNeedOneP) {
     rt0::gomaxprocs(2);
-    constexpr int n = 100, rounds = 200;
+    constexpr int n = 64, rounds = 200;
     int alone = 0;
     for (int round = 0; round < rounds; round++) {
         std::vector<std::int32_t> ran_on(n);
