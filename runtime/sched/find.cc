@@ -31,10 +31,11 @@
 //   WK7  A wake that finds nothing to steal was wasted (goroutines that take turns through
 //        runnext, or RQ8, need one P).  While wakes fail, the wake for a G beside a short
 //        queue is skipped ever more often (wake_backoff); one theft that succeeds ends that.
-//        Only there: sysmon mends what is skipped, and it looks at rings, not at timers.
+//        Only there: sysmon mends what is skipped.
 //
 //   WK8  Nor is it worth while for a batch of timers whose Gs the P gets through in less than alone_ns, as far as their turns
-//        the last time tell, if sysmon will soon look whether that was right.  They are on its ring (WK6).  An M that was
+//        the last time tell, if sysmon will soon look whether that was right.  They and all the others there are on its
+//        ring (WK6): after an overflow, or if the global queue was not empty before, somebody is woken.  An M that was
 //        spinning when it ran them must wake somebody all the same for what others have queued meanwhile (WK3), unless all
 //        other Ps are idle: their Ms have looked (WK5).
 //        Nobody sleeps until the next timer then, be it on another P.  If a turn takes long after all, sysmon sees to it.
@@ -123,24 +124,27 @@ void wakep_for_lone() {
     wakep();
 }
 
-wake_batch::wake_batch() : mp_(getg()->mp) { mp_->wakes_deferred++; }
+wake_batch::wake_batch() : mp_(getg()->mp), before_(mp_->wake_wanted) { mp_->wakes_deferred++; }
 wake_batch::~wake_batch() {
     if (--mp_->wakes_deferred != 0 || !mp_->wake_wanted) return;
     mp_->wake_wanted = false;
     wakep();
 }
 
-bool timers_need_no_help(std::uint32_t n, std::int64_t now) {
+bool begin_timer_batch(std::int64_t now) {
     p* pp = getg()->mp->pp;
     if (pp->batchwhen == 0) {
         pp->batchwhen = now;
         pp->batchturns = pp->turns;
     }
-    pp->suffices = n <= cfg::runq_size / 2 && n * pp->turn_ns < cfg::alone_ns;
-    if (!pp->suffices) return false;
-    // relaxed, all: hints.
-    if (!sched.sysmonwanted.load(memory_order_relaxed)) sched.sysmonwanted.store(true, memory_order_relaxed);
-    return pp->suffices = sched.sysmonnext.load(memory_order_relaxed) - now < cfg::alone_look;
+    // relaxed, all: sysmon's are hints, and what we have put into the global queue ourselves we see.
+    const std::uint32_t n = runqlen(pp);
+    bool alone = n * pp->turn_ns < cfg::alone_ns && sched.runqsize.load(memory_order_relaxed) == 0;
+    if (alone && n > cfg::short_queue && !sched.sysmonwanted.load(memory_order_relaxed))
+        sched.sysmonwanted.store(true, memory_order_relaxed);
+    alone = alone && sched.sysmonnext.load(memory_order_relaxed) - now < cfg::alone_look;
+    pp->suffices = alone;
+    return alone;
 }
 
 bool own_work_is_all(p* pp) {
@@ -452,8 +456,9 @@ g* findrunnable(bool* inherit) {
             continue;
         }
         p* pp = mp->pp;
-        pp->left_alone = pp->suffices = false;
-        if (pp->timers.when0.load(memory_order_relaxed)) {  // relaxed: checktimers looks under the lock
+        pp->left_alone = false;
+        pp->suffices = false;
+        if (pp->batchwhen || pp->timers.when0.load(memory_order_relaxed)) {  // relaxed: checktimers looks under the lock
             std::int64_t until, now = clock_now();
             measure_turns(pp, now);
             checktimers(pp, now, &until);

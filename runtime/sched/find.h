@@ -14,13 +14,15 @@ class wake_batch {
 public:
     wake_batch();
     ~wake_batch();
-    // Nobody need be woken.  Not within another batch.
-    void waive() { mp_->wake_wanted = false; }
+    bool wanted() const { return mp_->wake_wanted; }
+    // Nobody need be woken for this one.
+    void waive() { mp_->wake_wanted = before_; }
     wake_batch(const wake_batch&) = delete;
     wake_batch& operator=(const wake_batch&) = delete;
 
 private:
     m* mp_;
+    bool before_;  // wanted by a batch around this one
 };
 
 // mp looks for work from now on, and counts as one that does.
@@ -31,8 +33,8 @@ void wakep();
 // The same for a G that was just put in this P's runnext or among its newborns (WK7).
 void wakep_for_lone();
 
-// n timers just ran here, at `now`, and what they made ready is on this P's ring: is it best left to this P (WK8)?
-bool timers_need_no_help(std::uint32_t n, std::int64_t now);
+// WK8, after timers ran here at `now`: does the P get through what they made ready alone?  Its turns are measured from here.
+bool begin_timer_batch(std::int64_t now);
 // WK8, for an M that stops spinning: does nobody but its own P have work?
 bool own_work_is_all(p* pp);
 
@@ -45,7 +47,7 @@ void wake_timer_sleeper();
 // queues that RQ8 leaves to their P.
 bool work_queued(bool left_alone = false);
 
-// The earliest deadline on any P, 0: none.
+// The earliest deadline on any P, 0: none.  Exact for who has published polluntil before, else a hint.
 std::int64_t earliest_timer();
 // Is any timer armed on any P?  A hint.
 bool timers_pending();

@@ -40,18 +40,18 @@ struct alignas(64) p {
     struct mcache* mcache = nullptr;                   // [own:P]
     atomic<std::uint32_t> schedtick{0};         // rounds of schedule [own:P], read by sysmon
     atomic<std::uint32_t> syscalltick{0};       // declared system calls [own:P], read by sysmon
-    watched<std::uint32_t> turns;               // Gs run here [own:P]
+    watched<std::uint32_t> turns;               // Gs run here [own:P], read by thieves and sysmon
     std::uint32_t chain = 0;                    // turns when the chain of Gs that share this time slice began, RQ6 [own:P]
     std::uint32_t refilltick = 0;               // schedtick when the ring was last filled from the global queue, RQ9 [own:P]
     std::uint32_t wakes_skipped = 0;            // since the last wakep that woke [own:P]
     bool sysmonbacklog = false;                 // the queue was not empty at sysmon's last look [own:sysmon]
     atomic<bool> preempt{false};                // its G was asked to yield: the next pick is one after a whole slice [atomic]
     bool left_alone = false;                    // its M, stealing, left a brisk ring alone (RQ8) [own:P]
-    bool suffices = false;                      // what timers made ready here needs no second P, WK8 [own:P]
+    watched<bool> suffices;                     // what timers made ready here needs no second P, WK8 [own:P]
     bool born_next = true;                      // that pick is the oldest newborn, else the ring's, BN5 [own:P]
 
     std::uint32_t batchturns = 0;               // turns when timers made Gs ready here, and when that was, 0: those
-    std::int64_t batchwhen = 0;                 //   turns have been measured, WK8 [own:P]
+    watched<std::int64_t> batchwhen;            //   turns have been measured, WK8 [own:P]
     std::int64_t turn_ns = INT32_MAX;           // how long each was on average [own:P]
 
     std::uint64_t goidcache = 0;                // ids goidcache .. goidcacheend-1 are this P's [own:P]

@@ -47,9 +47,7 @@ struct pace {
             delay = std::min(2 * delay, cfg::sysmon_tick_busy);
         }
     }
-    void slept_deeply(std::int64_t ns) {
-        *this = {.patience = ns < cfg::sysmon_brief_sleep ? cfg::sysmon_idle_ticks : 1};
-    }
+    void slept_deeply(bool woken_soon) { *this = {.patience = woken_soon ? cfg::sysmon_idle_ticks : 1}; }
 };
 
 }  // namespace rt0::runtime

@@ -47,6 +47,7 @@ namespace rt0::runtime {
 
 void pidleput(p* pp) {
     if (!runqempty(pp)) runtime_throw("pidleput: P has non-empty run queue");
+    pp->suffices = false;
     pp->link = sched.pidle;
     sched.pidle = pp;
     // ORDER(wake): seq_cst; WK5: the P counts as idle before its M looks at the queues again.

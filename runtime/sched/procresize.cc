@@ -50,6 +50,7 @@ void p_destroy(p* pp) REQUIRES(sched.lock) {
     freemcache(pp->mcache);
     pp->mcache = nullptr;
     pp->goidcache = pp->goidcacheend = 0;
+    pp->batchwhen = 0;
     pp->status.store(pdead, memory_order_relaxed);  // relaxed: the world is stopped
 }
 

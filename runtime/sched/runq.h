@@ -16,7 +16,7 @@
 //   RQ8  a short ring whose P runs a G every few hundred nanoseconds, be it from runnext, is left alone: to fetch one
 //        from another processor takes as long as to run it, and its partners would follow through
 //        every channel they share.  One G that runs longer ends that: thieves watch for 3 us, and
-//        sysmon compares ticks (wake_for_backlog).
+//        sysmon compares turns (has_backlog).
 //   RQ9  of a crowd that no ring holds each has its turn: a ring that has gone round ring_laps times while as many wait
 //        in the global queue goes to its end and is filled anew from its head.  So goroutines take turns in gangs,
 //        whose memory the processor's caches hold, and a few milliseconds later all have had the same.  Nobody needs to be

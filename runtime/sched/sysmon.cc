@@ -16,7 +16,7 @@
 //        so on.  /proc tells the two apart.
 //        The short ticks are spent at the beginning of a slice (sysmon_watch_ticks): a goroutine that blocks then loses
 //        its P after two looks (until others run: perf/results/stalls.md).  One that computes first and blocks later
-//        loses it after two of the longer ticks.
+//        loses it after two of the longer ticks, and so does the first in a program whose Ps were idle now and then (SM6).
 //   SM3  Threads that lost their P while they run (hogs) must not crowd out who holds one,
 //        nor starve: where that is permitted, as many as there are processors run as they
 //        are, taking turns of hog_turn, and the others are SCHED_IDLE meanwhile.  One that
@@ -38,7 +38,6 @@
 #include "sched/sysmon.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "base/chaos.h"
 #include "base/seeded.h"
@@ -78,9 +77,15 @@ bool brisk(p* pp, std::int64_t now) {
     return ran * (cfg::brisk_ns / cfg::brisk_gs) > took && runqshort(pp);
 }
 
+// WK8: timers made its Gs ready a moment ago.
+bool fresh_batch(const p* pp, std::int64_t now) {
+    const std::int64_t begin = pp->batchwhen;
+    return pp->suffices && begin != 0 && now - begin < 2 * cfg::alone_ns;
+}
+
 // More than pp gets through alone: its queue was not empty a tick ago and is not now.
 bool has_backlog(p* pp, std::int64_t now) {
-    bool before = pp->sysmonbacklog, alone = brisk(pp, now);
+    bool before = pp->sysmonbacklog, alone = brisk(pp, now) || fresh_batch(pp, now);
     pp->sysmonbacklog = !runqempty(pp);
     return before && pp->sysmonbacklog && !alone;
 }
@@ -93,11 +98,12 @@ bool wake_for_backlog() {
     return true;
 }
 
-// WK8's backstop: timers are due on a P that is idle or busy, and nobody sleeps until they are.
-bool timers_neglected(std::int64_t now) {
-    if (seeded() || sched.lastpoll.load(memory_order_relaxed) == 0) return false;  // relaxed: a hint
+// WK8's backstop: timers have been due for a while beside an idle P, and nobody sleeps until the next one.
+void wake_for_timers(std::int64_t now) {
+    // relaxed: hints.
+    if (seeded() || sched.npidle.load(memory_order_relaxed) == 0 || sched.lastpoll.load(memory_order_relaxed) == 0) return;
     const std::int64_t due = earliest_timer();
-    return due != 0 && due <= now;
+    if (due != 0 && due + cfg::alone_ns <= now) wake_for_backlog();
 }
 
 enum class verdict { leave, watch, blocked, hog };
@@ -360,7 +366,7 @@ bool retake(std::int64_t now) {
         if (look_at(pp, now, &r)) soon = true;
     }
     backlog = r.backlog_now;
-    if (timers_neglected(now) && wake_for_backlog()) soon = true;
+    wake_for_timers(now);
     if (r.first) retake_fence();
     for (m* mp = r.first; mp; mp = mp->retakelink) take_p(mp, now);
     find_hogs(now);
@@ -401,7 +407,7 @@ std::int64_t trace_if_due() {
 }
 
 // Sleeps until a P leaves the idle list (pidleget wakes us) or the world starts again; at most `most` ns if that is
-// not negative.  False: that is over.
+// not negative.  True: woken, or not even asleep.
 bool sleep_deeply(std::int64_t most) {
     for (std::int64_t look = cfg::stranger_look;; look = std::min(2 * look, cfg::stranger_look_max)) {
         bool strangers;
@@ -433,12 +439,13 @@ void consider_scavenging(bool idle, std::int64_t now) {
     if (bytes > (idle ? 0 : cfg::scavenge_slack)) wake_scavenger(cold, idle);
 }
 
-// Every P is idle: first only asleep, then for long.
-void rest() {
-    const std::int64_t trace = trace_if_due();
-    if (sleep_deeply(trace >= 0 ? std::min(trace, cfg::sysmon_brief_sleep) : cfg::sysmon_brief_sleep)) return;
+// Every P is idle: first asleep for a while, unless they have been for long.  True: woken soon.
+bool rest(bool idle_for_long) {
+    const std::int64_t begin = kernel::nanotime(), trace = trace_if_due();
+    if (!idle_for_long && sleep_deeply(trace >= 0 ? std::min(trace, cfg::sysmon_brief_sleep) : cfg::sysmon_brief_sleep))
+        return true;
     consider_scavenging(true, kernel::nanotime());
-    sleep_deeply(trace_if_due());
+    return sleep_deeply(trace_if_due()) && kernel::nanotime() - begin < cfg::sysmon_brief_sleep;
 }
 
 }  // namespace
@@ -467,9 +474,8 @@ void sysmon() {
             // relaxed: a hint.
             if (pace.idle < pace.patience || sched.exiting.load(memory_order_relaxed)) continue;
             sched.sysmonnext.store(0, memory_order_relaxed);  // relaxed: a hint: it is woken with the first P
-            rest();
-            const std::int64_t slept_at = std::exchange(now, kernel::nanotime());
-            pace.slept_deeply(now - slept_at);
+            pace.slept_deeply(rest(pace.patience > 1));
+            now = kernel::nanotime();
             continue;
         }
         pace.at_work();

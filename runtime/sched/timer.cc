@@ -1,4 +1,4 @@
-// Timers; TM1-TM4 in timer.h.
+// Timers; TM1-TM4 and TM6 in timer.h.
 #include "sched/timer.h"
 
 #include <algorithm>
@@ -200,7 +200,7 @@ bool checktimers(p* pp, std::int64_t now, std::int64_t* until) {
     }
     wake_batch one_wake;  // ended after the lock
     std::uint32_t ran = run_due(pp->timers, now, until);
-    if (ran && timers_need_no_help(ran, now)) one_wake.waive();
+    if (one_wake.wanted() && begin_timer_batch(now)) one_wake.waive();
     return ran;
 }
 
@@ -219,7 +219,7 @@ void movetimers(p* from, p* to) NO_THREAD_SAFETY_ANALYSIS {
 namespace {
 
 bool arm_sleep(g* gp, void* until) {
-    const std::int64_t when = *static_cast<std::int64_t*>(until);
+    const std::int64_t when = *static_cast<std::int64_t*>(until);  // before gp can be readied and leave that frame
     bool first;
     {
         timers& ts = getg()->mp->pp->timers;

@@ -99,7 +99,7 @@ TEST(Wake, TimersSufficeForThemselvesOnly) {
         atomic<int> due{0}, queued{0};
         explicit slow(world& w) : state(w, 3, 5) {}
     };
-    model::explore(with(1, 1000, 2000), [](world& w) {
+    model::explore(with(1, 10'000, 2000), [](world& w) {
         auto s = std::make_shared<slow>(w);
         for (int i = 0; i < 3; i++) s->c.pp(i)->turn_ns = 0;
         s->t.arg = s.get();
@@ -118,7 +118,9 @@ TEST(Wake, TimersSufficeForThemselvesOnly) {
         s->c.go(1, [s] { s->park(), s->together(3); });
         s->c.go(2, [s] {
             while (!s->due.load(memory_order_acquire)) rt0::kernel::usleep(100);
-            s->queue_globally(1);
+            g* gp;
+            while (!(gp = s->take_parked())) rt0::kernel::osyield();
+            goready_tail(gp);
             s->queued.store(1, memory_order_release);
             s->together(3);
         });

@@ -60,10 +60,10 @@ TEST(Pace, PatienceAfterABriefSleep) {
     };
     pace p;
     EXPECT_EQ(looks_until_it_sleeps(p), 1);
-    p.slept_deeply(cfg::sysmon_brief_sleep - 1);
+    p.slept_deeply(true);
     EXPECT_EQ(p.delay, cfg::sysmon_tick_min);
     EXPECT_EQ(looks_until_it_sleeps(p), cfg::sysmon_idle_ticks);
-    p.slept_deeply(cfg::sysmon_brief_sleep);
+    p.slept_deeply(false);
     EXPECT_EQ(looks_until_it_sleeps(p), 1);
 }
 

@@ -12,6 +12,7 @@
 
 #include "kernel_if/clock.h"
 #include "sched/find.h"
+#include "sched/runq.h"
 #include "sched/timer.h"
 #include "tests/support/fake_sched.h"
 
@@ -55,19 +56,31 @@ struct Timers : testing::Test {
 
 TEST_F(Timers, FewShortTurnsNeedNoHelp) {  // WK8
     constexpr std::int64_t now = 1'000'000'000;
-    EXPECT_FALSE(timers_need_no_help(1, now)) << "nothing is known of their turns";
+    std::vector<g> gs(100);
+    for (g& gp : gs) runqput(&me.pp, &gp, false);
+    EXPECT_FALSE(begin_timer_batch(now)) << "nothing is known of their turns";
     EXPECT_EQ(me.pp.batchwhen, now);
-    auto alone = [&](std::uint32_t n, std::int64_t turn, std::int64_t look) {
+    auto alone = [&](std::int64_t turn, std::int64_t look) {
         me.pp.turn_ns = turn;
         sched.sysmonnext.store(look);
-        EXPECT_EQ(timers_need_no_help(n, now), me.pp.suffices);
+        EXPECT_EQ(begin_timer_batch(now), me.pp.suffices);
         return me.pp.suffices;
     };
-    EXPECT_TRUE(alone(100, cfg::alone_ns / 100 - 1, 0)) << "sysmon is awake as soon as we are";
-    EXPECT_TRUE(alone(100, cfg::alone_ns / 100 - 1, now + cfg::alone_look - 1));
-    EXPECT_FALSE(alone(100, cfg::alone_ns / 100 - 1, now + cfg::alone_look)) << "nobody would look for long";
-    EXPECT_FALSE(alone(100, cfg::alone_ns / 100, 0)) << "too much work";
-    EXPECT_FALSE(alone(cfg::runq_size / 2 + 1, 1, 0)) << "too many for the ring";
+    const std::int64_t brief = cfg::alone_ns / 100 - 1;
+    EXPECT_TRUE(alone(brief, 0)) << "sysmon is awake as soon as we are";
+    EXPECT_TRUE(alone(brief, now + cfg::alone_look - 1));
+    EXPECT_FALSE(alone(brief, now + cfg::alone_look)) << "nobody would look for long";
+    EXPECT_TRUE(sched.sysmonwanted.exchange(false)) << "but soon";
+    EXPECT_FALSE(alone(brief + 1, 0)) << "too much work";
+    EXPECT_FALSE(sched.sysmonwanted.load());
+    sched.runqsize.store(1);
+    EXPECT_FALSE(alone(brief, 0)) << "the global queue is nobody's";
+    sched.runqsize.store(0);
+    bool inherit;
+    while (runqlen(&me.pp) > 1) runqget(&me.pp, &inherit);
+    EXPECT_TRUE(alone(brief, 0));
+    EXPECT_FALSE(sched.sysmonwanted.load()) << "for a few sysmon need not come";
+    runqget(&me.pp, &inherit);
     sched.sysmonnext.store(0);
 }
 

@@ -80,9 +80,10 @@ void expect_a_few_looks(void (*block)(std::atomic<std::uint32_t>*)) {
         std::uint32_t looks = rt::sched.sysmonlooks.load();
         std::int64_t when = kernel::nanotime();
     };
-    const std::uint32_t storms = rt::sched.stormtakes.load();
     std::vector<std::uint32_t> looks;
+    std::uint32_t storms = 0;
     while (looks.size() < 36) {
+        const std::uint32_t before = rt::sched.stormtakes.load();
         std::atomic<std::uint32_t> word{0};
         moment blocked, others_run;
         rt0::wait_group both;
@@ -97,10 +98,11 @@ void expect_a_few_looks(void (*block)(std::atomic<std::uint32_t>*)) {
         both.wait();
         const auto took = others_run.when - blocked.when;
         // Else: it was asked to yield before it blocked, or a thread was away for long.
-        if (took > 0 && took < rt::cfg::sysmon_tick_busy) looks.push_back(others_run.looks - blocked.looks);
+        if (took <= 0 || took >= rt::cfg::sysmon_tick_busy) continue;
+        looks.push_back(others_run.looks - blocked.looks);
+        storms += rt::sched.stormtakes.load() - before;
     }
-    // Some look like a storm: the last one was slow to come back (SM5).
-    EXPECT_LE(rt::sched.stormtakes.load() - storms, looks.size() / 4);
+    EXPECT_LE(storms, looks.size() / 4) << "SM5: only where the last one was slow to come back";
     std::sort(looks.begin(), looks.end());
     EXPECT_LE(looks[looks.size() / 4], 3u);
     EXPECT_GE(looks[looks.size() / 4], 2u) << "SM2: seen twice, where no other blocks";
@@ -324,7 +326,7 @@ TEST(RetakeLooks, SysmonsTicksDoubleWhileEveryPIsIdle) {
         this_goroutine::sleep_for(1500ms);
         watch.join();
         if (quiet) {
-            EXPECT_LE(after - before, 10 + rt::cfg::sysmon_idle_ticks + 5);
+            EXPECT_LE(after - before, 10 + rt::cfg::sysmon_idle_ticks + 10);
         }
     }
 }
