@@ -64,7 +64,7 @@ TEST_F(Timers, FewShortTurnsNeedNoHelp) {  // WK8
         me.pp.turn_ns = turn;
         sched.sysmonnext.store(look);
         EXPECT_EQ(begin_timer_batch(now), me.pp.suffices);
-        return me.pp.suffices;
+        return me.pp.suffices.get();
     };
     const std::int64_t brief = cfg::alone_ns / 100 - 1;
     EXPECT_TRUE(alone(brief, 0)) << "sysmon is awake as soon as we are";
