@@ -14,11 +14,29 @@
 
 namespace rt0::runtime {
 
+// The slices that others wait for.
+struct slices {
+    bool late = false;                // SM4: one is half over
+    std::int64_t next = INT64_MAX;    // when the next of them has come to where its G is asked to yield, or loses its P
+
+    void add(std::int64_t begin, std::int64_t now) {
+        late |= begin + cfg::forced_retake / 2 <= now;
+        for (std::int64_t end : {begin + cfg::forced_preempt, begin + cfg::forced_retake})
+            if (end > now) next = std::min(next, end);
+    }
+};
+
+enum class findings {
+    none,
+    watch,  // somebody holds up others, or a P was woken: worth another look soon
+    took,   // a P was taken, or could not be for want of an M: others most likely follow
+};
+
 // Told what each look found; delay is how long to sleep until the next.
 struct pace {
     std::int64_t delay = cfg::sysmon_tick_min;  // ns until the next look
     std::int64_t start = cfg::sysmon_tick_min;  // that, when Ps are at work again: SM6
-    int calm = 0;                               // looks since one that found something, until the tick doubles
+    int calm = 0;                               // looks since a P was taken, until the tick doubles
     int brief = 0;                              // ticks that must not be long, for WK8 relies on a look
     int idle = 0;                               // of the longest, with every P idle
     int patience = 1;                           // so many of those before it sleeps deeply: SM7
@@ -37,10 +55,13 @@ struct pace {
         calm = start > cfg::sysmon_tick_min ? cfg::sysmon_calm_ticks : 0;
         start = std::min(2 * start, cfg::sysmon_tick_busy);
     }
-    void looked(bool found) {
-        if (found) {
+    void looked(findings found) {
+        if (found == findings::took) {
             delay = start = cfg::sysmon_tick_min;
             calm = 0;
+        } else if (found == findings::watch) {  // a slice has four milliseconds: short ticks to its end would be 50
+            delay = cfg::sysmon_tick_min;
+            calm = cfg::sysmon_calm_ticks;
         } else if (calm < cfg::sysmon_calm_ticks) {
             calm++;
         } else {

@@ -14,9 +14,10 @@
 //        P has and does not get through), after forced_retake if it runs.  "Used no processor since the last tick" is
 //        only a hint: a thread that waits for a processor looks the same, and taking its P would start a thread more, and
 //        so on.  /proc tells the two apart.
-//        The short ticks are spent at the beginning of a slice (sysmon_watch_ticks): a goroutine that blocks then loses
-//        its P after two looks (until others run: perf/results/stalls.md).  One that computes first and blocks later
-//        loses it after two of the longer ticks, and so does the first in a program whose Ps were idle now and then (SM6).
+//        The short ticks are spent at the beginning of a slice (sysmon_watch_ticks), from there they double, and one falls on
+//        its end: looks each 20 us are a quarter of a processor.  A goroutine that blocks at the beginning loses its P after
+//        two looks (until others run: perf/results/stalls.md).  One that computes first and blocks later loses it after two
+//        of the longer ticks, and so does the first in a program whose Ps were idle now and then (SM6).
 //   SM3  Threads that lost their P while they run (hogs) must not crowd out who holds one,
 //        nor starve: where that is permitted, as many as there are processors run as they
 //        are, taking turns of hog_turn, and the others are SCHED_IDLE meanwhile.  One that
@@ -138,8 +139,7 @@ bool in_a_storm(const p* pp, std::int64_t now) {
 }
 
 // SM2, as far as it can be seen from here: racy, the handshake decides.  watch: look again soon.
-// *late: set if pp's slice is half over.
-verdict judge(p* pp, m* mp, std::int64_t now, bool backlog, bool* late) {
+verdict judge(p* pp, m* mp, std::int64_t now, bool backlog, slices* waited_for) {
     std::uint32_t tick = pp->schedtick.load(memory_order_relaxed);  // relaxed: compared with the last look
     const bool moved = pp->sysmontick != tick;
     if (moved) {
@@ -157,7 +157,7 @@ verdict judge(p* pp, m* mp, std::int64_t now, bool backlog, bool* late) {
     if (moved && !in_a_storm(pp, now)) return verdict::leave;
     // For what another P does not get through no loop loses its own: all that run would, at once.
     const bool own = work_waits(pp, now, false);
-    if (own && pp->sysmonwhen + cfg::forced_retake / 2 <= now) *late = true;
+    if (own) waited_for->add(pp->sysmonwhen, now);
     bool hog = own && pp->sysmonwhen + cfg::forced_retake <= now;
     if (at_rest || hog) {
         if (activity_of(pp, tid) == kernel::activity::blocked) {
@@ -173,7 +173,7 @@ verdict judge(p* pp, m* mp, std::int64_t now, bool backlog, bool* late) {
 struct round {
     m* first = nullptr;
     std::int32_t heirless = 0;  // Ps that are left for want of an M
-    bool late = false;          // SM4: the slice of one is half over
+    slices waited_for;
     bool backlog = false;       // a P had one at the last look,
     bool backlog_now = false;   // has one at this
 
@@ -341,14 +341,14 @@ bool look_at(p* pp, std::int64_t now, round* r) REQUIRES(retakelock) {
     r->backlog_now |= backlog;
     if (s == psyscall) return retake_syscall(pp, now, r);
     m* mp = pp->mp.follow();
-    verdict v = judge(pp, mp, now, r->backlog, &r->late);
+    verdict v = judge(pp, mp, now, r->backlog, &r->waited_for);
     if (v == verdict::blocked || v == verdict::hog) r->add(mp, v);
     return (backlog && wake_for_backlog()) || v == verdict::watch;
 }
 
-// One look at every P; true when the next should come soon.  Reads allp anew after each
+// One look at every P; *next: the next should come then, if not sooner.  Reads allp anew after each
 // hand-off, since that must not be done inside an RCU read section.
-bool retake(std::int64_t now) {
+findings retake(std::int64_t now, std::int64_t* next) {
     static bool backlog = false;
     bool soon = false;
     round r;
@@ -371,12 +371,14 @@ bool retake(std::int64_t now) {
     for (m* mp = r.first; mp; mp = mp->retakelink) take_p(mp, now);
     find_hogs(now);
     rotate_hogs(now);  // last: now `hog` says that it has lost its P
-    stay_ahead_of_hogs(r.late, now);
+    stay_ahead_of_hogs(r.waited_for.late, now);
     // One more than were missed, or one where the last was used: else every second hand-off waits for the template
     // thread, on a machine full of hogs for tens of milliseconds.
     if (r.heirless) want_spare_ms(r.heirless + 1);
     else if (r.first && spare_is_worth_making()) want_spare_ms(1);
-    return soon || r.first || (r.heirless && !spare_ms_refused());
+    *next = r.waited_for.next;
+    if (r.first || (r.heirless && !spare_ms_refused())) return findings::took;
+    return soon ? findings::watch : findings::none;
 }
 
 // SM3 while no P runs.  True: there are more hogs than processors, and nobody else turns them.
@@ -457,10 +459,12 @@ void sysmon() {
     }
     block_all_but_faults();
     kernel::set_thread_name("rt0-sysmon");
-    std::int64_t now = kernel::nanotime();
+    std::int64_t now = kernel::nanotime(), next = INT64_MAX;
     for (pace pace;;) {
         std::int64_t until_trace = trace_if_due();
-        std::int64_t nap = until_trace >= 0 ? std::min(until_trace, pace.delay) : pace.delay;
+        std::int64_t nap = std::max(std::min(pace.delay, next - now), cfg::sysmon_tick_min);
+        if (until_trace >= 0) nap = std::min(nap, until_trace);
+        next = INT64_MAX;
         sched.sysmonnext.store(now + nap, memory_order_relaxed);  // relaxed: a hint
         kernel::usleep(static_cast<std::uint32_t>(nap / 1000));
         now = kernel::nanotime();
@@ -481,7 +485,7 @@ void sysmon() {
         pace.at_work();
         if (now - sched.waitclock.load(memory_order_relaxed) > cfg::waitclock_step)  // relaxed: for reports
             sched.waitclock.store(now, memory_order_relaxed);
-        pace.looked(retake(now));
+        pace.looked(retake(now, &next));
         consider_scavenging(false, now);
         reclaim_retired();
     }

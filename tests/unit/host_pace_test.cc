@@ -15,16 +15,26 @@ TEST(Pace, TicksAreShortUntilACalmWhileIsOver) {
     pace p;
     for (int i = 0; i < cfg::sysmon_calm_ticks; i++) {
         EXPECT_EQ(p.delay, cfg::sysmon_tick_min);
-        p.at_work(), p.looked(false);
+        p.at_work(), p.looked(findings::none);
     }
     std::int64_t want = cfg::sysmon_tick_min;
     for (int i = 0; i < 10; i++) {
-        p.at_work(), p.looked(false);
+        p.at_work(), p.looked(findings::none);
         want = std::min(2 * want, cfg::sysmon_tick_busy);
         EXPECT_EQ(p.delay, want);
     }
-    p.at_work(), p.looked(true);
+    p.at_work(), p.looked(findings::took);
     EXPECT_EQ(p.delay, cfg::sysmon_tick_min);
+}
+
+// SM2: not for the whole slice.
+TEST(Pace, TicksDoubleAtOnceAfterAWatch) {
+    pace p;
+    p.looked(findings::took);
+    p.looked(findings::watch);
+    EXPECT_EQ(p.delay, cfg::sysmon_tick_min);
+    p.looked(findings::none);
+    EXPECT_EQ(p.delay, 2 * cfg::sysmon_tick_min);
 }
 
 // SM6.
@@ -37,7 +47,7 @@ TEST(Pace, AStartInVainMakesTheNextOneSlower) {
         EXPECT_EQ(p.delay, want);
         want = std::min(2 * want, cfg::sysmon_tick_busy);
     }
-    p.looked(true);
+    p.looked(findings::took);
     idle_for_long(p);
     p.at_work();
     EXPECT_EQ(p.delay, cfg::sysmon_tick_min) << "there was something to find";
