@@ -29,14 +29,14 @@ struct slices {
 enum class findings {
     none,
     watch,  // somebody holds up others, or a P was woken: worth another look soon
-    took,   // a P was taken, or could not be for want of an M: others most likely follow
+    took,   // a P was taken, or was to be: others most likely follow
 };
 
 // Told what each look found; delay is how long to sleep until the next.
 struct pace {
     std::int64_t delay = cfg::sysmon_tick_min;  // ns until the next look
     std::int64_t start = cfg::sysmon_tick_min;  // that, when Ps are at work again: SM6
-    int calm = 0;                               // looks since a P was taken, until the tick doubles
+    int calm = 0;                               // calm looks so far; after so many the tick doubles
     int brief = 0;                              // ticks that must not be long, for WK8 relies on a look
     int idle = 0;                               // of the longest, with every P idle
     int patience = 1;                           // so many of those before it sleeps deeply: SM7

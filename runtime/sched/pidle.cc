@@ -48,6 +48,7 @@ namespace rt0::runtime {
 void pidleput(p* pp) {
     if (!runqempty(pp)) runtime_throw("pidleput: P has non-empty run queue");
     pp->suffices = false;
+    pp->batchwhen = 0;  // who left it in a call has measured nothing
     pp->link = sched.pidle;
     sched.pidle = pp;
     // ORDER(wake): seq_cst; WK5: the P counts as idle before its M looks at the queues again.

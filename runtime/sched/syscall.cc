@@ -39,7 +39,8 @@ namespace rt0::runtime {
 
 namespace {
 
-// A clock that costs a load: its steps are sysmon's, 20 us while work waits.  It may wrap: a turn is taken for brief then.
+// A clock that costs a load: its steps are sysmon's, 20 us where Ps were taken lately (as in programs whose calls
+// block), else up to 1 ms.  It may wrap: a turn is taken for brief then.
 std::uint16_t looks() { return static_cast<std::uint16_t>(sched.sysmonlooks.load(memory_order_relaxed)); }  // relaxed: a heuristic
 
 void end_of_turn(call_history* c) {

@@ -2,7 +2,7 @@
 //
 // It takes Ps back from system calls, declared or not, that last, and from goroutines that
 // run without end; it sees to it that due timers and left-over work find an M, and does
-// the slow chores (RCU grace periods).  It sleeps 20 us while there is something to do,
+// the slow chores (RCU grace periods).  It sleeps 20 us while it takes Ps and at the beginning of slices that others wait for,
 // up to 1 ms after a calm while, up to 10 ms when every P is idle, and deeply (on a note) when they stay it: an idle
 // process costs nothing.  One that is woken now and then does not pay 11 us each time for waking sysmon, too: there it
 // has looked for a tenth of a second first (SM7).
@@ -104,7 +104,7 @@ void wake_for_timers(std::int64_t now) {
     // relaxed: hints.
     if (seeded() || sched.npidle.load(memory_order_relaxed) == 0 || sched.lastpoll.load(memory_order_relaxed) == 0) return;
     const std::int64_t due = earliest_timer();
-    if (due != 0 && due + cfg::alone_ns <= now) wake_for_backlog();
+    if (due != 0 && due <= now - cfg::alone_ns) wake_for_backlog();
 }
 
 enum class verdict { leave, watch, blocked, hog };
@@ -174,6 +174,7 @@ struct round {
     m* first = nullptr;
     std::int32_t heirless = 0;  // Ps that are left for want of an M
     slices waited_for;
+    bool took_in_call = false;  // a P, from a declared call
     bool backlog = false;       // a P had one at the last look,
     bool backlog_now = false;   // has one at this
 
@@ -339,7 +340,10 @@ bool look_at(p* pp, std::int64_t now, round* r) REQUIRES(retakelock) {
     if ((s != prunning && s != psyscall) || seeded()) return false;  // SS2
     const bool backlog = has_backlog(pp, now);
     r->backlog_now |= backlog;
-    if (s == psyscall) return retake_syscall(pp, now, r);
+    if (s == psyscall) {
+        r->took_in_call |= retake_syscall(pp, now, r);
+        return false;
+    }
     m* mp = pp->mp.follow();
     verdict v = judge(pp, mp, now, r->backlog, &r->waited_for);
     if (v == verdict::blocked || v == verdict::hog) r->add(mp, v);
@@ -377,7 +381,7 @@ findings retake(std::int64_t now, std::int64_t* next) {
     if (r.heirless) want_spare_ms(r.heirless + 1);
     else if (r.first && spare_is_worth_making()) want_spare_ms(1);
     *next = r.waited_for.next;
-    if (r.first || (r.heirless && !spare_ms_refused())) return findings::took;
+    if (r.first || r.took_in_call || (r.heirless && !spare_ms_refused())) return findings::took;
     return soon ? findings::watch : findings::none;
 }
 
@@ -441,7 +445,7 @@ void consider_scavenging(bool idle, std::int64_t now) {
     if (bytes > (idle ? 0 : cfg::scavenge_slack)) wake_scavenger(cold, idle);
 }
 
-// Every P is idle: first asleep for a while, unless they have been for long.  True: woken soon.
+// Every P is idle: first asleep for a while, unless each look of a tenth of a second found them so.  True: woken soon.
 bool rest(bool idle_for_long) {
     const std::int64_t begin = kernel::nanotime(), trace = trace_if_due();
     if (!idle_for_long && sleep_deeply(trace >= 0 ? std::min(trace, cfg::sysmon_brief_sleep) : cfg::sysmon_brief_sleep))

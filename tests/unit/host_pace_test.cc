@@ -37,6 +37,26 @@ TEST(Pace, TicksDoubleAtOnceAfterAWatch) {
     EXPECT_EQ(p.delay, 2 * cfg::sysmon_tick_min);
 }
 
+// SM2: one for the end of each slice that others wait for.
+TEST(Slices, TheNextEnd) {
+    constexpr std::int64_t begin = 1'000'000'000, asked = begin + cfg::forced_preempt, over = begin + cfg::forced_retake;
+    auto seen_at = [](std::int64_t now) {
+        slices s;
+        s.add(begin, now);
+        return s;
+    };
+    EXPECT_EQ(seen_at(begin).next, asked);
+    EXPECT_FALSE(seen_at(begin + cfg::forced_retake / 2 - 1).late);
+    EXPECT_TRUE(seen_at(begin + cfg::forced_retake / 2).late);
+    EXPECT_EQ(seen_at(asked - 1).next, asked);
+    EXPECT_EQ(seen_at(asked).next, over);
+    EXPECT_EQ(seen_at(over).next, INT64_MAX) << "it is being taken";
+    slices two;
+    two.add(begin, asked);
+    two.add(begin + 500, asked);
+    EXPECT_EQ(two.next, asked + 500);
+}
+
 // SM6.
 TEST(Pace, AStartInVainMakesTheNextOneSlower) {
     pace p;

@@ -326,7 +326,7 @@ TEST(RetakeLooks, SysmonsTicksDoubleWhileEveryPIsIdle) {
         this_goroutine::sleep_for(1500ms);
         watch.join();
         if (quiet) {
-            EXPECT_LE(after - before, 10 + rt::cfg::sysmon_idle_ticks + 10);
+            EXPECT_LE(after - before, 10 + rt::cfg::sysmon_idle_ticks + 10);  // growing, long, and what a lock costs now and then
         }
     }
 }
