@@ -32,7 +32,6 @@
 //        runnext, or RQ8, need one P).  While wakes fail, the wake for a G beside a short
 //        queue is skipped ever more often (wake_backoff); one theft that succeeds ends that.
 //        Only there: sysmon mends what is skipped.
-//
 //   WK8  Nor is it worth while for a batch of timers whose Gs the P gets through in less than alone_ns, as far as their turns
 //        the last time tell, if sysmon will soon look whether that was right.  They and all the others there are on its
 //        ring (WK6): after an overflow, or if the global queue was not empty before, somebody is woken.  An M that was
