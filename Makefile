@@ -215,7 +215,7 @@ tsan:  ## channels, select, synchronisation, goroutines and stress with ThreadSa
 	$(Q)$(MAKE) --no-print-directory MODE=tsan races
 coverage:  ## make test counting lines and branches; table per file, HTML in build/coverage/html: TARGET=test
 	$(Q)$(NEED) gcovr
-	$(Q)find build/coverage -name '*.gcda' -delete 2>/dev/null; $(MAKE) --no-print-directory MODE=coverage $(or $(TARGET),test); \
+	$(Q)umask 0; find build/coverage -name '*.gcda' -delete 2>/dev/null; $(MAKE) --no-print-directory MODE=coverage $(or $(TARGET),test); \
 	    sh tests/support/coverage.sh build/coverage
 lint: | need-lint  ## the rules of the house that a machine can check
 	$(Q)sh tests/lint/lint.sh && sh tests/lint/locks.sh

@@ -44,6 +44,8 @@ inline constexpr std::uint32_t born_oldest = 256; // of so many newborns that a 
 inline constexpr std::uint32_t born_crowd = born_size / 4;  // ... unless more than this wait: in a tree each oldest one brings
                                                             // a whole subtree, and a deque that overflows walks it in breadth:
 inline constexpr std::uint32_t born_oldest_crowded = 16384; // then one of so many; skynet peaks at 6 MB, with 256 here at 113 MB
+inline constexpr std::uint32_t crowd_gs = 64;     // newborns waiting, of whom it is noted how long their turns are (BN7)
+inline constexpr std::int64_t crowd_turn_ns = 300;      // to start and run one; what takes less is not worth stealing
 inline constexpr std::uint32_t born_turn = 8;     // rounds between those in which a newborn goes before the ring
 inline constexpr int runnext_inherit_max = 64;    // Gs in a row that may inherit the time slice through runnext
 inline constexpr int steal_rounds = 4;            // passes over all Ps before an M stops spinning; Go's stealTries

@@ -3,6 +3,7 @@
 
 #include "base/forked.h"
 #include "kernel_if/clock.h"
+#include "sched/choose.h"
 #include "sched/runq.h"
 
 namespace rt0::runtime {
@@ -48,6 +49,20 @@ void fetch_ahead(const p* pp, std::uint32_t tail, std::uint32_t n) {
     for (std::uintptr_t at = top - 64; at != top + 128; at += 64) __builtin_prefetch(reinterpret_cast<const void*>(at), 1);
 }
 
+// BN7
+[[gnu::cold]] void crowd_begins(p* pp) {
+    pp->crowd = true;
+    pp->crowdputs = pp->bornputs;
+    pp->crowdwhen = kernel::nanotime();
+}
+
+[[gnu::cold]] void crowd_ends(p* pp) {
+    pp->crowd = false;
+    const std::int64_t all = cfg::crowd_gs + (pp->bornputs - pp->crowdputs), now = kernel::nanotime();
+    pp->crowdbrisk = now - pp->crowdwhen < all * cfg::crowd_turn_ns;
+    pp->crowdwhen = now;
+}
+
 // The deque is full: its oldest half and gp go to the global queue.
 void spill(p* pp, g* gp) {
     gqueue batch;
@@ -78,11 +93,17 @@ void born_put(p* pp, g* gp) {
     // ORDER(born-tail): release; pairs with the acquires of thieves (and WK6 for wakep).
     pp->borntail.store(tail + 1, memory_order_release);
     pp->bornfresh = true;
+    pp->bornputs++;
+    if (tail + 1 - head == cfg::crowd_gs && !pp->crowd) [[unlikely]]
+        crowd_begins(pp);
 }
 
 g* born_get(p* pp) {
     std::uint32_t tail = pp->borntail.load(memory_order_relaxed);               // relaxed: BN1
-    if (tail == pp->bornhead.load(memory_order_relaxed)) return nullptr;        // relaxed: only we add
+    if (tail == pp->bornhead.load(memory_order_relaxed)) {                      // relaxed: only we add
+        if (pp->crowd) crowd_ends(pp);
+        return nullptr;
+    }
     born_guard l(pp);
     std::uint32_t head = pp->bornhead.load(memory_order_relaxed);               // relaxed: bornlock
     if (head == tail) return nullptr;
@@ -92,6 +113,7 @@ g* born_get(p* pp) {
         return slot(pp, head);
     }
     pp->borntail.store(tail - 1, memory_order_relaxed);                         // relaxed: bornlock
+    if (pp->crowd && tail - 1 == head) crowd_ends(pp);
     fetch_ahead(pp, tail - 1, tail - 1 - head);
     return slot(pp, tail - 1);
 }
@@ -105,8 +127,17 @@ g* born_get_oldest(p* pp) {
     return slot(pp, head);
 }
 
+bool born_suffices(const p* pp, std::int64_t now) {
+    // relaxed: a hint.
+    return pp->crowdbrisk && now - pp->crowdwhen < cfg::alone_ns && pp->status.load(memory_order_relaxed) == prunning;
+}
+
 g* born_steal(p* pp, p* p2) {
     if (born_empty(p2)) return nullptr;
+    if (!by_seed() && born_suffices(p2, kernel::nanotime())) {
+        pp->left_alone = true;
+        return nullptr;
+    }
     std::uint32_t mine = pp->borntail.load(memory_order_relaxed);               // relaxed: BN1
     std::uint32_t room = cfg::born_size - born_len(pp);
     std::uint32_t n;

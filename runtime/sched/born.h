@@ -22,6 +22,10 @@
 //   BN6  "Start it and wait for it" must not take longer beside others that are busy: when a
 //        G that started goroutines parks, the last of them goes before the ring and inherits
 //        the time slice, as Go's runnext has it, within RQ6's bound.
+//   BN7  Who starts a thousand that do next to nothing and waits for them is done sooner alone: to steal one moves its G, its
+//        stack and often the starter to another processor's cache, which takes longer than its turn.  So where it took
+//        less than crowd_turn_ns to start and run each of the last crowd, thieves leave the deque alone for alone_ns after
+//        it or the next one's beginning.  A tree walked in depth is no crowd.  What that misjudges sysmon mends (WK6).
 // With one P nobody steals, and its M does without the lock (RQ7).
 // The lock is held for a few instructions, by a thief for as many stores as it takes Gs;
 // it is a leaf, and nothing sleeps on it.  A deque without one (Chase and Lev, 2005) gives
@@ -39,6 +43,9 @@ inline std::uint32_t born_len(const p* pp) {
 }
 
 inline bool born_empty(const p* pp) { return born_len(pp) == 0; }
+
+// BN7, racy.
+bool born_suffices(const p* pp, std::int64_t now);
 
 // Into pp's deque, pp being the caller's.  Half of a full one goes to the global queue.
 void born_put(p* pp, g* gp);

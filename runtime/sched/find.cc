@@ -76,7 +76,7 @@ bool not_worth_a_wake(p* pp) {
     std::uint32_t backoff = sched.wake_backoff.load(memory_order_relaxed);
     if (backoff == 0) return false;
     if (pp->runqtail.load(memory_order_relaxed) - pp->runqhead.load(memory_order_relaxed) > cfg::short_queue) return false;
-    if (born_len(pp) > 1) return false;
+    if (born_len(pp) > 1 && !(pp->crowdbrisk && (pp->crowd || born_suffices(pp, kernel::nanotime())))) return false;
     if (++pp->wakes_skipped <= backoff) return true;
     pp->wakes_skipped = 0;
     return false;
@@ -430,7 +430,7 @@ namespace {
 // RQ8, for a thief that has just left such a queue alone: it would leave it alone again.
 bool will_be_left_alone(const p* pp) {
     // relaxed: a hint; WK6 whatever it says, and sysmon mends it.
-    return pp->status.load(memory_order_relaxed) == prunning && runqshort(pp);
+    return pp->status.load(memory_order_relaxed) == prunning && runqshort(pp, kernel::nanotime());
 }
 }  // namespace
 

@@ -88,6 +88,11 @@ struct alignas(64) p {
     alignas(64) atomic<std::uint32_t> borntail{0};   // written by the owner only, downwards under bornlock
     bool bornfresh = false;                          // put since the last pick by BN6 [own:P]
     std::uint32_t bornpicks = 0;                     // taken by the owner, BN4 [own:P]
+    std::uint32_t bornputs = 0;                      // all that were put [own:P]
+    bool crowd = false;                              // BN7: the newborns are one [own:P],
+    watched<bool> crowdbrisk;                        //   the last one's turns were short [own:P],
+    std::uint32_t crowdputs = 0;                     //   bornputs when this one began,
+    watched<std::int64_t> crowdwhen;                 //   and when that was, or when the last ended, ns [own:P]
     atomic<g*> born[cfg::born_size];                 // [atomic]
 
     std::uint32_t inherited() const { return turns - chain; }  // Gs in a row that inherited the time slice [own:P]

@@ -38,7 +38,10 @@ std::uint32_t runqlen(const p* pp) {
     return (n > cfg::runq_size ? 0 : n) + born_len(pp) + (pp->runnext.load(memory_order_relaxed) != nullptr);
 }
 
-bool runqshort(const p* pp) { return runqlen(pp) <= cfg::short_queue && born_empty(pp); }
+bool runqshort(const p* pp, std::int64_t now) {
+    const std::uint32_t born = born_len(pp);
+    return runqlen(pp) <= cfg::short_queue + born && (born == 0 || born_suffices(pp, now));
+}
 
 namespace {
 

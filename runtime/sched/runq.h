@@ -132,8 +132,8 @@ inline g* runqget(p* pp, bool* inherit) {
 g* runqsteal(p* pp, p* p2, bool stealnext);
 // Number of Gs, racy.
 std::uint32_t runqlen(const p* pp);
-// Few of them, and no newborns: RQ8, racy.
-bool runqshort(const p* pp);
+// Few of them, and no newborns that another P should take: RQ8, BN7, racy.
+bool runqshort(const p* pp, std::int64_t now);
 
 // ---- the global queue; sched.lock is held
 void globrunqput(g* gp) REQUIRES(sched.lock);

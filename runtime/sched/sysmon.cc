@@ -18,25 +18,15 @@
 //        its end: looks each 20 us are a quarter of a processor.  A goroutine that blocks at the beginning loses its P after
 //        two looks (until others run: perf/results/stalls.md).  One that computes first and blocks later loses it after two
 //        of the longer ticks, and so does the first in a program whose Ps were idle now and then (SM6).
-//   SM3  Threads that lost their P while they run (hogs) must not crowd out who holds one,
-//        nor starve: where that is permitted, as many as there are processors run as they
-//        are, taking turns of hog_turn, and the others are SCHED_IDLE meanwhile.  One that
-//        lost its P blocked, or to a stopped world, and computes by now is found by find_hogs.
-//   SM4  While there are more hogs than processors sysmon is a real-time thread, where that is permitted: SCHED_IDLE
-//        threads run whole kernel ticks, which upsets the kernel's fair clock so that an ordinary thread that wakes
-//        may wait for 30 ms though it uses next to nothing.  It is real-time, too, from the second half of a slice that
-//        others wait for until two slices later: beside a single loop sysmon, and with it the end of the slice, may be
-//        5 ms late, even if another processor is idle.  At other times it would preempt Ms at each tick (mutex8 +30 %).
-//        The number of hogs needs no hysteresis: it goes up by what has run for forced_retake, once for each P, or was
-//        found in a hog_turn.  So a thread's class changes about once in a turn, whatever the number does (stalls.md).
 //   SM5  Where one goroutine blocked others soon do (a thousand that read).  For storm_gap after a P was taken from one that
 //        still blocks, its next goroutine need not be seen twice: one look that finds it blocked is enough.  Who blocks for
 //        a moment only is back before the next look, and then there is no storm.
 //
-//   SM6, SM7: when it looks, in sched/pace.h.
+//   SM3, SM4: threads that lost their P and compute, in sched/hogs.cc.  SM6, SM7: when it looks, in sched/pace.h.
 //
 // Source: Go's proc.go (sysmon, retake).
 #include "sched/sysmon.h"
+
 
 #include <algorithm>
 
@@ -48,10 +38,12 @@
 #include "kernel_if/clock.h"
 #include "kernel_if/sys.h"
 #include "sched/background.h"
+#include "sched/born.h"
 #include "sched/checkdead.h"
 #include "sched/debugvars.h"
 #include "sched/exit.h"
 #include "sched/find.h"
+#include "sched/hogs.h"
 #include "sched/lists.h"
 #include "sched/locked.h"
 #include "sched/mstart.h"
@@ -75,7 +67,7 @@ bool brisk(p* pp, std::int64_t now) {
     std::int64_t ran = turns - pp->backlogturns, took = now - pp->backlogwhen;
     pp->backlogturns = turns;
     pp->backlogwhen = now;
-    return ran * (cfg::brisk_ns / cfg::brisk_gs) > took && runqshort(pp);
+    return ran * (cfg::brisk_ns / cfg::brisk_gs) > took && runqshort(pp, now);
 }
 
 // WK8: timers made its Gs ready a moment ago.
@@ -86,7 +78,8 @@ bool fresh_batch(const p* pp, std::int64_t now) {
 
 // More than pp gets through alone: its queue was not empty a tick ago and is not now.
 bool has_backlog(p* pp, std::int64_t now) {
-    bool before = pp->sysmonbacklog, alone = brisk(pp, now) || fresh_batch(pp, now);
+    const bool crowd = !born_empty(pp) && runqshort(pp, now);  // BN7
+    bool before = pp->sysmonbacklog, alone = brisk(pp, now) || fresh_batch(pp, now) || crowd;
     pp->sysmonbacklog = !runqempty(pp);
     return before && pp->sysmonbacklog && !alone;
 }
@@ -129,9 +122,6 @@ kernel::activity activity_of(p* pp, std::int32_t tid) {
     if (a == kernel::activity::unknown) pp->activitytid = 0;  // gone, and its number may come again
     return a;
 }
-
-// relaxed: a hint: it may be on its way back.
-bool has_lost_its_p(const m* mp) { return (mp->retake.load(memory_order_relaxed) & rt_phase) == rt_taken; }
 
 // SM5.  A hint: the victim may be another M by now (MS2).
 bool in_a_storm(const p* pp, std::int64_t now) {
@@ -237,76 +227,6 @@ bool retake_syscall(p* pp, std::int64_t now, round* r) {
     return ours;
 }
 
-void set_idle_class(m* mp, bool on) REQUIRES(retakelock) {
-    if (made_idle_class(mp) == on) return;
-    if (on && !(debug.hogidle && kernel::idle_class_permitted_to(mp->tid))) return;
-    if (on && !kernel::idle_class_may_enter(mp->tid)) return;  // before the count: FO5
-    if (on) count_idle_class(mp);
-    chaos_pause();
-    int rc = (on ? kernel::idle_class_enter : kernel::idle_class_leave)(mp->tid);
-    chaos_pause();
-    // -EINVAL: the program gave the thread another class, which stays.
-    if (on ? rc < 0 : rc == 0 || rc == -EINVAL) count_idle_class(mp);
-}
-
-// SM3: the next so many hogs have their turn.  retakelock is held.
-void rotate_hogs(std::int64_t now) REQUIRES(retakelock) {
-    static std::int64_t last = 0, first = 0;
-    if (sched.nhogs == 0 && !sched.stuck_idle) return;
-    if (now - last < cfg::hog_turn) return;
-    last = now;
-    first = sched.nhogs <= ncpu ? 0 : first + ncpu;
-    if (first >= sched.nhogs) first = 0;
-    rcu_reader r;
-    std::int64_t i = 0;
-    sched.stuck_idle = false;
-    for (m* mp : allm()) {
-        if (mp->hog) {
-            if (has_lost_its_p(mp)) set_idle_class(mp, !(i >= first && i < first + ncpu)), i++;
-        } else if (made_idle_class(mp)) {  // it had not the right itself
-            set_idle_class(mp, false);
-            sched.stuck_idle |= made_idle_class(mp);
-        }
-    }
-}
-
-// Has M, who lost its P otherwise, become a hog?  It is seen to run twice in a row.
-void look_at_detached(m* mp) REQUIRES(retakelock) {
-    if (mp->hog || !has_lost_its_p(mp)) return;
-    std::int64_t used = kernel::thread_cputime(mp->tid);
-    bool ran = used - mp->detachedcpu > cfg::hog_sign;
-    mp->detachedcpu = used;
-    mp->detachedruns = ran && kernel::activity_now(mp->tid) == kernel::activity::running ? mp->detachedruns + 1 : 0;
-    if (mp->detachedruns >= 2 && retake_mark_hog(mp)) mp->detachedruns = 0;
-}
-
-// SM3: some of the Ms are looked at, each turn other ones.  retakelock is held.
-void find_hogs(std::int64_t now) REQUIRES(retakelock) {
-    static std::int64_t last = 0;
-    static std::size_t next = 0;
-    if (!debug.hogidle || !kernel::idle_class_permitted() || now - last < cfg::hog_turn) return;
-    last = now;
-    rcu_reader r;
-    auto ms = allm();
-    for (std::size_t i = 0; i < cfg::hog_looks && i < ms.n; i++) {
-        if (next >= ms.n) next = 0;
-        look_at_detached(ms.data[next++]);
-    }
-}
-
-// SM4.  retakelock is held.
-void stay_ahead_of_hogs(bool late, std::int64_t now) REQUIRES(retakelock) {
-    static bool tried = false, ahead = false;
-    static std::int64_t latest = 0;
-    if (late) latest = now;
-    const bool needed = now - latest < 2 * cfg::forced_retake || sched.nhogs > ncpu;
-    if (needed == tried || !debug.hogidle || !kernel::idle_class_permitted()) return;
-    tried = needed;
-    // An error: sysmon stays as it is until the next time.
-    if (tried) ahead = kernel::realtime_enter() == 0;
-    else if (ahead) kernel::realtime_leave();
-}
-
 // None is idle or coming, and the last thread below the limit is left to somebody who must have it.
 bool spare_is_worth_making() {
     guard l(sched.lock);
@@ -324,7 +244,7 @@ void take_p(m* mp, std::int64_t now) REQUIRES(retakelock) {
         mp->hog = false;
         return unreserve_m(heir);
     }
-    if (mp->hog && ++sched.nhogs > ncpu) set_idle_class(mp, true);  // SM3
+    if (mp->hog) add_hog(mp);
     if (!mp->hog) {
         pp->victim = mp;
         pp->victimwhen = now;
@@ -373,9 +293,7 @@ findings retake(std::int64_t now, std::int64_t* next) {
     wake_for_timers(now);
     if (r.first) retake_fence();
     for (m* mp = r.first; mp; mp = mp->retakelink) take_p(mp, now);
-    find_hogs(now);
-    rotate_hogs(now);  // last: now `hog` says that it has lost its P
-    stay_ahead_of_hogs(r.waited_for.late, now);
+    see_to_hogs(r.waited_for.late, now);  // last: now `hog` says that it has lost its P
     // One more than were missed, or one where the last was used: else every second hand-off waits for the template
     // thread, on a machine full of hogs for tens of milliseconds.
     if (r.heirless) want_spare_ms(r.heirless + 1);
@@ -383,15 +301,6 @@ findings retake(std::int64_t now, std::int64_t* next) {
     *next = r.waited_for.next;
     if (r.first || r.took_in_call || (r.heirless && !spare_ms_refused())) return findings::took;
     return soon ? findings::watch : findings::none;
-}
-
-// SM3 while no P runs.  True: there are more hogs than processors, and nobody else turns them.
-bool turn_hogs(std::int64_t now) {
-    guard l(retakelock);
-    find_hogs(now);
-    rotate_hogs(now);
-    stay_ahead_of_hogs(false, now);
-    return sched.nhogs > ncpu;
 }
 
 bool nothing_to_watch() {
@@ -478,7 +387,7 @@ void sysmon() {
         }
         if (nothing_to_watch()) {
             pace.all_idle();
-            if (turn_hogs(now)) pace.idle = 0;
+            if (see_to_hogs_only(now)) pace.idle = 0;
             // relaxed: a hint.
             if (pace.idle < pace.patience || sched.exiting.load(memory_order_relaxed)) continue;
             sched.sysmonnext.store(0, memory_order_relaxed);  // relaxed: a hint: it is woken with the first P

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "kernel_if/clock.h"
 #include "sched/born.h"
 #include "sched/runq.h"
 #include "tests/support/fake_sched.h"
@@ -193,6 +194,58 @@ TEST_F(Born, ThievesTakeTheRingThenNewbornsThenRunnext) {
     EXPECT_EQ(runqsteal(&me.pp, &other, true), gs[2]);
     EXPECT_EQ(runqsteal(&me.pp, &other, true), gs[1]);
     EXPECT_TRUE(runqempty(&other));
+}
+
+TEST_F(Born, ThievesLeaveACrowdWithShortTurnsAloneForAWhile) {  // BN7
+    p* pp = &other;
+    constexpr std::int64_t far = 3'600'000'000'000;  // ns: what the test itself takes does not matter
+    auto empty = [](p* of) {
+        while (born_get(of)) {}
+    };
+    auto crowd = [&](bool brisk) {
+        fill(pp, cfg::crowd_gs);
+        pp->crowdwhen += brisk ? far : -far;
+        empty(pp);
+        EXPECT_EQ(pp->crowdbrisk, brisk);
+    };
+    auto stolen = [&](std::int64_t ago) {
+        pp->crowdwhen = rt0::kernel::nanotime() - ago;
+        me.pp.left_alone = false;
+        const bool got = born_steal(&me.pp, pp) != nullptr;
+        EXPECT_NE(me.pp.left_alone, got);
+        empty(&me.pp);
+        return got;
+    };
+    fill(pp, cfg::crowd_gs);
+    EXPECT_TRUE(stolen(-far)) << "nothing is known yet";
+    empty(pp);
+
+    crowd(true);
+    fill(pp, cfg::crowd_gs);
+    EXPECT_FALSE(stolen(-far));
+    EXPECT_TRUE(runqshort(pp, pp->crowdwhen + cfg::alone_ns - 1));
+    EXPECT_FALSE(runqshort(pp, pp->crowdwhen + cfg::alone_ns));
+    pp->status.store(psyscall);
+    EXPECT_TRUE(stolen(-far)) << "nobody runs them there";
+    pp->status.store(prunning);
+    EXPECT_TRUE(stolen(cfg::alone_ns)) << "it takes too long for such";
+    empty(pp);
+
+    crowd(true);
+    born_put(pp, gs[0]);
+    EXPECT_FALSE(stolen(-far)) << "the next one comes, most likely";
+    EXPECT_TRUE(stolen(cfg::alone_ns)) << "one is no crowd";
+
+    crowd(false);
+    fill(pp, cfg::crowd_gs);
+    EXPECT_TRUE(stolen(-far)) << "the last one's turns were long";
+    empty(pp);
+
+    crowd(false);
+    fill(pp, cfg::crowd_gs - 1);
+    pp->crowdwhen = rt0::kernel::nanotime() + far;
+    empty(pp);
+    EXPECT_FALSE(pp->crowdbrisk) << "that was no crowd";
 }
 
 // One owner and three thieves.  A G that comes out goes home and is put again: twice out
