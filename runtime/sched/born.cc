@@ -1,4 +1,4 @@
-// Newborns; invariants BN1-BN6 in born.h.
+// Newborns; invariants BN1-BN7 in born.h.
 #include "sched/born.h"
 
 #include "base/forked.h"
@@ -51,15 +51,22 @@ void fetch_ahead(const p* pp, std::uint32_t tail, std::uint32_t n) {
 
 // BN7
 [[gnu::cold]] void crowd_begins(p* pp) {
+    const std::int64_t now = kernel::nanotime();
+    // What was long ago says little, and sysmon must look soon.  relaxed: a hint.
+    const std::int64_t look = sched.sysmonnext.load(memory_order_relaxed) - now;
+    if (now - pp->crowdwhen >= cfg::alone_look || look >= cfg::alone_look) pp->crowdbrisk = false;
     pp->crowd = true;
     pp->crowdputs = pp->bornputs;
-    pp->crowdwhen = kernel::nanotime();
+    pp->crowdpicks = pp->bornpicks;
+    pp->crowdwhen = now;
 }
 
 [[gnu::cold]] void crowd_ends(p* pp) {
     pp->crowd = false;
-    const std::int64_t all = cfg::crowd_gs + (pp->bornputs - pp->crowdputs), now = kernel::nanotime();
-    pp->crowdbrisk = now - pp->crowdwhen < all * cfg::crowd_turn_ns;
+    const std::int64_t now = kernel::nanotime(), took = now - pp->crowdwhen;
+    const std::uint32_t all = cfg::crowd_gs + (pp->bornputs - pp->crowdputs), ran = pp->bornpicks - pp->crowdpicks;
+    // Where others took some, half of the time went for that.
+    pp->crowdbrisk = took < ran * (ran < all - all / 8 ? 2 * cfg::crowd_turn_ns : cfg::crowd_turn_ns);
     pp->crowdwhen = now;
 }
 
@@ -104,18 +111,24 @@ g* born_get(p* pp) {
         if (pp->crowd) crowd_ends(pp);
         return nullptr;
     }
-    born_guard l(pp);
-    std::uint32_t head = pp->bornhead.load(memory_order_relaxed);               // relaxed: bornlock
-    if (head == tail) return nullptr;
-    std::uint32_t every = tail - head > cfg::born_crowd ? cfg::born_oldest_crowded : cfg::born_oldest;
-    if (++pp->bornpicks % every == 0) {                                         // BN4
-        pp->bornhead.store(head + 1, memory_order_relaxed);                     // relaxed: we are who would overwrite the slot
-        return slot(pp, head);
+    g* gp;
+    bool last;
+    {
+        born_guard l(pp);
+        std::uint32_t head = pp->bornhead.load(memory_order_relaxed);           // relaxed: bornlock
+        if (head == tail) return nullptr;
+        std::uint32_t every = tail - head > cfg::born_crowd ? cfg::born_oldest_crowded : cfg::born_oldest;
+        if (++pp->bornpicks % every == 0) {                                     // BN4
+            pp->bornhead.store(head + 1, memory_order_relaxed);                 // relaxed: we are who would overwrite the slot
+            return slot(pp, head);
+        }
+        pp->borntail.store(tail - 1, memory_order_relaxed);                     // relaxed: bornlock
+        fetch_ahead(pp, tail - 1, tail - 1 - head);
+        gp = slot(pp, tail - 1);
+        last = tail - 1 == head;
     }
-    pp->borntail.store(tail - 1, memory_order_relaxed);                         // relaxed: bornlock
-    if (pp->crowd && tail - 1 == head) crowd_ends(pp);
-    fetch_ahead(pp, tail - 1, tail - 1 - head);
-    return slot(pp, tail - 1);
+    if (last && pp->crowd) crowd_ends(pp);
+    return gp;
 }
 
 g* born_get_oldest(p* pp) {
@@ -134,8 +147,8 @@ bool born_suffices(const p* pp, std::int64_t now) {
 
 g* born_steal(p* pp, p* p2) {
     if (born_empty(p2)) return nullptr;
-    if (!by_seed() && born_suffices(p2, kernel::nanotime())) {
-        pp->left_alone = true;
+    if (!by_seed() && p2->crowdbrisk && born_suffices(p2, kernel::nanotime())) {
+        pp->left_newborns = true;
         return nullptr;
     }
     std::uint32_t mine = pp->borntail.load(memory_order_relaxed);               // relaxed: BN1

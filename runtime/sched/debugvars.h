@@ -9,7 +9,7 @@ struct debugvars {
     std::int32_t schedtrace = 0;   // ms between scheduler reports
     std::int32_t scheddetail = 0;
     std::int32_t gctrace = 0;
-    std::int32_t hogidle = 1;      // endless loops without a P may be SCHED_IDLE (SM3, SM4 in sysmon.cc)
+    std::int32_t hogidle = 1;      // endless loops without a P may be SCHED_IDLE (SM3, SM4 in hogs.cc)
     std::int32_t dumpsignal = 0;   // the signal that makes a dump and does not end the process; 1: SIGUSR1
     std::int64_t chaos = 0;        // seed, 0: off
     std::int64_t schedseed = -1;   // one P, and a schedule that is a function of it (base/seeded.h); -1: off

@@ -31,7 +31,8 @@
 //   WK7  A wake that finds nothing to steal was wasted (goroutines that take turns through
 //        runnext, or RQ8, need one P).  While wakes fail, the wake for a G beside a short
 //        queue is skipped ever more often (wake_backoff); one theft that succeeds ends that.
-//        Only there: sysmon mends what is skipped.
+//        Only there, and with the global queue empty: sysmon mends what is skipped.  Newborns that BN7 leaves alone wake
+//        nobody, for the same reason.
 //   WK8  Nor is it worth while for a batch of timers whose Gs the P gets through in less than alone_ns, as far as their turns
 //        the last time tell, if sysmon will soon look whether that was right.  They and all the others there are on its
 //        ring (WK6): after an overflow, or if the global queue was not empty before, somebody is woken.  An M that was
@@ -75,11 +76,19 @@ bool not_worth_a_wake(p* pp) {
     // relaxed: a heuristic; sysmon mends what it gets wrong.
     std::uint32_t backoff = sched.wake_backoff.load(memory_order_relaxed);
     if (backoff == 0) return false;
+    if (sched.runqsize.load(memory_order_relaxed) != 0) return false;  // an overflow of ours, too: that is not sysmon's
     if (pp->runqtail.load(memory_order_relaxed) - pp->runqhead.load(memory_order_relaxed) > cfg::short_queue) return false;
-    if (born_len(pp) > 1 && !(pp->crowdbrisk && (pp->crowd || born_suffices(pp, kernel::nanotime())))) return false;
+    if (born_len(pp) > 1) return false;
     if (++pp->wakes_skipped <= backoff) return true;
     pp->wakes_skipped = 0;
     return false;
+}
+
+// BN7: no wake for one of a crowd that its starter gets through.
+bool newborns_suffice(p* pp) {
+    if (!pp->crowdbrisk || sched.runqsize.load(memory_order_relaxed) != 0) return false;  // relaxed: as above
+    // In the midst of one the clock is looked at now and then.
+    return (pp->crowd && pp->bornputs % cfg::crowd_looks != 0) || born_suffices(pp, kernel::nanotime());
 }
 
 // A spinner went back to sleep empty-handed.
@@ -121,6 +130,11 @@ void wakep_for_lone() {
     m* mp = getg()->mp;
     if (!mp->wakes_deferred && not_worth_a_wake(mp->pp)) return;
     wakep();
+}
+
+void wakep_for_newborn() {
+    if (sched.npidle.load(memory_order_relaxed) == 0) return;  // relaxed: WK6
+    if (!newborns_suffice(getg()->mp->pp)) wakep_for_lone();
 }
 
 wake_batch::wake_batch() : mp_(getg()->mp), before_(mp_->wake_wanted) { mp_->wakes_deferred++; }
@@ -315,8 +329,8 @@ g* spin_for_work(m* mp, p* pp, bool* inherit) {
 }
 
 // WK4: the last look.  An idle P if there is work for it.
-p* queues_have_work(bool left_alone) {
-    if (!work_queued(left_alone)) return nullptr;
+p* queues_have_work(left_alone left) {
+    if (!work_queued(left)) return nullptr;
     guard l(sched.lock);
     return pidleget();
 }
@@ -394,9 +408,8 @@ g* give_up_p(m* mp, bool* again) {
     return nullptr;
 }
 
-// WK4.  Comes back with a P, to look again; true where there is work.  left_alone: the M left a brisk queue alone
-// (RQ8), which is no reason to stay awake.
-bool sleep_or_look_again(m* mp, bool left_alone) {
+// WK4.  Comes back with a P, to look again; true where there is work.  What the M left alone is no reason to stay awake.
+bool sleep_or_look_again(m* mp, left_alone left) {
     bool was_spinning = mp->spinning;
     if (was_spinning) {
         mp->spinning = false;
@@ -404,17 +417,17 @@ bool sleep_or_look_again(m* mp, bool left_alone) {
         if (static_cast<std::int32_t>(sched.nmspinning.fetch_sub(1, memory_order_seq_cst)) <= 0)
             runtime_throw("findrunnable: negative nmspinning");
     }
-    p* pp = queues_have_work(left_alone);
+    p* pp = queues_have_work(left);
     if (!pp) {
         for (int i = 0; i < cfg::drain_pause; i++) arch::cpu_relax();  // WK6
-        pp = queues_have_work(left_alone);
+        pp = queues_have_work(left);
     }
     if (pp) {
         acquirep(pp);
         if (was_spinning) become_spinning(mp);
         return true;
     }
-    if (was_spinning) wake_was_wasted();
+    if (was_spinning && !left.newborns) wake_was_wasted();
     if ((pp = sleep_until_timer())) {
         acquirep(pp);
         become_spinning(mp);  // whatever WK1 says: the timer may be another P's, and only spinners steal those
@@ -427,18 +440,21 @@ bool sleep_or_look_again(m* mp, bool left_alone) {
 }  // namespace
 
 namespace {
-// RQ8, for a thief that has just left such a queue alone: it would leave it alone again.
-bool will_be_left_alone(const p* pp) {
+// RQ8, BN7, for a thief that has just left such a queue alone: it would leave it alone again.
+bool will_be_left_alone(const p* pp, left_alone left) {
     // relaxed: a hint; WK6 whatever it says, and sysmon mends it.
-    return pp->status.load(memory_order_relaxed) == prunning && runqshort(pp, kernel::nanotime());
+    if (pp->status.load(memory_order_relaxed) != prunning || !(left.ring || left.newborns)) return false;
+    const bool born = !born_empty(pp);
+    if (born && !left.newborns) return false;
+    return (left.ring || runqlen(pp) == born_len(pp)) && runqshort(pp, born ? kernel::nanotime() : 0);
 }
 }  // namespace
 
-bool work_queued(bool left_alone) {
+bool work_queued(left_alone left) {
     rcu_reader r;
     for (p* pp : allp()) {
         if (pp->status.load(memory_order_relaxed) == pdead || runqempty(pp)) continue;  // relaxed: dead ones are empty
-        if (!left_alone || !will_be_left_alone(pp)) return true;
+        if (!will_be_left_alone(pp, left)) return true;
     }
     // ORDER(wake): seq_cst; WK4 for the global queue.
     return sched.runqsize.load(memory_order_seq_cst) != 0;
@@ -455,7 +471,7 @@ g* findrunnable(bool* inherit) {
             continue;
         }
         p* pp = mp->pp;
-        pp->left_alone = false;
+        pp->left_ring = pp->left_newborns = false;
         pp->suffices = false;
         if (pp->batchwhen || pp->timers.when0.load(memory_order_relaxed)) {  // relaxed: checktimers looks under the lock
             std::int64_t until, now = clock_now();
@@ -467,9 +483,10 @@ g* findrunnable(bool* inherit) {
         if (skip_to_timer(pp)) continue;
         if (start_spinning(mp, seen))
             if (g* gp = spin_for_work(mp, pp, inherit)) return gp;
-        bool again = false, left_alone = pp->left_alone;
+        bool again = false;
+        const left_alone left{pp->left_ring, pp->left_newborns};
         if (g* gp = give_up_p(mp, &again)) return gp;
-        seen = !again && sleep_or_look_again(mp, left_alone);
+        seen = !again && sleep_or_look_again(mp, left);
     }
 }
 

@@ -30,8 +30,10 @@ void become_spinning(m* mp);
 
 // There is new work: get one more M looking for it, if a P idles and nobody looks yet.
 void wakep();
-// The same for a G that was just put in this P's runnext or among its newborns (WK7).
+// The same for a G that was just put in this P's runnext (WK7).
 void wakep_for_lone();
+// The same for one that was just put among its newborns (WK7, BN7).
+void wakep_for_newborn();
 
 // WK8, after timers ran here at `now`: does the P get through what they made ready alone?  Its turns are measured from here.
 bool begin_timer_batch(std::int64_t now);
@@ -43,9 +45,12 @@ void wakenetpoller(std::int64_t when);
 // Gets the M that sleeps until a timer, if one does, to look for work (TM5).
 void wake_timer_sleeper();
 
-// Is there a G on any run queue?  Asked by whoever has just idled a P (WK4, WK5).  left_alone: not counting
-// queues that RQ8 leaves to their P.
-bool work_queued(bool left_alone = false);
+// What an M that looked for work left to other Ps: a ring by RQ8, newborns by BN7.
+struct left_alone {
+    bool ring = false, newborns = false;
+};
+// Is there a G on any run queue?  Asked by whoever has just idled a P (WK4, WK5).  left: not counting queues of such Ps.
+bool work_queued(left_alone left = {});
 
 // The earliest deadline on any P, 0: none.  Exact for who has published polluntil before, else a hint.
 std::int64_t earliest_timer();

@@ -204,7 +204,7 @@ void newproc_commit(g* newg, void (*entry)(void*), std::uintptr_t startpc) {
     g* self = getg();
     RT0_PROBE_G(newproc, self, newg->goid);
     born_put(self->mp->pp, newg);
-    wakep_for_lone();
+    wakep_for_newborn();
 }
 
 void newproc_abort(g* newg) { gfput(getg()->mp->pp, newg); }

@@ -46,7 +46,8 @@ struct alignas(64) p {
     std::uint32_t wakes_skipped = 0;            // since the last wakep that woke [own:P]
     bool sysmonbacklog = false;                 // the queue was not empty at sysmon's last look [own:sysmon]
     atomic<bool> preempt{false};                // its G was asked to yield: the next pick is one after a whole slice [atomic]
-    bool left_alone = false;                    // its M, stealing, left a brisk ring alone (RQ8) [own:P]
+    bool left_ring = false;                     // its M, stealing, left a brisk ring alone (RQ8),
+    bool left_newborns = false;                 //   or a crowd (BN7) [own:P]
     watched<bool> suffices;                     // what timers made ready here needs no second P, WK8 [own:P]
     bool born_next = true;                      // that pick is the oldest newborn, else the ring's, BN5 [own:P]
 
@@ -88,10 +89,11 @@ struct alignas(64) p {
     alignas(64) atomic<std::uint32_t> borntail{0};   // written by the owner only, downwards under bornlock
     bool bornfresh = false;                          // put since the last pick by BN6 [own:P]
     std::uint32_t bornpicks = 0;                     // taken by the owner, BN4 [own:P]
-    std::uint32_t bornputs = 0;                      // all that were put [own:P]
-    bool crowd = false;                              // BN7: the newborns are one [own:P],
-    watched<bool> crowdbrisk;                        //   the last one's turns were short [own:P],
-    std::uint32_t crowdputs = 0;                     //   bornputs when this one began,
+    std::uint32_t bornputs = 0;                      // put by the owner, but for who came to a full deque [own:P]
+    bool crowd = false;                              // BN7: the newborns are one [own:P]
+    watched<bool> crowdbrisk;                        // and most likely what the last was: done in no time [own:P]
+    std::uint32_t crowdputs = 0;                     // bornputs and bornpicks when it began,
+    std::uint32_t crowdpicks = 0;                    //   [own:P]
     watched<std::int64_t> crowdwhen;                 //   and when that was, or when the last ended, ns [own:P]
     atomic<g*> born[cfg::born_size];                 // [atomic]
 

@@ -294,6 +294,7 @@ bool nobody_comes_for(const p* pp) REQUIRES(sched.lock) {
 void leave_idle(p* pp) REQUIRES(sched.lock) {
     if (stop_with_world(pp)) return;
     bool inherit;
+    pp->crowd = false;  // BN7: it is not run
     while (g* gp = runqget(pp, &inherit)) globrunqput(gp);
     pidleput(pp);
     sched.starved.store(true, memory_order_seq_cst);  // ORDER(poll): before the look for a sleeper (TM5)

@@ -44,6 +44,7 @@ void p_init(p* pp, std::int32_t id) {
 
 void p_destroy(p* pp) REQUIRES(sched.lock) {
     bool inherit;
+    pp->crowd = false;  // BN7: it is not run
     while (g* gp = runqget(pp, &inherit)) globrunqput(gp);
     movetimers(pp, getg()->mp->pp);
     gfpurge(pp);

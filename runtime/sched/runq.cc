@@ -40,7 +40,7 @@ std::uint32_t runqlen(const p* pp) {
 
 bool runqshort(const p* pp, std::int64_t now) {
     const std::uint32_t born = born_len(pp);
-    return runqlen(pp) <= cfg::short_queue + born && (born == 0 || born_suffices(pp, now));
+    return (born == 0 || born_suffices(pp, now)) && runqlen(pp) <= cfg::short_queue + born;
 }
 
 namespace {
@@ -200,7 +200,7 @@ g* runqsteal(p* pp, p* p2, bool stealnext) {
     const bool empty = ring_empty(p2);  // what comes in the next moment has not been watched
     bool alone = !empty && gets_through_alone(p2);
     if (by_seed()) chance_of_theft(&alone, &stealnext);
-    pp->left_alone |= alone;
+    pp->left_ring |= alone;
     std::uint32_t n = empty || alone ? 0 : runqgrab(p2, pp, tail);
     if (n == 0) {
         if (g* gp = born_steal(pp, p2)) return gp;

@@ -261,7 +261,8 @@ bool look_at(p* pp, std::int64_t now, round* r) REQUIRES(retakelock) {
     const bool backlog = has_backlog(pp, now);
     r->backlog_now |= backlog;
     if (s == psyscall) {
-        r->took_in_call |= retake_syscall(pp, now, r);
+        if (!retake_syscall(pp, now, r)) return backlog && wake_for_backlog();
+        r->took_in_call = true;
         return false;
     }
     m* mp = pp->mp.follow();

@@ -196,26 +196,32 @@ TEST_F(Born, ThievesTakeTheRingThenNewbornsThenRunnext) {
     EXPECT_TRUE(runqempty(&other));
 }
 
-TEST_F(Born, ThievesLeaveACrowdWithShortTurnsAloneForAWhile) {  // BN7
+// BN7.  What the test itself takes does not matter beside an hour.
+struct Crowd : Born {
+    static constexpr std::int64_t far = 3'600'000'000'000;  // ns
     p* pp = &other;
-    constexpr std::int64_t far = 3'600'000'000'000;  // ns: what the test itself takes does not matter
-    auto empty = [](p* of) {
+
+    static void empty(p* of) {
         while (born_get(of)) {}
-    };
-    auto crowd = [&](bool brisk) {
+    }
+    void crowd(bool brisk) {
         fill(pp, cfg::crowd_gs);
         pp->crowdwhen += brisk ? far : -far;
         empty(pp);
         EXPECT_EQ(pp->crowdbrisk, brisk);
-    };
-    auto stolen = [&](std::int64_t ago) {
+        pp->crowdwhen += far;  // the next one begins soon
+    }
+    bool stolen(std::int64_t ago) {
         pp->crowdwhen = rt0::kernel::nanotime() - ago;
-        me.pp.left_alone = false;
+        me.pp.left_newborns = false;
         const bool got = born_steal(&me.pp, pp) != nullptr;
-        EXPECT_NE(me.pp.left_alone, got);
+        EXPECT_NE(me.pp.left_newborns, got);
         empty(&me.pp);
         return got;
-    };
+    }
+};
+
+TEST_F(Crowd, WithShortTurnsIsLeftAloneForAWhile) {
     fill(pp, cfg::crowd_gs);
     EXPECT_TRUE(stolen(-far)) << "nothing is known yet";
     empty(pp);
@@ -240,12 +246,38 @@ TEST_F(Born, ThievesLeaveACrowdWithShortTurnsAloneForAWhile) {  // BN7
     fill(pp, cfg::crowd_gs);
     EXPECT_TRUE(stolen(-far)) << "the last one's turns were long";
     empty(pp);
+}
 
+TEST_F(Crowd, IsJudgedByTheLastOneIfThatWasSoonBefore) {
     crowd(false);
     fill(pp, cfg::crowd_gs - 1);
     pp->crowdwhen = rt0::kernel::nanotime() + far;
     empty(pp);
     EXPECT_FALSE(pp->crowdbrisk) << "that was no crowd";
+
+    crowd(true);
+    pp->crowdwhen += -far - cfg::alone_look;
+    fill(pp, cfg::crowd_gs);
+    EXPECT_FALSE(pp->crowdbrisk) << "the last one was long ago";
+    empty(pp);
+
+    crowd(true);
+    sched.sysmonnext.store(rt0::kernel::nanotime() + far);
+    fill(pp, cfg::crowd_gs);
+    EXPECT_FALSE(pp->crowdbrisk) << "sysmon would not see to it";
+    sched.sysmonnext.store(0);
+    empty(pp);
+
+    crowd(true);
+    fill(pp, cfg::crowd_gs);
+    EXPECT_TRUE(pp->crowdbrisk);
+    while (!born_empty(pp)) {
+        pp->crowdwhen = 0;
+        EXPECT_TRUE(stolen(cfg::alone_ns));
+    }
+    pp->crowdwhen = rt0::kernel::nanotime();
+    empty(pp);
+    EXPECT_FALSE(pp->crowdbrisk) << "others ran them all";
 }
 
 // One owner and three thieves.  A G that comes out goes home and is put again: twice out

@@ -7,6 +7,7 @@
 
 #include "base/upcall.h"
 #include "kernel_if/clock.h"
+#include "kernel_if/clock.h"
 #include "sched/born.h"
 #include "sched/find.h"
 #include "sched/newproc.h"
@@ -32,24 +33,45 @@ TEST_F(Pidle, PsComeBackLastInFirstOut) {
     EXPECT_EQ(pp.link, nullptr);
 }
 
+constexpr left_alone ring{.ring = true}, newborns{.newborns = true}, both{true, true};
+
 // RQ8: a thief that left a queue alone goes to sleep beside it, and not beside any other.
 TEST_F(Pidle, AQueueThatIsLeftAloneKeepsNobodyAwake) {
     for (std::uint32_t n = 1; n <= cfg::short_queue + 1; n++) {
         runqput(&third, gs[n % gs.size()], false);
         EXPECT_TRUE(work_queued());
-        EXPECT_EQ(work_queued(true), n > cfg::short_queue) << n;
+        EXPECT_EQ(work_queued(ring), n > cfg::short_queue) << n;
     }
     bool inherit;
     runqget(&third, &inherit);
-    EXPECT_FALSE(work_queued(true));
+    EXPECT_FALSE(work_queued(ring));
     third.status.store(pidle);
-    EXPECT_TRUE(work_queued(true)) << "nobody else will run it";
+    EXPECT_TRUE(work_queued(ring)) << "nobody else will run it";
     third.status.store(prunning);
     born_put(&third, gs[0]);
-    EXPECT_TRUE(work_queued(true)) << "a newborn";
+    EXPECT_TRUE(work_queued(ring)) << "a newborn";
     born_get(&third);
     queue_globally(gs[0]);
-    EXPECT_TRUE(work_queued(true)) << "the global queue";
+    EXPECT_TRUE(work_queued(ring)) << "the global queue";
+    while (runqget(&third, &inherit)) {}
+}
+
+// BN7, too.
+TEST_F(Pidle, NewbornsThatAreLeftAloneKeepNobodyAwake) {
+    constexpr std::int64_t far = 3'600'000'000'000;  // ns
+    born_put(&third, gs[0]);
+    EXPECT_TRUE(work_queued(both)) << "nothing is known of their like";
+    third.crowdbrisk = true;
+    third.crowdwhen = rt0::kernel::nanotime() + far;
+    EXPECT_TRUE(work_queued());
+    EXPECT_TRUE(work_queued(ring));
+    EXPECT_FALSE(work_queued(newborns));
+    runqput(&third, gs[1], false);
+    EXPECT_TRUE(work_queued(newborns)) << "the ring was not watched";
+    EXPECT_FALSE(work_queued(both));
+    third.crowdwhen = rt0::kernel::nanotime() - cfg::alone_ns;
+    EXPECT_TRUE(work_queued(both)) << "that is over";
+    bool inherit;
     while (runqget(&third, &inherit)) {}
 }
 
