@@ -287,8 +287,8 @@ void freechan(hchan* c) noexcept NO_THREAD_SAFETY_ANALYSIS {
         unlockchan(c);
     } else {
         // Before the first or after the last goroutine.  In a forked child somebody may have been inside: his channel is
-        // left as it is.
-        mine = c->npark == 0 && !c->lock.is_locked();
+        // left as it is.  With one P no lock would tell (CH6).
+        mine = c->npark == 0 && !c->lock.is_locked() && !(kernel::forked() && one_p());
     }
     if (mine) release_chan(c);
 }

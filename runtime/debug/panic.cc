@@ -61,7 +61,7 @@ void put_exception(sink& out) {
     if (!std::current_exception()) {  // none, or one that is not C++'s
         auto* caught = reinterpret_cast<void**>(abi::__cxa_get_globals());
         if (getg()->goexiting) out << "this_goroutine::exit may not pass a noexcept function";
-        else if (*caught) out << "a forced unwind or a foreign exception may not pass a noexcept function";
+        else if (*caught) out << "std::terminate called while a forced unwind or a foreign exception was handled";
         else out << "std::terminate called without an active exception";
         return;
     }

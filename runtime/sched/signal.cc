@@ -238,8 +238,6 @@ void unminit_signal_stack(m* mp) {
 
 // ---- dumps on demand
 
-int dump_signal() { return dumpsig; }
-
 void wait_for_dump_request() {
     std::uint32_t n;
     // relaxed: a count of requests; several at once make one dump.

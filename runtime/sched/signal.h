@@ -41,7 +41,6 @@ void block_all_but_faults();
 
 // The dumper sleeps until the next request for a dump.
 void wait_for_dump_request();
-int dump_signal();  // 0: none
 
 // While the calling thread unwinds a stack of which nothing is known (SG6): a fault ends `walk`, not
 // the process.  False: it did.

@@ -79,8 +79,8 @@ template <class T, class F>
 class recv_case : public case_base {
 public:
     static constexpr case_kind kind = case_kind::recv;
-    recv_case(hchan* c, bool own, F f) : c_(c, own), f_(std::move(f)) {}
-    recv_case(recv_case&& o) noexcept(std::is_nothrow_move_constructible_v<F>) : c_(std::move(o.c_)), f_(std::move(o.f_)) {}
+    recv_case(hchan* c, bool own, F f) : f_(std::move(f)), c_(c, own) {}
+    recv_case(recv_case&& o) noexcept(std::is_nothrow_move_constructible_v<F>) : f_(std::move(o.f_)), c_(std::move(o.c_)) {}
 
     void own() noexcept { c_.own(); }
     void prepare(scase& k, bool) noexcept {
@@ -117,9 +117,9 @@ private:
         return v;
     }
 
-    case_chan c_;
     elem_storage<passed_t<T>> slot_;
     [[no_unique_address]] F f_;
+    case_chan c_;  // last: the move of a case that throws leaves the channel with the old one
 };
 
 // What a send case sends.  `keep`: the case will be used again, so a T that can be copied
@@ -172,7 +172,7 @@ template <class T, class F>
 class send_case : public case_base {
 public:
     static constexpr case_kind kind = case_kind::send;
-    send_case(hchan* c, bool own, T&& v, F f) : c_(c, own), out_(std::move(v)), f_(std::move(f)) {}
+    send_case(hchan* c, bool own, T&& v, F f) : out_(std::move(v)), f_(std::move(f)), c_(c, own) {}
     send_case(send_case&&) = default;
 
     void own() noexcept { c_.own(); }
@@ -188,9 +188,9 @@ public:
     }
 
 private:
-    case_chan c_;
     outgoing<T> out_;
     [[no_unique_address]] F f_;
+    case_chan c_;  // last: the move of a case that throws leaves the channel with the old one
 };
 
 template <class F>
