@@ -2,13 +2,22 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <iostream>
+#include <string>
+#include <thread>
+#include <utility>
 
 #include <rt0/chan.h>
 #include <rt0/go.h>
+
+#include "sched/sched.h"
+#include "sched/upcross.h"
+#include "tests/support/parked.h"
 
 namespace {
 
@@ -88,6 +97,92 @@ void rt0_in_atexit() {
     rt0::exit(9);
 }
 
+
+// ---- calls that come too late (EX1)
+
+std::atomic<bool> ending{false};
+std::atomic<int> late[3];  // ids of threads that are about to cross
+
+// Says so if a thread that calls the runtime while the process ends comes back.
+void went_on(const char* who) { std::printf("%s went on\n", who); }
+
+void until_asleep(int tid) {
+    std::string file = "/proc/self/task/" + std::to_string(tid) + "/stat", word;
+    for (int in_a_row = 0; in_a_row < 20; usleep(1000)) {
+        std::ifstream stat(file);
+        for (int i = 0; i < 3; i++) stat >> word;  // names have no blanks here
+        in_a_row = word == "S" ? in_a_row + 1 : 0;
+    }
+}
+void all_are_marked() {
+    using namespace rt0::runtime;
+    runtime_call rc;
+    rcu_reader r;
+    int unmarked = 0;
+    for (m* mp : allm()) unmarked += !(mp->retake.load() & rt_exiting);
+    std::printf("ms that may go on: %d\n", unmarked);
+}
+void look_at_the_late() {
+    ending = true;
+    std::thread([] {  // one that is new to the runtime
+        late[2] = gettid();
+        rt0::this_goroutine::yield();
+        went_on("a new thread");
+    }).detach();
+    for (auto& tid : late) {
+        while (tid == 0) usleep(100);
+        until_asleep(tid);
+    }
+    all_are_marked();
+}
+void late_calls() {
+    rt0::gomaxprocs(3);
+    std::thread([] {
+        {
+            rt0::runtime::runtime_call rc;  // it has a P as long as this lasts
+            late[0] = gettid();
+            while (!ending) {}
+        }
+        went_on("a thread inside");
+    }).detach();
+    rt0::go([] {
+        late[1] = gettid();
+        while (!ending) {}
+        rt0::blocking([] { went_on("a call"); });
+    });
+    while (late[0] == 0 || late[1] == 0) rt0::this_goroutine::yield();
+    std::atexit(look_at_the_late);
+    rt0::exit(10);
+}
+
+// ---- channels of static storage
+
+struct loud {
+    const char* where = nullptr;
+    explicit loud(const char* w) : where(w) {}
+    loud(loud&& o) noexcept : where(std::exchange(o.where, nullptr)) {}
+    loud& operator=(loud&& o) noexcept {
+        std::swap(where, o.where);
+        return *this;
+    }
+    ~loud() {
+        if (where) std::printf("destroyed: %s\n", where);
+    }
+};
+// Destroyed with what is in them, unless somebody is parked there.
+void channels_of_static_storage() {
+    static rt0::chan<loud> unused(1), waited_for(1);
+    unused.send(loud("in a channel that nobody uses"));
+    waited_for.send(loud("where a sender waits"));
+    static std::atomic<std::uint64_t> id{0};
+    rt0::go([] {
+        id = rt0::this_goroutine::id();
+        waited_for.send(loud("by that sender"));
+    });
+    while (!testing_support::parked(id, rt0::runtime::wait_reason::chan_send)) rt0::this_goroutine::yield();
+    rt0::exit(15);
+}
+
 struct {
     const char* name;
     void (*run)();
@@ -108,6 +203,8 @@ struct {
     {"exit_while_channels_are_used", exit_while_channels_are_used},
     {"exit_while_some_block", exit_while_some_block},
     {"rt0_in_atexit", rt0_in_atexit},
+    {"late_calls", late_calls},
+    {"channels_of_static_storage", channels_of_static_storage},
 };
 
 }  // namespace

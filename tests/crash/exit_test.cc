@@ -17,11 +17,11 @@ child_result run(const std::string& how) {
 }
 
 // iostream is flushed by its own static destructor, after those of the program.
-const std::string all_flushed =
-    "buffered by stdio\n"
+const std::string after_handlers =
     "atexit\n"
     "static destructor: local\n"
     "static destructor: global\n";
+const std::string all_flushed = "buffered by stdio\n" + after_handlers;
 
 // The lines of stdout without iostream's, whose place among stdio's is its own affair.
 std::string without_iostream(const std::string& out) {
@@ -65,6 +65,21 @@ TEST(Exit, Rt0InAtexitHandlers) {
     child_result r = run("rt0_in_atexit");
     EXPECT_EQ(r.status, 9) << r.summary();
     EXPECT_EQ(r.err, "");
+}
+
+// EX1: a goroutine that declares a call, a thread on its way out of one that borrowed a P, and a thread that is new.
+TEST(Exit, CallsThatComeTooLateDoNotComeBack) {
+    child_result r = run("late_calls");
+    EXPECT_EQ(r.status, 10) << r.summary();
+    EXPECT_EQ(r.err, "");
+    EXPECT_EQ(without_iostream(r.out), "buffered by stdio\nms that may go on: 0\n" + after_handlers);
+}
+
+TEST(Exit, ChannelsOfStaticStorage) {
+    child_result r = run("channels_of_static_storage");
+    EXPECT_EQ(r.status, 15) << r.summary();
+    EXPECT_EQ(r.err, "");
+    EXPECT_EQ(without_iostream(r.out), "buffered by stdio\ndestroyed: in a channel that nobody uses\n" + after_handlers);
 }
 
 TEST(Exit, WhileGoroutinesUseChannels) {

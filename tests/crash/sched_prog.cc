@@ -1,9 +1,11 @@
 // Scenes for tests/crash/sched_test.cc: argv[1] names one.  RT0_TEST_INJECT arms faults (armed.h).
 #include <pthread.h>
 #include <sched.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -22,9 +24,12 @@
 #include "kernel_if/activity.h"
 #include "kernel_if/inject.h"
 #include "kernel_if/thread.h"
+#include "sched/sched.h"
 #include "sched/template.h"
+#include "sched/upcross.h"
 #include "tests/support/armed.h"
 #include "tests/support/kthreads.h"
+#include "tests/support/limited.h"
 
 using namespace std::chrono_literals;
 namespace this_goroutine = rt0::this_goroutine;
@@ -324,7 +329,32 @@ void exit_in_a_report() {
     rt0::exit(0);
 }
 
+// Every M that may be is there when the last goroutine parks.
+void deadlock_at_the_limit() {
+    using namespace rt0::runtime;
+    {
+        runtime_call rc;
+        guard l(sched.lock);
+        sched.maxmcount.store(mlimited());
+    }
+    rt0::chan<int>(0).recv();
+}
+
+// Where SCHED_IDLE is not permitted nobody asks for it, and forked children are left as they are.
+void fork_without_idle_class() {
+    using rt0::kernel::inject;
+    rt0::kernel::inject_fail(inject::idle_class, 1, EPERM, -1);
+    pid_t pid = fork();
+    const unsigned asked = rt0::kernel::inject_hits(inject::idle_class);
+    if (pid == 0) rt0::kernel::exit_group(asked != 0);
+    int status = -1;
+    waitpid(pid, &status, 0);
+    rt0::println("permitted", rt0::kernel::idle_class_permitted(), "asked", asked, "in the child", status);
+}
+
 void limits(const std::string& what) {
+    if (what == "deadlock-at-the-limit") deadlock_at_the_limit();
+    if (what == "fork-without-idle-class") fork_without_idle_class();
     if (what == "exit-in-a-report") exit_in_a_report();
     if (what == "sysmon-signals") sysmon_signals();
     if (what == "hogs-without-root") return hogs_without_root();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <regex>
 #include <set>
 #include <string>
@@ -76,8 +77,8 @@ TEST(Boot, StationsComeInOrder) {
 }
 
 TEST(Boot, GarbageInRt0debugIsWarnedOf) {
-    for (const char* v : {"boottrace", "boottrace=", "boottrace=x", "boottrace=-1", "boottrace=99999999999999999999", "nosuch=1",
-                          "=", "=1", "chaos=1=2", "schedseed=-1", "schedseed=x"}) {
+    for (const char* v : {"boottrace", "boottrace=", "boottrace=x", "boottrace=-1", "boottrace=99999999999999999999",
+                          "boottrace=2147483648", "nosuch=1", "=", "=1", "chaos=1=2", "schedseed=-1", "schedseed=x"}) {
         child_result r = with("up", "RT0DEBUG", v);
         EXPECT_EQ(r.status, 0) << v << r.summary();
         EXPECT_EQ(r.out, "up 0\n");
@@ -109,6 +110,15 @@ TEST(Boot, ByAStaticConstructor) {
     child_result r = scene("early", o);
     EXPECT_EQ(r.out, "early 1 2\n") << r.summary();
     EXPECT_EQ(r.status, 0) << r.summary();
+}
+
+TEST(Boot, NeedsAThreadWhereAConstructorBoots) {
+    if (test::sanitized) GTEST_SKIP() << "the sanitizer needs address space of its own";
+    child_options o;
+    o.env = {{"RT0_TEST_EARLY", "1"}, {"RT0_TEST_LIMIT", "as:0"}};  // none is left for its stack
+    child_result r = scene("early", o);
+    EXPECT_EQ(r.status, 2) << r.summary();
+    EXPECT_EQ(r.err, "rt0: cannot create the first thread of the runtime (see ulimit -u)\n");
 }
 
 TEST(Boot, NumberOfPs) {
@@ -196,6 +206,15 @@ TEST(Threads, AtTheLimitTheRestWaits) {
         }
 }
 
+// Nobody was left without an M: what cannot go on is a deadlock, at the limit too.
+TEST(Threads, ADeadlockAtTheLimitIsOne) {
+    for (const char* p : {"1", "2", "8"}) {
+        child_result r = scene_at(p, "deadlock-at-the-limit");
+        EXPECT_EQ(r.status, 2) << p << r.summary();
+        EXPECT_TRUE(without_warning(r.err).starts_with("fatal error: all goroutines are asleep - deadlock!\n")) << r.err;
+    }
+}
+
 TEST(Threads, TheLimitIsRaisedFromOutside) {
     for (const char* p : {"1", "2", "8"}) {
         child_result r = scene_at(p, "crowd-raised");
@@ -218,6 +237,12 @@ TEST(Hogs, StayAsTheyAreWhereRootWasGivenUp) {
     if (r.out == "not permitted\n") GTEST_SKIP() << "not root";
     EXPECT_EQ(r.out, "idle 0\n") << r.summary();
     EXPECT_EQ(r.err, "");
+}
+
+// EPERM at the boot's look.
+TEST(Hogs, ForkAsksForNothingWhereTheyAreNotPermitted) {
+    child_result r = with("fork-without-idle-class", "RT0_TEST_INJECT", fault(inject::idle_class, 1, EPERM, 1));
+    EXPECT_EQ(r.out, "permitted false asked 0 in the child 0\n") << r.summary();
 }
 
 TEST(Hogs, TakeTurns) {
@@ -278,6 +303,64 @@ TEST(End, MainGoroutineMayEndFirst) {
     EXPECT_EQ(r.status, 2) << r.summary();
     EXPECT_EQ(r.out, "others go on\n");
     EXPECT_TRUE(contains(r.err, "fatal error: no goroutines")) << r.err;
+}
+
+// ---- whose guard it was (SG4)
+
+struct Guards : testing::Test {
+    void SetUp() override {
+        if (test::sanitized) GTEST_SKIP() << "the sanitizer reports it";
+    }
+    static child_result run(const char* name, const char* key = "RT0DEBUG", const std::string& value = "") {
+        child_options o;
+        o.env = {{key, value}};
+        return run_child({built_program("tests/crash/guards_prog"), name}, o);
+    }
+    static void expect_fault(const child_result& r, const std::string& where = "fault") {
+        EXPECT_EQ(r.signal, SIGSEGV) << r.summary();
+        EXPECT_TRUE(contains(r.err, "fatal error: " + where + "\n[signal SIGSEGV: segmentation violation ")) << r.err;
+    }
+};
+
+TEST_F(Guards, FaultsOfTheInitialThreadAreNoOverflows) {
+    expect_fault(run("fault-on-initial"));
+    expect_fault(run("fault-above-initial"));
+    // Libc did not tell where its stack is: first it is asked for the fork handlers, then for this.
+    expect_fault(run("fault-on-initial", "RT0_TEST_INJECT", fault(inject::libc, 2, ENOMEM, 1)));
+}
+
+// From far below, from the stack of g0, from high up on a stack that is not known to be the thread's.
+TEST_F(Guards, OneHitFromElsewhereIsNoOverflow) {
+    for (const char* how : {"stray-from-below", "stray-from-g0", "stray-strange"}) {
+        child_result r = run(how);
+        expect_fault(r, std::string(how) == "stray-from-g0" ? "unexpected signal during runtime execution" : "fault");
+        EXPECT_TRUE(contains(r.err, "runtime: the address lies in the guard below the stack of goroutine ")) << how << r.err;
+    }
+}
+
+// On the way to g0, on the way out, above the stack of g0, and where the thread is another goroutine as far as it knows.
+TEST_F(Guards, OverflowsOfGoroutines) {
+    for (const char* how : {"overflow-to-g0", "overflow-leaving", "overflow-above-g0", "overflow-strange"}) {
+        child_result r = run(how);
+        EXPECT_EQ(r.status, 2) << how << r.summary();
+        EXPECT_TRUE(r.err.starts_with("runtime: goroutine stack exceeds ")) << how << r.err;
+        EXPECT_TRUE(contains(r.err, "\nfatal error: stack overflow\n")) << how << r.err;
+    }
+}
+
+TEST_F(Guards, OfTheG0OfAForeignThread) {
+    child_result r = run("overflow-foreign-g0");
+    EXPECT_EQ(r.status, 2) << r.summary();
+    EXPECT_TRUE(r.err.starts_with("runtime: system stack exceeds ")) << r.err;
+    EXPECT_TRUE(contains(r.err, "\nfatal error: stack overflow on the system stack\n")) << r.err;
+}
+
+TEST_F(Guards, AFaultIsNoRequestForADump) { expect_fault(run("fault", "RT0DEBUG", "dumpsignal=1")); }
+
+// What cannot be looked up is left as it is: SIGQUIT, after those of the faults, each looked up and set.
+TEST_F(Guards, ASignalThatCannotBeLookedUpIsNotOurs) {
+    EXPECT_EQ(run("quit-handled").status, 1);
+    EXPECT_EQ(run("quit-handled", "RT0_TEST_INJECT", fault(inject::sigaction, 9, EINVAL, 1)).status, 0);
 }
 
 TEST(Unwinding, SwallowedExitIsFatal) {

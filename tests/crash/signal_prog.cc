@@ -171,6 +171,24 @@ struct what_faults : std::exception {
     }
 };
 void fault_while_reporting() { throw what_faults(); }
+// A name that no demangler takes, and one longer than what is put together of the demangler's pieces at a time.
+NOINLINE void odd_name() asm("_Znonsense");
+void odd_name() {
+    read_null();
+    keep_frame();
+}
+template <class A, class B>
+struct two {};
+template <int N>
+struct doubled {
+    using half = typename doubled<N - 1>::type;
+    using type = two<half, half>;
+};
+template <>
+struct doubled<0> {
+    using type = int;
+};
+void throw_long_name() { throw doubled<7>::type(); }
 void two_faults() {
     rt0::chan<int> never(0);
     for (int i = 0; i < 16; i++) rt0::go([] { read_null(); });
@@ -221,6 +239,8 @@ void start_all_kinds() {
         });
     });
     while (started == 0) rt0::this_goroutine::yield();
+    rt0::go({.name = "ends", .stack_size = 0}, [] {});  // stays in the books as a dead one
+    while (named("ends")) rt0::this_goroutine::yield();
     await("[chan receive, \"waiter\"]:", 1);
     await("[chan receive, locked to thread, \"locked\"]:", 1);
 }
@@ -423,7 +443,8 @@ const struct {
     SCENE(read_null), SCENE(write_wild), SCENE(call_null), SCENE(divide), SCENE(illegal), SCENE(read_past_end),
     SCENE(raise_segv), SCENE(broken_stack), SCENE(fault_on_g0), SCENE(fault_on_goroutine), SCENE(fault_on_thread),
     SCENE(fault_on_unknown_thread), SCENE(fault_on_small_altstack), SCENE(fault_while_reporting), SCENE(two_faults),
-    SCENE(abort_here), SCENE(quit_all_kinds), SCENE(quit_others_run), SCENE(quit_blocked_mask), SCENE(quit_idle),
+    SCENE(abort_here), SCENE(odd_name), SCENE(throw_long_name),
+    SCENE(quit_all_kinds), SCENE(quit_others_run), SCENE(quit_blocked_mask), SCENE(quit_idle),
     SCENE(quit_in_malloc), SCENE(quit_loader_locked), SCENE(quit_while_panicking),
     SCENE(dump_usr1), SCENE(dump_usr2), SCENE(up), SCENE(quit_detached),
     {"quit_wedged", quit_wedged<hold_sched>}, {"quit_retake_wedged", quit_wedged<hold_retake>},

@@ -301,6 +301,14 @@ TEST_P(Fault, InsideAReportEndsIt) {
     EXPECT_EQ(r.signal, SIGSEGV) << r.summary();
     EXPECT_EQ(r.err, "panic: (anonymous namespace)::what_faults: \nrt0: fault while reporting; giving up\n");
 }
+TEST_P(Fault, NamesThatNoDemanglerTakes) {
+    EXPECT_TRUE(expect("odd_name", SIGSEGV, segv_head).rep.blocks[0].has("_Znonsense", prog_file));
+}
+TEST_P(Fault, NamesLongerThanAPiece) {
+    std::string name = "int";
+    for (int i = 0; i < 7; i++) name = "(anonymous namespace)::two<" + name + ", " + name + (i > 0 ? " >" : ">");
+    EXPECT_EQ(scene("throw_long_name").rep.head, "panic: " + name);
+}
 TEST_P(Fault, AbortIsLeftAlone) {
     child_result r = scene("abort_here").r;
     EXPECT_EQ(r.signal, SIGABRT) << r.summary();
@@ -453,6 +461,16 @@ TEST_P(Dump, NobodyIsInterrupted) {
     expect("dump_usr1", "dumpsignal=1", "alive, interrupted 0 times\n");
     expect("dump_usr1", "dumpsignal=10", "alive, interrupted 0 times\n");
     expect("dump_usr2", "dumpsignal=12", "alive, interrupted 0 times\n");
+}
+TEST_P(Dump, LevelSystem) {
+    if (test::tsan) GTEST_SKIP() << held_back << " from the dumper, which takes them all";
+    death d = scene("dump_usr1", {.traceback = "system", .debug = "dumpsignal=1"});
+    EXPECT_EQ(d.r.status, 0) << d.r.summary();
+    report rep = testing_support::parse_report(d.r.err.substr(0, d.r.err.rfind("\nrt0: end of dump, ")));
+    EXPECT_EQ(rep.error, "") << d.r.summary();
+    EXPECT_GT(rep.blocks.size(), 4u) << d.r.summary();
+    EXPECT_TRUE(contains(d.r.err, "\nrt0::runtime::")) << d.r.summary();
+    EXPECT_TRUE(contains(d.r.err, "\nrt0: end of dump, " + std::to_string(rep.blocks.size()) + " goroutines\n"));
 }
 TEST_P(Dump, OfAWedgedScheduler) {
     if (test::tsan) GTEST_SKIP() << held_back << " from the dumper, which takes them all";

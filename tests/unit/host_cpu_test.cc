@@ -205,6 +205,20 @@ TEST_F(Cpu, GarbageTables) {
         }
 }
 
+// A directory whose path is longer than any that can be opened bounds nothing, and neither does what it would lie in.
+TEST_F(Cpu, PathsTooLongToBeOpened) {
+    as_v2("/" + std::string(4090, 'g'));
+    v2("", "100000 100000\n");
+    EXPECT_EQ(quota(), 0);
+    as_v2("/g");
+    EXPECT_EQ(quota(), 1);
+    // The mount point's path is too long by its last character, and the group is none of it.
+    std::string point = "/" + std::string(4095 - root.string().size(), 'p');
+    put("/proc/self/mountinfo", "30 22 0:27 / " + point + " rw - cgroup2 cgroup2 rw\n");
+    put("/proc/self/cgroup", "0::/..\n");
+    EXPECT_EQ(quota(), 0);
+}
+
 TEST_F(Cpu, LongLinesBeforeAndAfterAreSkipped) {
     std::string longline = "9 8 7:6 / /overlay rw - overlay overlay rw,lowerdir=" + std::string(20'000, 'l') + "\n";
     put("/proc/self/mountinfo", longline + v2_mounts + longline);
@@ -305,9 +319,10 @@ TEST(Sys, SmallFilesAndWrites) {
     EXPECT_EQ(write_all(-1, "x", 1), -EBADF);
     int fd[2];
     ASSERT_EQ(pipe(fd), 0);
-    EXPECT_EQ(write_all(fd[1], "hello", 5), 5);
-    EXPECT_EQ(write_all(fd[1], "", 0), 0);
     inject_fail(inject::write, 1, EINTR, 2);
+    EXPECT_EQ(write_all(fd[1], "hello", 5), 5);
+    EXPECT_EQ(inject_hits(inject::write), 2u);
+    EXPECT_EQ(write_all(fd[1], "", 0), 0);
     EXPECT_EQ(read(fd[0], buf, sizeof buf), 5);
     close(fd[0]);
     close(fd[1]);

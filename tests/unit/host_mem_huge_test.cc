@@ -84,7 +84,7 @@ TEST(HugePages, NotWhereSomeWasGivenBack) {
         freert(c, two[1]);
         give_all_back();
         EXPECT_TRUE(may_be_huge(block)) << vm_flags(block);
-        std::erase_if(all, [&](void* p) { return p == two[0] || p == two[1]; });
+        std::erase_if(all, [&gone = two](void* p) { return p == gone[0] || p == gone[1]; });
     }
     EXPECT_GT(tried, 0);
     for (void* p : all) freert(c, p);

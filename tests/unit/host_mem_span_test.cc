@@ -89,6 +89,18 @@ TEST_F(Span, SweepTurnsMarksIntoAllocationBits) {
     }
 }
 
+// The last bit of a word alone: what is left of the word is nothing, and the next one is fetched.
+TEST_F(Span, TheLastObjectOfAWordIsFoundAlone) {
+    make(16, true);
+    ASSERT_GE(s.nelems, 192u);
+    for (std::uint32_t i = 0; i < s.nelems; i++)
+        if (i != 63 && i != 127 && i != 128) s.markBits[i / 64] |= std::uint64_t{1} << (i % 64);
+    s.sweepgen = 3;
+    s.sweep(4);
+    for (std::uint32_t i : {63u, 127u, 128u, s.nelems, s.nelems}) EXPECT_EQ(s.nextFreeIndex(), i);
+    EXPECT_EQ(s.countFree(), 0u);
+}
+
 TEST_F(Span, SweepForgetsTheManualListOfACollectedSpan) {
     make(64, true);
     std::uint32_t i = s.nextFreeIndex(), j = s.nextFreeIndex();

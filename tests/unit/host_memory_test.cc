@@ -1,12 +1,20 @@
 // Reservations and guards.
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <thread>
 
 #include "kernel_if/inject.h"
 #include "kernel_if/memory.h"
@@ -226,7 +234,53 @@ TEST_F(Memory, NamesAndHugePagesAreHints) {
     }
     inject_fail(inject::madvise, 1, ENOMEM);
     EXPECT_EQ(sys_unused(p, n), -ENOMEM);
+    inject_fail(inject::madvise, 1, EAGAIN, -1);  // it stays so: not for ever
+    EXPECT_EQ(sys_unused(p, n), -EAGAIN);
+    EXPECT_EQ(inject_hits(inject::madvise), 10u);
+    inject_off();
     sys_free(p, n);
+}
+
+// What mremap's refusal leaves behind: the kernel may have unmapped the old pages by then.  A filter of system calls stands
+// in for it, on a thread that ends with the test.
+char* unmapped_by_the_filter;
+void refuse_mremap(int, siginfo_t*, void* uc) {
+    munmap(unmapped_by_the_filter, page);
+    auto& regs = static_cast<ucontext_t*>(uc)->uc_mcontext;
+#ifdef __x86_64__
+    regs.gregs[REG_RAX] = -ENOMEM;
+#else
+    regs.regs[0] = static_cast<unsigned long long>(-ENOMEM);
+#endif
+}
+bool trap_mremap() {
+    sock_filter code[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+                          BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mremap, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP),
+                          BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    sock_fprog all = {4, code};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &all) == 0;
+}
+TEST_F(Memory, OwnPagesThatAreLostAreSaidToBe) {
+    if (test::sanitized) GTEST_SKIP() << "the sanitizer's own calls would be trapped too";
+    struct sigaction before, ours = {};
+    ours.sa_sigaction = refuse_mremap;
+    ours.sa_flags = SA_SIGINFO;
+    ASSERT_EQ(sigaction(SIGSYS, &ours, &before), 0);
+    char* p = static_cast<char*>(sys_reserve(page, page));
+    ASSERT_NE(p, nullptr);
+    unmapped_by_the_filter = p;
+    p[7] = 7;
+    bool trapped = false;
+    int result = 0;
+    std::thread([&] {
+        trapped = trap_mremap();
+        if (trapped) result = sys_own_pages(p, page);
+    }).join();
+    sigaction(SIGSYS, &before, nullptr);
+    if (!trapped) GTEST_SKIP() << "no filters of system calls here";
+    EXPECT_EQ(result, -EFAULT);
+    unsigned char vec;
+    EXPECT_EQ(mincore(p, page, &vec), -1);
 }
 
 }  // namespace

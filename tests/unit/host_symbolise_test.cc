@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unwind.h>
 
+#include <cerrno>
 #include <cstdlib>
 #include <regex>
 #include <string>
@@ -36,6 +37,18 @@ namespace {
     return static_cast<int>(s.size());
 }
 }  // namespace
+
+// One more than the frames that are kept for one address.
+template <int N>
+[[gnu::always_inline]] inline void nest() {
+    if constexpr (N > 0) nest<N - 1>();
+    else note_return_address();
+    asm volatile("");
+}
+[[gnu::noinline]] void nested_deeply() {
+    nest<rt0::runtime::max_inlined>();
+    asm volatile("");
+}
 
 template <class T>
 struct box {
@@ -96,6 +109,27 @@ TEST(Symbolise, InlinedFramesFirst) {
     EXPECT_EQ(f[0].offset, f[1].offset);
 }
 
+TEST(Symbolise, OfManyInlinedFramesTheOutermostIsKept) {
+    probe::nested_deeply();
+    auto f = frames_at(probe::here);
+    ASSERT_EQ(f.size(), static_cast<std::size_t>(max_inlined));
+    EXPECT_NE(function(f[0].function).find("nest<0>"), std::string::npos) << f[0].function;
+    EXPECT_EQ(function(f.back().function), "probe::nested_deeply()");
+    EXPECT_EQ(f[0].offset, probe::here - reinterpret_cast<std::uintptr_t>(&probe::nested_deeply));
+}
+
+// As once the watchdog has seen that names cannot be had: the module, and where in it.
+TEST(Symbolise, WithoutNamesThereIsTheModule) {
+    naming.store(naming_mode::none, memory_order_relaxed);
+    auto f = frames_at(reinterpret_cast<std::uintptr_t>(&probe::nested_deeply) + 1);
+    naming.store(naming_mode::full, memory_order_relaxed);
+    ASSERT_EQ(f.size(), 1u);
+    EXPECT_EQ(f[0].function, nullptr);
+    EXPECT_EQ(f[0].file, nullptr);
+    EXPECT_STREQ(f[0].module, program_invocation_name);
+    EXPECT_NE(f[0].offset, 0u);
+}
+
 TEST(Symbolise, TemplatesAndCFunctions) {
     probe::box<long>().get(1);
     EXPECT_EQ(function(frames_at(probe::here).back().function), "probe::box<long>::get(long) const");
@@ -133,6 +167,7 @@ TEST(Symbolise, NamesThatAreNoCxx) {
     EXPECT_EQ(function("_Z1fi.isra.0"), "f(int)");
     std::string huge = "_Z" + std::to_string(5000) + std::string(5000, 'a') + "v";
     EXPECT_EQ(function(huge.c_str()), huge + "()");
+    EXPECT_EQ(function((huge + ".cold").c_str()), huge + ".cold()");
 }
 
 // As in a handler that interrupted malloc: no demangler there, or only one that needs none.
@@ -146,6 +181,8 @@ TEST(Symbolise, NamesWithoutMalloc) {
         {"_ZN12_GLOBAL__N_13barEv", "(anonymous namespace)::bar(...)", "(anonymous namespace)::bar()"},
         {"_ZN3foo3barIiEEvT_", "foo::bar...(...)", "void foo::bar<int>(int)"},
         {"_ZN99fooEv", "_ZN99fooEv()", "_ZN99fooEv()"},
+        // 2^64 + 3: no number that wraps round
+        {"_ZN18446744073709551619fooEv", "_ZN18446744073709551619fooEv()", "_ZN18446744073709551619fooEv()"},
         {"_ZplRK3fooS1_", "_ZplRK3fooS1_()", "operator+(foo const&, foo const&)"},
         {"plain_c", "plain_c()", "plain_c()"},
     };
@@ -165,6 +202,9 @@ TEST(Symbolise, Types) {
     EXPECT_EQ(type(typeid(std::string).name()), "std::string");
     EXPECT_EQ(type(typeid(std::runtime_error).name()), "std::runtime_error");
     EXPECT_EQ(type("*i"), "int");
+    EXPECT_EQ(type("?"), "?");
+    std::string huge = "1501" + std::string(1501, 'a');
+    EXPECT_EQ(type(huge.c_str()), huge);
 }
 
 TEST(Symbolise, Plumbing) {
@@ -185,6 +225,10 @@ TEST(Symbolise, Plumbing) {
     EXPECT_FALSE(is_plumbing({}));
     EXPECT_TRUE(is_rt0({"_ZN3rt04chanIiE4recvEv", nullptr, 0, 0, nullptr}));
     EXPECT_FALSE(is_rt0({"_Z9main_mainv", nullptr, 0, 0, nullptr}));
+    EXPECT_FALSE(is_rt0({"operator()", nullptr, 0, 0, nullptr}));
+    EXPECT_TRUE(is_rt0({"operator()", "/opt/include/rt0/chan.h", 3, 0, nullptr}));
+    EXPECT_FALSE(is_rt0({}));
+    EXPECT_TRUE(is_rt0({nullptr, nullptr, 0, 0, "/usr/lib/x86_64-linux-gnu/libgcc_s.so.1"}));
     EXPECT_TRUE(is_plumbing({"operator()", "/opt/include/rt0/detail/spawn.h", 3, 0, nullptr}));
     EXPECT_FALSE(is_plumbing({"operator()", "/home/user/runtime/sched/x.cc", 3, 0, nullptr}));
 }

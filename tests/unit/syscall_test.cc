@@ -237,6 +237,31 @@ TEST_F(Blocking, CallsThatLoseThePAreRemembered) {
     EXPECT_EQ(c.backoff, cfg::call_backoff_max);
 }
 
+// SY4: of the calls that are put off and keep the P one in call_probe is not, to see whether calls still block.
+TEST_F(Blocking, CallsThatKeepThePAreProbed) {
+    rt0::gomaxprocs(1);
+    auto after = [](std::uint8_t successes) {
+        for (;;) {
+            {
+                runtime_call rc;
+                rc.gp->calls = {.put_off = true, .successes = successes};
+            }
+            rt0::blocking([] {});
+            runtime_call rc;
+            call_history c = rc.gp->calls;
+            rc.gp->calls = {};
+            EXPECT_FALSE(c.put_off);
+            if (c.backoff == 0) return c;  // else the P was lost
+        }
+    };
+    call_history c = after(cfg::call_probe - 2);
+    EXPECT_EQ(c.successes, cfg::call_probe - 1);
+    EXPECT_EQ(c.skip, 0);
+    c = after(cfg::call_probe - 1);
+    EXPECT_EQ(c.successes, 0);
+    EXPECT_EQ(c.skip, 1);
+}
+
 // Whoever comes back from a call where goroutines wait that are no callers does not put the next one off for them.
 TEST_F(Blocking, CallsAreNotPutOffForOthers) {
     rt0::gomaxprocs(1);

@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdlib>
+#include <new>
 #include <set>
 #include <string>
 #include <string_view>
@@ -13,11 +15,30 @@
 #include <rt0/go.h>
 #include <rt0/sync.h>
 
+#include "debug/traceback.h"
 #include "sched/upcross.h"
+#include "tests/support/kthreads.h"
+#include "tests/support/on_thread.h"
 #include "tests/support/report.h"
 
 using testing_support::parse_dump;
 using testing_support::report;
+
+namespace {
+
+thread_local std::size_t refused_from = ~std::size_t{0};  // bytes: what operator new does not have on this thread
+
+}  // namespace
+
+#ifndef __SANITIZE_ADDRESS__
+void* operator new(std::size_t n) {
+    void* p = n < refused_from ? std::malloc(n) : nullptr;
+    if (!p) throw std::bad_alloc();
+    return p;
+}
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+#endif
 
 namespace dumped {
 
@@ -45,6 +66,7 @@ namespace dumped {
 namespace {
 
 const std::string me = "tests/unit/traceback_test.cc";
+namespace rt = rt0::runtime;
 
 constexpr std::int64_t a_minute = 60'000'000'000;  // ns
 
@@ -318,6 +340,112 @@ TEST(StackDump, WhileEverythingMoves) {
     stop = true;
     dumps.wait();
     EXPECT_EQ(received, long{pairs} * rounds);
+}
+
+struct level {
+    explicit level(rt::traceback_level l) : before(rt::traceback) { rt::traceback = l; }
+    ~level() { rt::traceback = before; }
+    rt::traceback_level before;
+};
+
+TEST(StackDump, LevelSystemShowsTheRuntimesOwn) {
+    auto system_goroutines = [](const report& r) {
+        int n = 0;
+        for (auto& b : r.blocks) n += b.header.find(", \"bg") != std::string::npos || b.created_by.starts_with("rt0::runtime::");
+        return n;
+    };
+    report plain = parse_dump(dumped::dump_here());
+    level all(rt::traceback_level::system);
+    report r = parse_dump(dumped::dump_here());
+    ASSERT_EQ(r.error, "");
+    EXPECT_EQ(system_goroutines(plain), 0);
+    EXPECT_GT(system_goroutines(r), 0);
+    EXPECT_GT(r.blocks.size(), plain.blocks.size());
+    bool plumbing = false;
+    for (auto& f : r.blocks.at(0).frames) plumbing |= f.function.starts_with("rt0::runtime::");
+    EXPECT_TRUE(plumbing);
+}
+
+#ifndef __SANITIZE_ADDRESS__
+// The text cannot grow: no half of it is handed out for the whole.
+TEST(StackDump, WithoutMemoryItThrows) {
+    constexpr int n = 200;
+    rt0::chan<int> c(0);
+    rt0::wait_group wg;
+    for (int i = 0; i < n; i++) wg.go([c] { dumped::receive(c); });
+    dump_when("[chan receive]:", n);
+    bool thrown = false;
+    refused_from = 40'000;
+    try {
+        dumped::dump_here();
+    } catch (const std::bad_alloc&) {
+        thrown = true;
+    }
+    refused_from = ~std::size_t{0};
+    EXPECT_TRUE(thrown);
+    EXPECT_EQ(parse_dump(dumped::dump_here()).count("[chan receive]:"), n);
+    for (int i = 0; i < n; i++) c.send(i);
+    wg.wait();
+}
+#endif
+
+// From code that is not inlined a goroutine is started by rt0 itself, which is no news: who called that is not known.
+TEST(StackDump, AGoroutineStartedThroughAPointer) {
+    rt0::chan<int> c(0);
+    auto f = [c] { dumped::receive(c); };
+    void (*volatile start)(decltype(f)&) = &rt0::go<decltype(f)&>;
+    start(f);
+    report r = dump_when("[chan receive]:", 1);
+    ASSERT_NE(r.find("[chan receive]:"), nullptr);
+    EXPECT_TRUE(r.find("[chan receive]:")->has("dumped::receive", me));
+    EXPECT_EQ(r.find("[chan receive]:")->created_by, "");
+    {
+        level all(rt::traceback_level::system);
+        report s = parse_dump(dumped::dump_here());
+        ASSERT_NE(s.find("[chan receive]:"), nullptr);
+        EXPECT_NE(s.find("[chan receive]:")->created_by.find("rt0::go<"), std::string::npos)
+            << s.find("[chan receive]:")->created_by;
+    }
+    c.send(1);
+}
+
+// A thread of the program's own that called rt0 before is no goroutine in its own dump.
+TEST(StackDump, FromAKnownThread) {
+    std::string text;
+    testing_support::on_known_thread([&] { text = dumped::dump_here(); });
+    report r = parse_dump(text);
+    EXPECT_EQ(r.error, "") << text;
+    ASSERT_FALSE(r.blocks.empty());
+    EXPECT_TRUE(r.blocks[0].header.starts_with("thread ")) << text;
+    EXPECT_TRUE(r.blocks[0].has("dumped::dump_here", me)) << text;
+}
+
+[[gnu::noinline]] int go_down(int depth, rt0::chan<int>& c) {
+    int r = depth > 0 ? go_down(depth - 1, c) : *c.recv();
+    asm volatile("");
+    return r;
+}
+// A walk ends after a million frames: it might be going in circles.
+TEST(StackDump, AWalkIsNotEndless) {
+    if (test::sanitized) GTEST_SKIP() << "frames of another size";
+    rt0::chan<int> c(0);
+    rt0::wait_group wg;
+    wg.add(1);
+    rt0::go({.name = "abyss", .stack_size = 256 << 20}, [&] {
+        go_down(1'100'000, c);
+        wg.done();
+    });
+    std::string text;
+    do {
+        rt0::this_goroutine::yield();
+        text = rt0::stack_dump();
+    } while (text.find("[chan receive, \"abyss\"]:") == std::string::npos);
+    const std::size_t at = text.find(" frames elided...");
+    ASSERT_NE(at, std::string::npos);
+    const long elided = std::atol(text.c_str() + text.rfind("...", at) + 3);  // and a hundred shown
+    EXPECT_TRUE(elided > 999'000 && elided < 1'000'000) << elided;
+    c.send(1);
+    wg.wait();
 }
 
 }  // namespace

@@ -1,0 +1,217 @@
+// What the runtime does at its edges, one piece at a time and without a scheduler: before the boot, on stacks of its own, where
+// files cannot be read, at the ends of tables and limits.
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+
+#include <rt0/chan.h>
+
+#include "base/seeded.h"
+#include "kernel_if/inject.h"
+#include "kernel_if/memory.h"
+#include "mem/heap.h"
+#include "mem/mem.h"
+#include "mem/stack.h"
+#include "sched/choose.h"
+#include "sched/debugvars.h"
+#include "sched/init.h"
+#include "tests/support/fake_sched.h"
+#include "tests/support/kthreads.h"
+
+using namespace rt0::runtime;
+using testing_support::fake_m;
+
+namespace {
+
+// f() in a child, which has of the runtime's state what this process had at its start: nothing.  What it wrote to
+// standard error; that of a failed expectation goes to standard output, and fails here.
+template <class F>
+std::string errors_of(F f) {
+    int fds[2];
+    if (pipe(fds) != 0) std::abort();
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(fds[1], 2);
+        close(fds[0]);
+        close(fds[1]);
+        f();
+        fflush(stdout);
+        _exit(testing::Test::HasFailure());
+    }
+    close(fds[1]);
+    std::string text;
+    char buf[4096];
+    for (ssize_t n; (n = read(fds[0], buf, sizeof buf)) > 0;) text.append(buf, static_cast<std::size_t>(n));
+    close(fds[0]);
+    int status = -1;
+    EXPECT_EQ(waitpid(pid, &status, 0), pid);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status << '\n' << text;
+    return text;
+}
+
+int lines(const std::string& text) {
+    int n = 0;
+    for (char c : text) n += c == '\n';
+    return n;
+}
+
+// While one lives no file can be opened.
+class no_files {
+public:
+    no_files() {
+        getrlimit(RLIMIT_NOFILE, &before_);
+        rlimit none = {0, before_.rlim_max};
+        if (setrlimit(RLIMIT_NOFILE, &none) != 0) std::abort();
+    }
+    ~no_files() { setrlimit(RLIMIT_NOFILE, &before_); }
+    no_files(const no_files&) = delete;
+    no_files& operator=(const no_files&) = delete;
+
+private:
+    rlimit before_;
+};
+
+// ---- boot
+
+TEST(Boot, OfTooManyStationsTheFirstAreKept) {
+    std::string text = errors_of([] {
+        for (int i = 0; i < 40; i++) boottrace(i < 32 ? "kept" : "lost");
+        parsedebugvars("boottrace=1");
+        boottrace("later");
+    });
+    EXPECT_EQ(lines(text), 33) << text;
+    EXPECT_EQ(text.find("lost"), text.npos) << text;
+    EXPECT_TRUE(text.ends_with("us  later\n")) << text;
+}
+
+TEST(Boot, AnEmptyNumberOfPsIsNone) {
+    std::string text = errors_of([] {
+        setenv("RT0_MAXPROCS", "", 1);
+        setenv("GOMAXPROCS", "3", 1);
+        EXPECT_EQ(maxprocs_from_environment(), 3);
+        setenv("GOMAXPROCS", "", 1);
+        ncpu = 5;
+        EXPECT_EQ(maxprocs_from_environment(), 5);
+    });
+    EXPECT_EQ(text, "") << "nothing to warn of";
+}
+
+// The initial thread's libc looks up in /proc/self/maps.
+TEST(Boot, AStackThatLibcCannotTellIsUnknown) {
+    EXPECT_NE(thread_stack().lo, 0u);
+    stack s;
+    {
+        no_files none;
+        s = thread_stack();
+    }
+    EXPECT_EQ(s.lo, 0u);
+    EXPECT_EQ(s.hi, 0u);
+}
+
+TEST(Boot, AChannelThatComesAndGoesBeforeItBootsNothing) {
+    errors_of([] {
+        { rt0::chan<std::string> c(3); }
+        EXPECT_FALSE(booted());
+        EXPECT_EQ(getg(), nullptr);
+    });
+}
+
+// ---- memory
+
+// Guards by mprotect: where the limit of mappings cannot be read it is the kernel's default, and a large stack that
+// comes when all guards are used up has none.
+TEST(Memory, GuardsOfAnUnknownLimitAndBeyondIt) {
+    std::string text = errors_of([] {
+        rt0::kernel::inject_fail(rt0::kernel::inject::guard_probe, 1, EINVAL);
+        ASSERT_EQ(rt0::kernel::guard_mode(), rt0::kernel::guard_kind::mprotect);
+        {
+            no_files none;
+            mallocinit();
+        }
+        EXPECT_EQ(heap.guards_max, (65530 - cfg::spare_mappings) / 2);
+        heap.guards_max = heap.guards.load() + 1;
+        stack with = stackalloc(nullptr, cfg::stack_large), without = stackalloc(nullptr, cfg::stack_large);
+        ASSERT_NE(with.slot, 0u);
+        ASSERT_NE(without.slot, 0u);
+        if (!test::sanitized) *reinterpret_cast<volatile char*>(without.slot) = 1;  // would fault
+        stackfree(nullptr, without);
+        stackfree(nullptr, with);
+    });
+    EXPECT_EQ(lines(text), 1) << text;
+    EXPECT_NE(text.find("no guard pages left for stacks after 1 "), text.npos) << text;
+}
+
+TEST(Memory, LessThanAPageIsNotGivenBack) {
+    errors_of([] {
+        mallocinit();
+        void* p = mallocrt(nullptr, 1 << 20);
+        ASSERT_NE(p, nullptr);
+        freert(nullptr, p);
+        const std::size_t idle = scavengeable();
+        ASSERT_GE(idle, std::size_t{1} << 20);
+        EXPECT_EQ(scavenge(1), 0u);
+        EXPECT_EQ(scavenge(cfg::heap_page - 1), 0u);
+        EXPECT_EQ(scavengeable(), idle);
+        EXPECT_EQ(scavenge(cfg::heap_page), cfg::heap_page);
+        EXPECT_EQ(scavengeable(), idle - cfg::heap_page);
+    });
+}
+
+// ---- whose stack it is
+
+std::uintptr_t frame_in_systemstack(g** gp) {
+    std::uintptr_t at = 0;
+    systemstack([&] {
+        at = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+        *gp = getg();
+    });
+    return at;
+}
+// fn ran on the caller's stack: not far below it.
+void expect_here(g* gp) {
+    g* inside = reinterpret_cast<g*>(1);
+    std::uintptr_t at = frame_in_systemstack(&inside), here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+    EXPECT_LT(at, here);
+    EXPECT_LT(here - at, 64u << 10);
+    EXPECT_EQ(inside, gp);
+    EXPECT_EQ(getg(), gp);
+}
+
+TEST(Systemstack, StaysWhereItIsOnOneAndWhereThereIsNone) {
+    expect_here(nullptr);  // a foreign thread on its way in
+    fake_m me;
+    expect_here(&me.g0);
+    g gsignal;
+    gsignal.mp = &me.mp;
+    me.mp.gsignal = &gsignal;
+    setg(&gsignal);  // as in a handler
+    expect_here(&gsignal);
+    setg(&me.g0);
+}
+
+// ---- seeds
+
+// Whoever ends the process yields to nobody (here a yield would crash), but the clock moves.
+TEST(Seeds, NoPointIsAYieldInExit) {
+    errors_of([] {
+        seeded_start(1);
+        gomaxprocs_now = 1;
+        choose_start();
+        fake_m me;
+        g gp;
+        gp.mp = &me.mp;
+        sched.exiting = true;
+        const std::int64_t before = virtual_now();
+        for (int i = 0; i < 10'000; i++) seeded_point(&gp);
+        EXPECT_GE(virtual_now() - before, 10'000 * cfg::seed_tick);
+    });
+}
+
+}  // namespace
