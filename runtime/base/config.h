@@ -46,6 +46,7 @@ inline constexpr std::uint32_t born_crowd = born_size / 4;  // ... unless more t
 inline constexpr std::uint32_t born_oldest_crowded = 16384; // then one of so many; skynet peaks at 6 MB, with 256 here at 113 MB
 inline constexpr std::uint32_t crowd_gs = 64;     // newborns waiting, of whom it is noted how long their turns are (BN7)
 inline constexpr std::int64_t crowd_turn_ns = 300;      // to start and run one; what takes less is not worth stealing
+inline constexpr std::int64_t crowd_alone_ns = 500'000; // for so long after a crowd began or ended newborns are left alone
 inline constexpr std::uint32_t crowd_looks = 16;        // starts from one look at the clock to the next meanwhile
 inline constexpr std::uint32_t born_turn = 8;     // rounds between those in which a newborn goes before the ring
 inline constexpr int runnext_inherit_max = 64;    // Gs in a row that may inherit the time slice through runnext
@@ -54,7 +55,7 @@ inline constexpr std::int64_t spin_ns = 20'000;    // ns an M looks for work bef
 inline constexpr int vain_spins_max = 5;          // a spin that found nothing halves the next, so many times
 inline constexpr std::int64_t timer_spacing = 500'000;  // ns between two wake-ups for timers that come thick, at most
 inline constexpr std::int64_t timer_worth = 30'000;     // ns of it for each timer that ran since the last wake-up
-inline constexpr std::int64_t alone_ns = 200'000;       // ns of work for which no second M is woken, of timers and newborns: to
+inline constexpr std::int64_t alone_ns = 200'000;       // ns of work that timers made ready for which no second M is woken: to
                                                         // wake and steal costs the two 30 and puts the Gs in two caches
 inline constexpr std::int64_t alone_look = 2'000'000;   // ns; and only if sysmon looks within as much
 inline constexpr int spin_pause = 20;             // PAUSEs between looks, about 0.4 us

@@ -54,7 +54,7 @@ void fetch_ahead(const p* pp, std::uint32_t tail, std::uint32_t n) {
     const std::int64_t now = kernel::nanotime();
     // What was long ago says little, and sysmon must look soon.  relaxed: a hint.
     const std::int64_t look = sched.sysmonnext.load(memory_order_relaxed) - now;
-    if (now - pp->crowdwhen >= cfg::alone_look || look >= cfg::alone_look) pp->crowdbrisk = false;
+    if (now - pp->crowdwhen >= cfg::crowd_alone_ns || look >= cfg::alone_look) pp->crowdbrisk = false;
     pp->crowd = true;
     pp->crowdputs = pp->bornputs;
     pp->crowdpicks = pp->bornpicks;
@@ -64,9 +64,11 @@ void fetch_ahead(const p* pp, std::uint32_t tail, std::uint32_t n) {
 [[gnu::cold]] void crowd_ends(p* pp) {
     pp->crowd = false;
     const std::int64_t now = kernel::nanotime(), took = now - pp->crowdwhen;
-    const std::uint32_t all = cfg::crowd_gs + (pp->bornputs - pp->crowdputs), ran = pp->bornpicks - pp->crowdpicks;
-    // Where others took some, half of the time went for that.
-    pp->crowdbrisk = took < ran * (ran < all - all / 8 ? 2 * cfg::crowd_turn_ns : cfg::crowd_turn_ns);
+    const std::int64_t all = cfg::crowd_gs + (pp->bornputs - pp->crowdputs), ran = pp->bornpicks - pp->crowdpicks;
+    // Where others take some, those that do next to nothing take about twice as long (measured), and half of them run here;
+    // many thieves would make long turns look short.
+    pp->crowdbrisk = ran + 8 >= all ? took < ran * cfg::crowd_turn_ns
+                                    : 3 * took < 4 * all * cfg::crowd_turn_ns && took < 3 * ran * cfg::crowd_turn_ns;
     pp->crowdwhen = now;
 }
 
@@ -142,7 +144,7 @@ g* born_get_oldest(p* pp) {
 
 bool born_suffices(const p* pp, std::int64_t now) {
     // relaxed: a hint.
-    return pp->crowdbrisk && now - pp->crowdwhen < cfg::alone_ns && pp->status.load(memory_order_relaxed) == prunning;
+    return pp->crowdbrisk && now - pp->crowdwhen < cfg::crowd_alone_ns && pp->status.load(memory_order_relaxed) == prunning;
 }
 
 g* born_steal(p* pp, p* p2) {

@@ -87,8 +87,10 @@ bool not_worth_a_wake(p* pp) {
 // BN7: no wake for one of a crowd that its starter gets through.
 bool newborns_suffice(p* pp) {
     if (!pp->crowdbrisk || sched.runqsize.load(memory_order_relaxed) != 0) return false;  // relaxed: as above
-    // In the midst of one the clock is looked at now and then.
-    return (pp->crowd && pp->bornputs % cfg::crowd_looks != 0) || born_suffices(pp, kernel::nanotime());
+    if (pp->crowd && pp->bornputs % cfg::crowd_looks != 0) return true;  // the clock is looked at now and then
+    const bool yes = born_suffices(pp, kernel::nanotime());
+    if (!yes) pp->crowdbrisk = false;  // until the end of the next crowd, and no more looks at the clock
+    return yes;
 }
 
 // A spinner went back to sleep empty-handed.
@@ -427,7 +429,7 @@ bool sleep_or_look_again(m* mp, left_alone left) {
         if (was_spinning) become_spinning(mp);
         return true;
     }
-    if (was_spinning && !left.newborns) wake_was_wasted();
+    if (was_spinning) wake_was_wasted();
     if ((pp = sleep_until_timer())) {
         acquirep(pp);
         become_spinning(mp);  // whatever WK1 says: the timer may be another P's, and only spinners steal those
@@ -444,9 +446,9 @@ namespace {
 bool will_be_left_alone(const p* pp, left_alone left) {
     // relaxed: a hint; WK6 whatever it says, and sysmon mends it.
     if (pp->status.load(memory_order_relaxed) != prunning || !(left.ring || left.newborns)) return false;
-    const bool born = !born_empty(pp);
-    if (born && !left.newborns) return false;
-    return (left.ring || runqlen(pp) == born_len(pp)) && runqshort(pp, born ? kernel::nanotime() : 0);
+    if (!left.newborns && !born_empty(pp)) return false;
+    if (!left.ring && pp->runqtail.load(memory_order_relaxed) != pp->runqhead.load(memory_order_relaxed)) return false;
+    return runqshort(pp, left.newborns ? kernel::nanotime() : INT64_MAX);
 }
 }  // namespace
 

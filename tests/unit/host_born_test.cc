@@ -229,18 +229,18 @@ TEST_F(Crowd, WithShortTurnsIsLeftAloneForAWhile) {
     crowd(true);
     fill(pp, cfg::crowd_gs);
     EXPECT_FALSE(stolen(-far));
-    EXPECT_TRUE(runqshort(pp, pp->crowdwhen + cfg::alone_ns - 1));
-    EXPECT_FALSE(runqshort(pp, pp->crowdwhen + cfg::alone_ns));
+    EXPECT_TRUE(runqshort(pp, pp->crowdwhen + cfg::crowd_alone_ns - 1));
+    EXPECT_FALSE(runqshort(pp, pp->crowdwhen + cfg::crowd_alone_ns));
     pp->status.store(psyscall);
     EXPECT_TRUE(stolen(-far)) << "nobody runs them there";
     pp->status.store(prunning);
-    EXPECT_TRUE(stolen(cfg::alone_ns)) << "it takes too long for such";
+    EXPECT_TRUE(stolen(cfg::crowd_alone_ns)) << "it takes too long for such";
     empty(pp);
 
     crowd(true);
     born_put(pp, gs[0]);
     EXPECT_FALSE(stolen(-far)) << "the next one comes, most likely";
-    EXPECT_TRUE(stolen(cfg::alone_ns)) << "one is no crowd";
+    EXPECT_TRUE(stolen(cfg::crowd_alone_ns)) << "one is no crowd";
 
     crowd(false);
     fill(pp, cfg::crowd_gs);
@@ -256,7 +256,7 @@ TEST_F(Crowd, IsJudgedByTheLastOneIfThatWasSoonBefore) {
     EXPECT_FALSE(pp->crowdbrisk) << "that was no crowd";
 
     crowd(true);
-    pp->crowdwhen += -far - cfg::alone_look;
+    pp->crowdwhen += -far - cfg::crowd_alone_ns;
     fill(pp, cfg::crowd_gs);
     EXPECT_FALSE(pp->crowdbrisk) << "the last one was long ago";
     empty(pp);
@@ -273,7 +273,7 @@ TEST_F(Crowd, IsJudgedByTheLastOneIfThatWasSoonBefore) {
     EXPECT_TRUE(pp->crowdbrisk);
     while (!born_empty(pp)) {
         pp->crowdwhen = 0;
-        EXPECT_TRUE(stolen(cfg::alone_ns));
+        EXPECT_TRUE(stolen(cfg::crowd_alone_ns));
     }
     pp->crowdwhen = rt0::kernel::nanotime();
     empty(pp);

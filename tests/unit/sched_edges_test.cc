@@ -72,7 +72,9 @@ TEST(Channels, InAForkedChildOnesInUseStayAsTheyAre) {
             return destroyed;
         });
     };
-    EXPECT_EQ(freed_in_child(), 0) << "with one P nothing tells whether somebody is inside (CH6)";
+    if (one_p()) {  // with TSan there is no such thing
+        EXPECT_EQ(freed_in_child(), 0) << "nothing tells whether somebody is inside (CH6)";
+    }
     rt0::gomaxprocs(2);
     EXPECT_EQ(freed_in_child(), 1) << "what was in its buffer";
     {
@@ -351,16 +353,19 @@ TEST(Stacks, AreNotAskedForWhereTheSignalDoesNotCome) {
         mine = rc.gp->mp;
     }
     using rt0::kernel::inject;
-    rt0::kernel::inject_fail(inject::sigaction, 1, EINVAL);
-    rt0::kernel::inject_fail(inject::tgkill, 1, ESRCH, -1);
-    EXPECT_FALSE(request_stack(mine)) << "no handler";
-    EXPECT_EQ(rt0::kernel::inject_hits(inject::sigaction), 1u);
-    EXPECT_EQ(rt0::kernel::inject_hits(inject::tgkill), 0u);
-    EXPECT_FALSE(request_stack(&unborn)) << "no thread yet";
-    EXPECT_EQ(rt0::kernel::inject_hits(inject::tgkill), 0u);
-    EXPECT_FALSE(request_stack(mine));
-    EXPECT_EQ(rt0::kernel::inject_hits(inject::tgkill), 1u);
-    rt0::kernel::inject_off();
+    auto steps = [mine] {  // that are as they should be
+        using rt0::kernel::inject_hits;
+        rt0::kernel::inject_fail(inject::sigaction, 1, EINVAL);
+        rt0::kernel::inject_fail(inject::tgkill, 1, ESRCH, -1);
+        const bool handled = !request_stack(mine) && inject_hits(inject::sigaction) == 1 && inject_hits(inject::tgkill) == 0;
+        if (!handled) return 0;
+        const bool born = !request_stack(&unborn) && inject_hits(inject::tgkill) == 0;
+        if (!born) return 1;
+        mine->tid = rt0::kernel::gettid();
+        return !request_stack(mine) && inject_hits(inject::tgkill) == 1 ? 3 : 2;
+    };
+    // In a child, for the handler is asked for once.
+    EXPECT_EQ(in_child(steps), 3) << "0: no handler, 1: no thread yet, 2: the kernel refuses";
 }
 
 }  // namespace

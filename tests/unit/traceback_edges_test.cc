@@ -169,7 +169,12 @@ TEST_F(ReportEdges, QuitOnThreads) {
 TEST(Scene, DISABLED_quit_on_system_goroutine) {
     {
         rt::runtime_call rc;
-        rt::newproc_system([](void*) { quit_here(); }, nullptr, "of the runtime");
+        rt::newproc_system(
+            [](void* first) {
+                while (rt::readgstatus(static_cast<rt::g*>(first)) != rt::gwaiting) rt::gosched();
+                quit_here();
+            },
+            rc.gp, "of the runtime");
     }
     wait_here(rt0::chan<int>(0));
 }
@@ -301,6 +306,7 @@ TEST_F(FaultEdges, AStaticProgramWithoutSymbols) {
     std::string whole = testing_support::built_program("tests/crash/signal_prog_static");
     if (access(whole.c_str(), X_OK) != 0) GTEST_SKIP() << whole << " is not built";
     std::string bare = whole + ".stripped." + std::to_string(getpid());
+    if (access("/usr/bin/strip", X_OK) != 0) GTEST_SKIP() << "no strip";
     ASSERT_EQ(testing_support::run_child({"/usr/bin/strip", "-o", bare, whole}).status, 0);
     child_result r = testing_support::run_child({bare, "read_null"}, {.limit_s = 120, .env = {{"RT0TRACEBACK", ""}}});
     std::remove(bare.c_str());

@@ -375,6 +375,7 @@ TEST(StackDump, WithoutMemoryItThrows) {
     for (int i = 0; i < n; i++) wg.go([c] { dumped::receive(c); });
     dump_when("[chan receive]:", n);
     bool thrown = false;
+    rt0::this_goroutine::lock_os_thread();  // it is the thread's
     refused_from = 40'000;
     try {
         dumped::dump_here();
@@ -382,6 +383,7 @@ TEST(StackDump, WithoutMemoryItThrows) {
         thrown = true;
     }
     refused_from = ~std::size_t{0};
+    rt0::this_goroutine::unlock_os_thread();
     EXPECT_TRUE(thrown);
     EXPECT_EQ(parse_dump(dumped::dump_here()).count("[chan receive]:"), n);
     for (int i = 0; i < n; i++) c.send(i);
