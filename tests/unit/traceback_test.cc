@@ -24,13 +24,13 @@
 using testing_support::parse_dump;
 using testing_support::report;
 
+#ifndef __SANITIZE_ADDRESS__
 namespace {
 
 thread_local std::size_t refused_from = ~std::size_t{0};  // bytes: what operator new does not have on this thread
 
 }  // namespace
 
-#ifndef __SANITIZE_ADDRESS__
 void* operator new(std::size_t n) {
     void* p = n < refused_from ? std::malloc(n) : nullptr;
     if (!p) throw std::bad_alloc();
