@@ -66,7 +66,7 @@ void fetch_ahead(const p* pp, std::uint32_t tail, std::uint32_t n) {
     const std::int64_t now = kernel::nanotime(), took = now - pp->crowdwhen;
     const std::int64_t all = cfg::crowd_gs + (pp->bornputs - pp->crowdputs), ran = pp->bornpicks - pp->crowdpicks;
     // Where others take some, those that do next to nothing take about twice as long (measured), and half of them run here;
-    // many thieves would make long turns look short.
+    // many thieves would make long turns look short.  A few that others take make no difference.
     pp->crowdbrisk = ran + 8 >= all ? took < ran * cfg::crowd_turn_ns
                                     : 3 * took < 4 * all * cfg::crowd_turn_ns && took < 3 * ran * cfg::crowd_turn_ns;
     pp->crowdwhen = now;
