@@ -27,7 +27,6 @@
 // Source: Go's proc.go (sysmon, retake).
 #include "sched/sysmon.h"
 
-
 #include <algorithm>
 
 #include "base/chaos.h"
