@@ -6,7 +6,6 @@
 // Frame pointers would be quicker and wrong: user code is compiled without them.
 #include "debug/traceback.h"
 
-#include <dlfcn.h>
 #include <unwind.h>
 
 #include <cstring>
