@@ -245,6 +245,7 @@ int not_code = 1;
 TEST(Scene, DISABLED_call_data) {
     auto f = reinterpret_cast<void (*)()>(&not_code);
     f();
+    keep_frame();
 }
 TEST_F(FaultEdges, ACallOfData) {
     child_result r = scene("call_data");
@@ -256,6 +257,7 @@ TEST_F(FaultEdges, ACallOfData) {
     EXPECT_EQ(rep.blocks[0].header, "goroutine 1 [running]:") << r.summary();
     ASSERT_FALSE(rep.blocks[0].frames.empty()) << r.summary();
     EXPECT_NE(rep.blocks[0].frames[0].function.find("not_code"), std::string::npos) << r.summary();
+    EXPECT_TRUE(rep.blocks[0].has("Scene_DISABLED_call_data_Test::TestBody", me)) << r.summary();  // its caller
 }
 
 [[gnu::noinline]] int recurse(int n) {
