@@ -41,7 +41,7 @@ void race() {
                 log.note(1000 + id);
             }
         });
-        all.go([&, id] {
+        all.go([&] {
             for (int i = 0; i < 8; i++) {
                 rt0::select(rt0::recv(un, [&](std::optional<int> v) { log.note(*v); }),
                             rt0::recv(buf, [&](std::optional<int> v) { log.note(10'000 + *v); }));
@@ -222,7 +222,10 @@ void surprises() {
     rt0::wait_group all;
     for (int i = 0; i < 3; i++)
         all.go([&] {
-            for (; !over; turns++) this_goroutine::yield();
+            while (!over) {
+                this_goroutine::yield();
+                turns++;
+            }
         });
     all.go([&] {
         while (c.recv()) late += turns != before;

@@ -48,7 +48,7 @@ TEST_F(LeftAlone, SleepersWithShortTurnsNeedOneP) {
         for (int i = 0; i < n; i++)
             all.go([&, i] {
                 this_goroutine::sleep_until(then);
-                ran_on[i] = getg()->mp->pp->id;
+                ran_on[i] = runtime_call_quiet().gp->mp->pp->id;  // a P, whatever happens here: UC1
                 const auto begin = std::chrono::steady_clock::now();
                 while (std::chrono::steady_clock::now() - begin < 1200ns) {}
             });
@@ -79,7 +79,7 @@ TEST_F(LeftAlone, TimersAreSeenToWhileABatchTakesLong) {
             addtimer(&later);
         }
         this_goroutine::sleep_until(then + 100us);  // alone: a queue that is not empty sysmon would see to anyway
-        left_alone += getg()->mp->pp->suffices;
+        left_alone += runtime_call_quiet().gp->mp->pp->suffices;
         while (!fired) {}  // no crossing
         {
             runtime_call_quiet rc;

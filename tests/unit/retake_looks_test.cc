@@ -220,7 +220,7 @@ TEST(RetakeLooks, ADeclaredCallKeepsItsPWhileNobodyWaits) {
     int kept = 0;
     for (int i = 0; i < 9; i++) {
         this_goroutine::sleep_for(1ms);
-        rt::p* pp = rt::getg()->mp->pp;
+        rt::p* pp = rt::runtime_call_quiet().gp->mp->pp;
         rt0::blocking([&] {
             const std::uint32_t tick = pp->syscalltick.load(), looks = rt::sched.sysmonlooks.load();
             const std::int64_t begin = kernel::nanotime();

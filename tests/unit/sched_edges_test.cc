@@ -194,7 +194,7 @@ TEST(Timers, TheLengthOfATurnIsBounded) {
             pp->batchwhen = clock_now() - 1'000'000'000'000'000;
             pp->batchturns = pp->turns - 1;
         }
-        this_goroutine::sleep_for(1us);
+        this_goroutine::sleep_for(100us);
         runtime_call rc;
         const std::int64_t turn = std::exchange(rc.gp->mp->pp->turn_ns, 0);
         if (turn == INT32_MAX) break;

@@ -24,7 +24,7 @@
 using testing_support::parse_dump;
 using testing_support::report;
 
-#ifndef __SANITIZE_ADDRESS__
+#if !defined(RT0_ASAN) && !defined(RT0_TSAN)
 namespace {
 
 thread_local std::size_t refused_from = ~std::size_t{0};  // bytes: what operator new does not have on this thread
@@ -366,7 +366,7 @@ TEST(StackDump, LevelSystemShowsTheRuntimesOwn) {
     EXPECT_TRUE(plumbing);
 }
 
-#ifndef __SANITIZE_ADDRESS__
+#if !defined(RT0_ASAN) && !defined(RT0_TSAN)
 // The text cannot grow: no half of it is handed out for the whole.
 TEST(StackDump, WithoutMemoryItThrows) {
     constexpr int n = 200;
