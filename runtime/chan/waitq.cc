@@ -150,6 +150,7 @@ void collect(waitlist& woken, waiter* w) { link_last(woken, w); }
 void ready(waiter* w) { goready(w->gp); }
 
 void ready_all(waitlist l) {
+    if (l.head && l.head == l.tail) return ready(static_cast<waiter*>(l.head));  // alone: WK7
     while (sudog* s = l.head) {
         l.head = s->next;  // s is gone once its goroutine runs
         goready_tail(s->gp);

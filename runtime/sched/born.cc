@@ -1,6 +1,8 @@
 // Newborns; invariants BN1-BN7 in born.h.
 #include "sched/born.h"
 
+#include <algorithm>
+
 #include "base/forked.h"
 #include "kernel_if/clock.h"
 #include "sched/choose.h"
@@ -65,10 +67,10 @@ void fetch_ahead(const p* pp, std::uint32_t tail, std::uint32_t n) {
     pp->crowd = false;
     const std::int64_t now = kernel::nanotime(), took = now - pp->crowdwhen;
     const std::int64_t all = cfg::crowd_gs + (pp->bornputs - pp->crowdputs), ran = pp->bornpicks - pp->crowdpicks;
-    // Where others take some, those that do next to nothing take about twice as long (measured), and half of them run here;
-    // many thieves would make long turns look short.  A few that others take make no difference.
-    pp->crowdbrisk = ran + 8 >= all ? took < ran * cfg::crowd_turn_ns
-                                    : 3 * took < 4 * all * cfg::crowd_turn_ns && took < 3 * ran * cfg::crowd_turn_ns;
+    // relaxed: a hint.
+    const std::int64_t busy = gomaxprocs_now.load(memory_order_relaxed) - sched.npidle.load(memory_order_relaxed);
+    pp->crowdwasbrisk = crowd_was_brisk(took, all, ran, busy, pp->crowdwasbrisk);
+    pp->crowdbrisk = pp->crowdwasbrisk;
     pp->crowdwhen = now;
 }
 
@@ -140,6 +142,15 @@ g* born_get_oldest(p* pp) {
     if (head == pp->borntail.load(memory_order_relaxed)) return nullptr;        // relaxed: BN1
     pp->bornhead.store(head + 1, memory_order_relaxed);                         // relaxed: we are who would overwrite the slot
     return slot(pp, head);
+}
+
+bool crowd_was_brisk(std::int64_t took, std::int64_t all, std::int64_t ran, std::int64_t busy, bool before) {
+    // With what it needs in another's cache a crowd takes longer, once.
+    if (ran + 8 >= all) return 2 * took < (before ? 3 : 2) * ran * cfg::crowd_turn_ns;  // few others make no difference
+    // Where others take some, those that do next to nothing take about twice as long (measured).  But many thieves would
+    // make long turns look short: either half of them ran here, or not many Ps can have shared them.
+    const std::int64_t sharers = std::min(busy, all / std::max<std::int64_t>(ran, 1));
+    return 3 * took < 4 * all * cfg::crowd_turn_ns && sharers * took < 3 * all * cfg::crowd_turn_ns;
 }
 
 bool born_suffices(const p* pp, std::int64_t now) {

@@ -45,6 +45,9 @@ inline std::uint32_t born_len(const p* pp) {
 
 inline bool born_empty(const p* pp) { return born_len(pp) == 0; }
 
+// BN7, of a crowd of `all` that was over after `took` ns: its starter ran so many of them, so many Ps are at work, and the
+// crowd before was brisk or not.
+bool crowd_was_brisk(std::int64_t took, std::int64_t all, std::int64_t ran, std::int64_t busy, bool before);
 // BN7, racy.
 bool born_suffices(const p* pp, std::int64_t now);
 

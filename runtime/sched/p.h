@@ -92,6 +92,7 @@ struct alignas(64) p {
     std::uint32_t bornputs = 0;                      // put by the owner, but for who came to a full deque [own:P]
     bool crowd = false;                              // BN7: the newborns are one [own:P]
     watched<bool> crowdbrisk;                        // and most likely what the last was: done in no time [own:P]
+    bool crowdwasbrisk = false;                      // what the last was, however long ago [own:P]
     std::uint32_t crowdputs = 0;                     // bornputs and bornpicks when it began,
     std::uint32_t crowdpicks = 0;                    //   [own:P]
     watched<std::int64_t> crowdwhen;                 //   and when that was, or when the last ended, ns [own:P]

@@ -271,13 +271,32 @@ TEST_F(Crowd, IsJudgedByTheLastOneIfThatWasSoonBefore) {
     crowd(true);
     fill(pp, cfg::crowd_gs);
     EXPECT_TRUE(pp->crowdbrisk);
-    while (!born_empty(pp)) {
-        pp->crowdwhen = 0;
-        EXPECT_TRUE(stolen(cfg::crowd_alone_ns));
-    }
-    pp->crowdwhen = rt0::kernel::nanotime();
+    while (!born_empty(pp)) EXPECT_TRUE(stolen(cfg::crowd_alone_ns));
+    pp->crowdwhen = rt0::kernel::nanotime() - far;
     empty(pp);
-    EXPECT_FALSE(pp->crowdbrisk) << "others ran them all";
+    EXPECT_FALSE(pp->crowdbrisk) << "others ran them all, but slowly";
+}
+
+TEST(CrowdWasBrisk, Alone) {
+    constexpr std::int64_t n = 1000, limit = n * cfg::crowd_turn_ns;
+    auto brisk = [](std::int64_t took, std::int64_t ran, bool before) { return crowd_was_brisk(took, n, ran, 2, before); };
+    EXPECT_TRUE(brisk(limit - 1, n, false));
+    EXPECT_FALSE(brisk(limit, n, false));
+    EXPECT_TRUE(brisk(limit * 3 / 2 - 1, n, true)) << "the memory may have been another's";
+    EXPECT_FALSE(brisk(limit * 3 / 2, n, true));
+    EXPECT_FALSE(brisk(limit, n - 8, false)) << "a few that others take make no difference";
+}
+
+TEST(CrowdWasBrisk, Shared) {
+    constexpr std::int64_t n = 1000, limit = n * cfg::crowd_turn_ns;
+    auto brisk = [](std::int64_t took, std::int64_t ran, std::int64_t busy) { return crowd_was_brisk(took, n, ran, busy, false); };
+    for (std::int64_t ran : {0, 5, 500, 990}) {  // two Ps share it in any way: a turn takes twice that at most
+        EXPECT_TRUE(brisk(limit * 4 / 3 - 1, ran, 2)) << ran;
+        EXPECT_FALSE(brisk(limit * 4 / 3, ran, 2)) << ran;
+    }
+    EXPECT_FALSE(brisk(limit, 5, 60)) << "sixty can have had long turns";
+    EXPECT_TRUE(brisk(limit / 60 * 3 - 1, 5, 60));
+    EXPECT_TRUE(brisk(limit, 500, 60)) << "one of them ran half, so the turns were short";
 }
 
 // One owner and three thieves.  A G that comes out goes home and is put again: twice out
