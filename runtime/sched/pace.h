@@ -42,10 +42,10 @@ struct pace {
     int patience = 1;                           // so many of those before it sleeps deeply: SM7
 
     // Not at once 10 ms: a busy process, too, has moments with every P idle, and who blocks after one
-    // should not wait for the end of a long tick.
+    // should not wait for the end of a long tick.  Nor is it worth a wake-up for each doubling.
     void all_idle() {
         if (delay == cfg::sysmon_tick_idle) idle++;
-        delay = std::min(2 * delay, brief ? cfg::sysmon_tick_brief : cfg::sysmon_tick_idle);
+        delay = std::min(4 * delay, brief ? cfg::sysmon_tick_brief : cfg::sysmon_tick_idle);
         if (brief) brief--;
     }
     void at_work() {

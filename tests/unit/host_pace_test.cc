@@ -77,7 +77,7 @@ TEST(Pace, AShortIdleMomentChangesLittle) {
     pace p;
     p.all_idle();
     p.at_work();
-    EXPECT_EQ(p.delay, 2 * cfg::sysmon_tick_min);
+    EXPECT_EQ(p.delay, 4 * cfg::sysmon_tick_min);
     EXPECT_EQ(p.start, cfg::sysmon_tick_min);
 }
 
