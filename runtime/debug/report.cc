@@ -119,7 +119,8 @@ static void stay_inside() NO_THREAD_SAFETY_ANALYSIS {
     if (!gp || !gp->mp) return;
     m* mp = gp->mp;
     mp->inrt.store(1, memory_order_relaxed);  // relaxed: RK1 does not matter, nothing here needs the P
-    // Without retakelock, which may be part of what is broken: the process ends, the books need not be right.
+    // Without retakelock, which may be part of what is broken, so perhaps beside its holder: the process ends, and the books
+    // need not be right.
     mp->hog = false;
     if (made_idle_class(mp)) kernel::idle_class_leave(mp->tid);
 }

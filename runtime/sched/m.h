@@ -51,7 +51,7 @@ struct m : mcore {
     bool inround GUARDED_BY(retakelock) = false;           // linked through retakelink [lock:retakelock]
     m* retakelink GUARDED_BY(retakelock) = nullptr;        // next of the requester's round [lock:retakelock]
     m* retakeheir GUARDED_BY(retakelock) = nullptr;        // M that will have its P [lock:retakelock]
-    bool hog GUARDED_BY(retakelock) = false;               // it lost its P, or is about to, while it runs [lock:retakelock]
+    watched<bool> hog GUARDED_BY(retakelock);              // it lost its P, or is about to, while it runs [lock:retakelock]
     atomic<std::uint32_t> idle_class_changes{0};  // odd: SCHED_IDLE by us, or about to be [lock:retakelock], read by M
     std::int64_t detachedcpu GUARDED_BY(retakelock) = 0;   // processor time when find_hogs looked last, ns [lock:retakelock]
     std::int32_t detachedruns GUARDED_BY(retakelock) = 0;  // and how often in a row it was seen to run [lock:retakelock]
