@@ -96,6 +96,9 @@ TEST_F(limits, Processes) {
 // Where no further thread can be had, a goroutine that loops or blocks keeps its P, and others that it waits for may never
 // run: README, Limits.  That is said in one line, and the process still answers to SIGQUIT.
 struct stuck : limits {
+    void SetUp() override {
+        if (test::tsan) GTEST_SKIP() << "ThreadSanitizer holds signals back";
+    }
     void expect_word(const std::string& limit, const char* scene, const char* name) {
         child_options o;
         o.env = {{"RT0_TEST_LIMIT", limit}, {"RT0TRACEBACK", "none"}, {"RT0_MAXPROCS", "2"}};

@@ -25,6 +25,7 @@
 #include "kernel_if/syscall.h"
 #include "sched/retake.h"
 #include "sched/sched.h"
+#include "sched/upcross.h"
 #include "tests/support/kthreads.h"
 
 namespace rt = rt0::runtime;
