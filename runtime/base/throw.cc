@@ -9,6 +9,8 @@
 //        whoever warns says so first and then looks for a report; the owner says that
 //        there is a report and then lets those finish who warn.  Not for ever: one of
 //        them may be the owner, in a signal handler, or wait for a full pipe.
+//   RP5  Whoever ends the process otherwise says so last of all (EX3): from there on a report of another thread would
+//        be cut off after its first words.  It waits for the end, but not for ever: it may hold what that needs.
 //
 // No locks, no allocation: a report must come out of any state.
 #include "base/throw.h"
@@ -35,6 +37,8 @@ constexpr int fatal_status = 2;  // Go's
 atomic<std::uint32_t> report_owner{0};  // tid of the reporting thread, 0: no report
 atomic<std::uint32_t> warning{0};       // threads inside warn(), RP4
 constexpr std::int64_t patience = 50'000'000;  // ns, RP4
+constexpr std::uint32_t leaving = 1u << 31;    // of report_owner: not a report, but the end; the rest is its thread
+constexpr std::int64_t leave_time = 1'000'000'000;  // ns, RP5
 
 void put(std::string_view s) { kernel::write_all(stderr_fd, s.data(), s.size()); }
 
@@ -50,13 +54,25 @@ void put_line(std::string_view head, std::string_view text) {
     put("\n");
 }
 
+std::uint32_t my_tid() { return static_cast<std::uint32_t>(kernel::gettid()); }
+
+// Makes the report the calling thread's; or whose it is.
+std::uint32_t claim_report(std::uint32_t me) {
+    // relaxed, all: nothing but the owner's name is passed on; a loser writes nothing (RP1).
+    for (std::uint32_t owner = 0;;) {
+        if (report_owner.compare_exchange_strong(owner, me, memory_order_relaxed)) return 0;
+        if (!(owner & leaving)) return owner;
+        const std::int64_t end = kernel::nanotime() + leave_time;
+        while (owner != (me | leaving) && report_owner.load(memory_order_relaxed) == owner && kernel::nanotime() < end)
+            kernel::futex_wait(&report_owner, owner, leave_time);  // RP5; spurious ends and errors: asks again
+    }
+}
+
 }  // namespace
 
 void report_begin() {
-    std::uint32_t me = static_cast<std::uint32_t>(kernel::gettid());
-    std::uint32_t owner = 0;
-    // relaxed: nothing but the owner's name is passed on; a loser writes nothing (RP1).
-    if (report_owner.compare_exchange_strong(owner, me, memory_order_relaxed)) {
+    const std::uint32_t me = my_tid(), owner = claim_report(me);
+    if (owner == 0) {
         // ORDER(panicking): seq_cst; RP4, with warn().  As a release it pairs with the acquire in runtime_main,
         // which lets a report finish first.
         panicking.store(1, memory_order_seq_cst);
@@ -76,7 +92,13 @@ void report_begin() {
 
 bool reporting() {
     // relaxed: whether it is this thread's own id.
-    return report_owner.load(memory_order_relaxed) == static_cast<std::uint32_t>(kernel::gettid());
+    return report_owner.load(memory_order_relaxed) == my_tid();
+}
+
+bool report_bar() {
+    std::uint32_t none = 0;
+    // relaxed: as in claim_report.
+    return report_owner.compare_exchange_strong(none, my_tid() | leaving, memory_order_relaxed);
 }
 
 void report_end() { kernel::exit_group(fatal_status); }

@@ -5,7 +5,8 @@
 //        std::thread would, while destructors run.
 //   EX2  The exiting goroutine keeps its P, so that static destructors may close channels
 //        and free what they own; one that would block says so and ends the process.
-//   EX3  A report that another thread has begun meanwhile is not cut off: it ends the process, with its status.
+//   EX3  A report that another thread has begun meanwhile is not cut off: it ends the process, with its status.  One
+//        that would begin later still does not begin (RP5).
 #include "base/forked.h"
 #include "base/seeded.h"
 #include "base/throw.h"
@@ -48,8 +49,7 @@ void mark_exiting() {
 void exitinit() {
     // Registered first, so it comes last but for destructors of what was there before the boot.  An error: EX3 does not hold.
     std::atexit([] {
-        // ORDER(panicking): acquire; pairs with the store that begins a report.
-        if (panicking.load(memory_order_acquire) != 0 && !reporting()) sleep_for_good();
+        if (!reporting() && !report_bar()) sleep_for_good();
     });
 }
 

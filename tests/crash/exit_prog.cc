@@ -15,8 +15,10 @@
 #include <rt0/chan.h>
 #include <rt0/go.h>
 
+#include "base/throw.h"
 #include "sched/sched.h"
 #include "sched/upcross.h"
+#include "tests/support/kthreads.h"
 #include "tests/support/parked.h"
 
 namespace {
@@ -41,11 +43,7 @@ void start_busy(std::atomic<int>& running, int n) {
 
 std::atomic<int> running{0};
 
-#ifdef RT0_TSAN
-constexpr int many = 1000;  // its fibers take a millisecond each by then
-#else
-constexpr int many = 10'000;
-#endif
+constexpr int many = test::tsan ? 1000 : 10'000;  // its fibers take a millisecond each where there are as many
 void return_while_many_run() { start_busy(running, many); }
 void exit_while_many_run() {
     start_busy(running, many);
@@ -160,6 +158,25 @@ void late_calls() {
     rt0::exit(10);
 }
 
+// ---- a report that would begin between the last handler and the end (RP5)
+
+enum { none, waits_for_the_end, is_waited_for } late_report = none;
+
+struct last_of_all {  // made before the boot: destroyed after the runtime's own handler
+    ~last_of_all() {
+        if (late_report == none) return;
+        static std::atomic<int> tid{0};
+        std::thread reporter([] {
+            tid = gettid();
+            rt0::runtime::fatal("too late");
+        });
+        if (late_report == is_waited_for) reporter.join();
+        reporter.detach();
+        while (tid == 0) usleep(100);
+        until_asleep(tid);
+    }
+} last_of_all;
+
 // ---- channels of static storage
 
 struct loud {
@@ -210,6 +227,8 @@ struct {
     {"rt0_in_atexit", rt0_in_atexit},
     {"late_calls", late_calls},
     {"channels_of_static_storage", channels_of_static_storage},
+    {"late_report", [] { late_report = waits_for_the_end, rt0::exit(16); }},
+    {"late_report_that_must_end", [] { late_report = is_waited_for, rt0::exit(17); }},
 };
 
 }  // namespace

@@ -75,6 +75,16 @@ TEST(Exit, CallsThatComeTooLateDoNotComeBack) {
     EXPECT_EQ(without_iostream(r.out), "buffered by stdio\nms that may go on: 0\n" + after_handlers);
 }
 
+// RP5: a report of which only the first words would come out.
+TEST(Exit, AReportThatIsTooLateDoesNotBegin) { expect_end("late_report", 16); }
+
+// RP5: it holds what the end needs.
+TEST(Exit, AReportThatTheEndWaitsForBeginsAfterAll) {
+    child_result r = run("late_report_that_must_end");
+    EXPECT_EQ(r.status, 2) << r.summary();
+    EXPECT_EQ(r.err.find("fatal error: too late\n"), 0u) << r.summary();
+}
+
 TEST(Exit, ChannelsOfStaticStorage) {
     child_result r = run("channels_of_static_storage");
     EXPECT_EQ(r.status, 15) << r.summary();
