@@ -28,17 +28,7 @@
 //        cheap (a release store, no fence) and the sleeper's side is careful: it looks
 //        again after a pause that store buffers do not outlast.  sysmon, awake while any
 //        P runs, is the backstop: a queue that stays non-empty for a tick wakes a P.
-//   WK7  A wake that finds nothing to steal was wasted (goroutines that take turns through
-//        runnext, or RQ8, need one P).  While wakes fail, the wake for a G beside a short
-//        queue is skipped ever more often (wake_backoff); one theft that succeeds ends that.
-//        Only there, and with the global queue empty: sysmon mends what is skipped.  Newborns that BN7 leaves alone wake
-//        nobody, for the same reason.
-//   WK8  Nor is it worth while for a batch of timers whose Gs the P gets through in less than alone_ns, as far as their turns
-//        the last time tell, if sysmon will soon look whether that was right.  They and all the others there are on its
-//        ring (WK6): after an overflow, or if the global queue was not empty before, somebody is woken.  An M that was
-//        spinning when it ran them must wake somebody all the same for what others have queued meanwhile (WK3), unless all
-//        other Ps are idle: their Ms have looked (WK5).
-//        Nobody sleeps until the next timer then, be it on another P.  If a turn takes long after all, sysmon sees to it.
+//   WK7, WK8: which wakes are not worth it, in worth.h.
 //
 // Sleeping until a timer: one M (whoever turns sched.lastpoll to 0) sleeps until the
 // earliest deadline of all Ps, in the place where a network poller will wait; it gives
@@ -66,44 +56,9 @@
 #include "sched/runq.h"
 #include "sched/schedule.h"
 #include "sched/timer.h"
+#include "sched/worth.h"
 
 namespace rt0::runtime {
-
-namespace {
-
-// WK7: is this P's queue short, and have wakes for such been wasted?
-bool not_worth_a_wake(p* pp) {
-    // relaxed: a heuristic; sysmon mends what it gets wrong.
-    std::uint32_t backoff = sched.wake_backoff.load(memory_order_relaxed);
-    if (backoff == 0) return false;
-    if (sched.runqsize.load(memory_order_relaxed) != 0) return false;  // an overflow of ours, too: that is not sysmon's
-    if (pp->runqtail.load(memory_order_relaxed) - pp->runqhead.load(memory_order_relaxed) > cfg::short_queue) return false;
-    if (born_len(pp) > 1) return false;
-    if (++pp->wakes_skipped <= backoff) return true;
-    pp->wakes_skipped = 0;
-    return false;
-}
-
-// BN7: no wake for one of a crowd that its starter gets through.
-bool newborns_suffice(p* pp) {
-    if (!pp->crowdbrisk || sched.runqsize.load(memory_order_relaxed) != 0) return false;  // relaxed: as above
-    if (pp->crowd && pp->bornputs % cfg::crowd_looks != 0) return true;  // the clock is looked at now and then
-    const bool yes = born_suffices(pp, kernel::nanotime());
-    if (!yes) pp->crowdbrisk = false;  // until the end of the next crowd, and no more looks at the clock
-    return yes;
-}
-
-// A spinner went back to sleep empty-handed.
-void wake_was_wasted() {
-    std::uint32_t b = sched.wake_backoff.load(memory_order_relaxed);  // relaxed: a heuristic
-    if (b < cfg::wake_backoff_max) sched.wake_backoff.store(2 * b + 1, memory_order_relaxed);
-}
-void wake_paid() {
-    // relaxed: a heuristic.  Read first: the line is shared by all who wake.
-    if (sched.wake_backoff.load(memory_order_relaxed) != 0) sched.wake_backoff.store(0, memory_order_relaxed);
-}
-
-}  // namespace
 
 void become_spinning(m* mp) {
     mp->spinning = true;
@@ -146,38 +101,7 @@ wake_batch::~wake_batch() {
     wakep();
 }
 
-bool begin_timer_batch(std::int64_t now) {
-    p* pp = getg()->mp->pp;
-    if (pp->batchwhen == 0) {
-        pp->batchwhen = now;
-        pp->batchturns = pp->turns;
-    }
-    // relaxed, all: sysmon's are hints, and what we have put into the global queue ourselves we see.
-    const std::uint32_t n = runqlen(pp);
-    bool alone = n * pp->turn_ns < cfg::alone_ns && sched.runqsize.load(memory_order_relaxed) == 0;
-    if (alone && n > cfg::short_queue && !sched.sysmonwanted.load(memory_order_relaxed))
-        sched.sysmonwanted.store(true, memory_order_relaxed);
-    alone = alone && sched.sysmonnext.load(memory_order_relaxed) - now < cfg::alone_look;
-    pp->suffices = alone;
-    return alone;
-}
-
-bool own_work_is_all(p* pp) {
-    if (!pp->suffices) return false;
-    const std::int32_t ps = gomaxprocs_now.load(memory_order_relaxed);  // relaxed: changes only in a stopped world
-    // ORDER(wake): seq_cst; WK5: read after we stopped counting as a spinner.
-    return sched.npidle.load(memory_order_seq_cst) == static_cast<std::uint32_t>(ps - 1);
-}
-
 namespace {
-// All that timers made ready has had its turn.
-void measure_turns(p* pp, std::int64_t now) {
-    if (pp->batchwhen == 0) return;
-    const std::uint32_t ran = pp->turns - pp->batchturns;
-    if (ran) pp->turn_ns = std::min<std::int64_t>((now - pp->batchwhen) / ran, INT32_MAX);
-    pp->batchwhen = 0;
-}
-
 void wake_poll() {
     // ORDER(poll): seq_cst; the sleeper compares the word before it sleeps.
     sched.pollwake.fetch_add(1, memory_order_seq_cst);
@@ -318,7 +242,7 @@ g* spin_for_work(m* mp, p* pp, bool* inherit) {
     for (;;) {
         // Timers at the first look only: to spin until the next one is due is what sleep_until_timer is for.
         if (g* gp = from_others(mp, pp, end == 0, &now, inherit)) {
-            wake_paid();
+            mp->stolewhen = kernel::nanotime();
             return found(gp);
         }
         if (g* gp = from_global(pp)) return found(gp);
@@ -483,6 +407,7 @@ g* findrunnable(bool* inherit) {
         if (g* gp = from_local(pp, inherit)) return gp;
         if (g* gp = from_global(pp)) return gp;
         if (skip_to_timer(pp)) continue;
+        if (mp->stolewhen != 0) judge_theft(mp);
         if (start_spinning(mp, seen))
             if (g* gp = spin_for_work(mp, pp, inherit)) return gp;
         bool again = false;

@@ -1,4 +1,4 @@
-// Looking for work, and deciding that somebody else should.
+// Looking for work, and getting somebody else to.
 #pragma once
 #include "sched/sched.h"
 
@@ -34,11 +34,6 @@ void wakep();
 void wakep_for_lone();
 // The same for one that was just put among its newborns (WK7, BN7).
 void wakep_for_newborn();
-
-// WK8, after timers ran here at `now`: does the P get through what they made ready alone?  Its turns are measured from here.
-bool begin_timer_batch(std::int64_t now);
-// WK8, for an M that stops spinning: does nobody but its own P have work?
-bool own_work_is_all(p* pp);
 
 // A timer at `when` was added: make sure some M wakes for it.
 void wakenetpoller(std::int64_t when);

@@ -171,11 +171,6 @@ std::uint32_t runqgrab(p* p2, p* pp, std::uint32_t pptail) {
     }
 }
 
-bool ring_empty(const p* p2) {
-    // relaxed: a hint.
-    return p2->runqtail.load(memory_order_relaxed) == p2->runqhead.load(memory_order_relaxed);
-}
-
 // RQ8, of one whose ring is not empty.
 bool gets_through_alone(const p* p2) {
     auto is_long = [p2] {

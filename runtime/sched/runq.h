@@ -29,6 +29,11 @@
 namespace rt0::runtime {
 
 bool runqempty(const p* pp);
+// But for runnext; racy.
+inline bool ring_empty(const p* pp) {
+    // relaxed: a hint.
+    return pp->runqtail.load(memory_order_relaxed) == pp->runqhead.load(memory_order_relaxed);
+}
 
 // The ring is full: all of it, and gp, go to the global queue.  False if thieves made room.
 bool runqputslow(p* pp, g* gp, std::uint32_t head, std::uint32_t tail);

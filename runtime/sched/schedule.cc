@@ -21,6 +21,7 @@
 #include "sched/runq.h"
 #include "sched/switch.h"
 #include "sched/timer.h"
+#include "sched/worth.h"
 
 namespace rt0::runtime {
 

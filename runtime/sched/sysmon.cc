@@ -55,19 +55,11 @@
 #include "sched/schedule.h"
 #include "sched/signal.h"
 #include "sched/template.h"
+#include "sched/worth.h"
 
 namespace rt0::runtime {
 
 namespace {
-
-// RQ8: since the last look at pp its Gs took some hundred nanoseconds each, and few wait.
-bool brisk(p* pp, std::int64_t now) {
-    const std::uint32_t turns = pp->turns;
-    std::int64_t ran = turns - pp->backlogturns, took = now - pp->backlogwhen;
-    pp->backlogturns = turns;
-    pp->backlogwhen = now;
-    return ran * (cfg::brisk_ns / cfg::brisk_gs) > took && runqshort(pp, now);
-}
 
 // WK8: timers made its Gs ready a moment ago.
 bool fresh_batch(const p* pp, std::int64_t now) {
@@ -83,10 +75,11 @@ bool has_backlog(p* pp, std::int64_t now) {
     return before && pp->sysmonbacklog && !alone;
 }
 
-// WK6's backstop: work beside an idle P.
+// WK6's and WK7's backstop: work beside an idle P.
 bool wake_for_backlog() {
     // relaxed: hints.
     if (sched.npidle.load(memory_order_relaxed) == 0 || sched.nmspinning.load(memory_order_relaxed) != 0) return false;
+    wakes_pay();
     startm(nullptr, false);
     return true;
 }

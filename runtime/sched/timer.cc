@@ -7,6 +7,7 @@
 #include "base/throw.h"
 #include "kernel_if/clock.h"
 #include "sched/find.h"
+#include "sched/worth.h"
 
 namespace rt0::runtime {
 

@@ -112,8 +112,9 @@ struct at_exit_yields {
 } late;
 
 void exit_under_load(int code) {
+    constexpr int many = test::tsan ? 1000 : 10'000;  // its fibers take a millisecond each where there are as many
     late.on = true;
-    for (int i = 0; i < 10'000; i++)
+    for (int i = 0; i < many; i++)
         rt0::go([i] {
             for (;;) {
                 if (i % 4 == 0) this_goroutine::sleep_for(std::chrono::microseconds(i % 500));

@@ -217,8 +217,9 @@ void asleep() {
 // How often who is made ready, and should be next as soon as its waker yields, is not: without a seed never.
 void surprises() {
     rt0::chan<int> c(0);
-    int turns = 0, before = 0, late = 0;
-    bool over = false;
+    std::atomic<int> turns{0}, before{0};  // one P, but who loses it in user code runs on
+    std::atomic<bool> over{false};
+    int late = 0;
     rt0::wait_group all;
     for (int i = 0; i < 3; i++)
         all.go([&] {
@@ -232,7 +233,7 @@ void surprises() {
     });
     for (int i = 0; i < 10; i++) this_goroutine::yield();
     for (int i = 0; i < 500; i++) {
-        before = turns;
+        before = turns.load();
         c.send(i);
         for (int k = 0; k < 5; k++) this_goroutine::yield();
     }
