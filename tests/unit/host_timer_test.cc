@@ -14,6 +14,7 @@
 #include "sched/find.h"
 #include "sched/runq.h"
 #include "sched/timer.h"
+#include "sched/worth.h"
 #include "tests/support/fake_sched.h"
 
 using namespace rt0::runtime;
