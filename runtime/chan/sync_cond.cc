@@ -78,10 +78,7 @@ void cond_notify(cond_state& c, bool all) {
     }
     update_waiting(c);
     l.unlock();
-    if (all)
-        runtime::ready_all(parked);
-    else if (parked.head)
-        runtime::ready(static_cast<waiter*>(parked.head));
+    runtime::let_go(parked);
 }
 
 }  // namespace rt0::detail

@@ -64,7 +64,7 @@ void group_release(group_state& s, std::uint64_t seen) {
         // relaxed: the lower half is the queue's length, kept under its lock.
         s.word.fetch_sub(n, std::memory_order_relaxed);
     }
-    runtime::ready_all(wake);
+    runtime::let_go(wake);
 }
 
 void group_negative() { rt0::panic("sync: negative WaitGroup counter"); }
@@ -102,7 +102,7 @@ void gate_open(gate& g, std::uint64_t from, std::uint64_t to) {
     }
     if (!wake.head) return;
     runtime::runtime_call rc;
-    runtime::ready_all(wake);
+    runtime::let_go(wake);
 }
 
 void throw_invalid(const char* what) { throw std::invalid_argument(what); }

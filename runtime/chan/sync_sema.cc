@@ -86,10 +86,7 @@ void sema_release_slow(sema_state& s, std::uint64_t k) {
                 if (!s.q.list.head) s.word.store(k << 1, std::memory_order_release);
             }
         }
-        if (wake.head) {
-            if (wake.head == wake.tail) return runtime::ready(static_cast<waiter*>(wake.head));
-            return runtime::ready_all(wake);
-        }
+        if (wake.head) return runtime::let_go(wake);
         word = s.word.load(std::memory_order_relaxed);  // relaxed: as above
     }
 }

@@ -150,11 +150,15 @@ void collect(waitlist& woken, waiter* w) { link_last(woken, w); }
 void ready(waiter* w) { goready(w->gp); }
 
 void ready_all(waitlist l) {
-    if (l.head && l.head == l.tail) return ready(static_cast<waiter*>(l.head));  // alone: WK7
     while (sudog* s = l.head) {
         l.head = s->next;  // s is gone once its goroutine runs
         goready_tail(s->gp);
     }
+}
+
+void let_go(waitlist l) {
+    if (l.head && l.head == l.tail) ready(static_cast<waiter*>(l.head));
+    else ready_all(l);
 }
 
 bool can_spin(int round) {

@@ -99,6 +99,8 @@ void collect(waitlist& woken, waiter* w);
 // Without the lock.  w may be gone when these return.
 void ready(waiter* w);
 void ready_all(waitlist l);
+// The same for those who were let go with nothing in hand, no lock, say: one alone goes next, as if a channel had.
+void let_go(waitlist l);
 
 // Whether spinning may pay: another processor runs, and this P has nothing better to do.
 bool can_spin(int round);

@@ -79,7 +79,9 @@ void wakep() {
     if (sched.nmspinning.load(memory_order_seq_cst) != 0 ||
         !sched.nmspinning.compare_exchange_strong(none, 1, memory_order_seq_cst, memory_order_relaxed))
         return;
+    const std::int64_t begin = mp->stolewhen != 0 ? kernel::nanotime() : 0;
     startm(nullptr, true);
+    if (begin != 0) mp->stolewhen += kernel::nanotime() - begin;  // WK7: waking is not what was stolen
 }
 
 void wakep_for_lone() {
@@ -214,6 +216,8 @@ g* from_others(m* mp, p* pp, bool timers, std::int64_t* now, bool* inherit) {
             if (timers && last && steal_timers(p2, now))
                 if (g* gp = runqget(pp, inherit)) return gp;
             if (g* gp = runqsteal(pp, p2, last)) {
+                // Who is in a call would not run them.  relaxed: a hint.
+                if (p2->status.load(memory_order_relaxed) == prunning) mp->stolewhen = kernel::nanotime();
                 // We had nothing, so what we have now was taken.
                 RT0_PROBE_WITH2(steal, gp->goid, mp->id, pp->id, p2->id, 1 + runqlen(pp));
                 return gp;
@@ -241,10 +245,7 @@ g* spin_for_work(m* mp, p* pp, bool* inherit) {
     };
     for (;;) {
         // Timers at the first look only: to spin until the next one is due is what sleep_until_timer is for.
-        if (g* gp = from_others(mp, pp, end == 0, &now, inherit)) {
-            mp->stolewhen = kernel::nanotime();
-            return found(gp);
-        }
+        if (g* gp = from_others(mp, pp, end == 0, &now, inherit)) return found(gp);
         if (g* gp = from_global(pp)) return found(gp);
         now = kernel::nanotime();
         if (end == 0) end = now + spin_budget(mp);
@@ -353,7 +354,8 @@ bool sleep_or_look_again(m* mp, left_alone left) {
         if (was_spinning) become_spinning(mp);
         return true;
     }
-    if (was_spinning) wake_was_wasted();
+    if (was_spinning && !mp->wakecounted) wake_was_wasted();
+    mp->wakecounted = false;
     if ((pp = sleep_until_timer())) {
         acquirep(pp);
         become_spinning(mp);  // whatever WK1 says: the timer may be another P's, and only spinners steal those

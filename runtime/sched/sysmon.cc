@@ -209,6 +209,7 @@ bool retake_syscall(p* pp, std::int64_t now, round* r) {
     bool ours = pp->status.compare_exchange_strong(s, pidle, memory_order_acq_rel, memory_order_relaxed);
     if (ours) {
         RT0_PROBE_WITH(retake, 0, getg()->mp->id, pp->id, 0);
+        if (work && others_free) wakes_pay();
         // relaxed: tells the M that its P was away.
         pp->syscalltick.fetch_add(1, memory_order_relaxed);
         heir ? startm_reserved(heir, pp) : handoffp(pp);
@@ -347,6 +348,12 @@ void consider_scavenging(bool idle, std::int64_t now) {
     if (bytes > (idle ? 0 : cfg::scavenge_slack)) wake_scavenger(cold, idle);
 }
 
+// Written when it changes: the line is shared by all who wake.
+void set_far(bool far) {
+    // relaxed: a hint.
+    if (sched.sysmonfar.load(memory_order_relaxed) != far) sched.sysmonfar.store(far, memory_order_relaxed);
+}
+
 // Every P is idle: first asleep for a while, unless each look of a tenth of a second found them so.  True: woken soon.
 bool rest(bool idle_for_long) {
     const std::int64_t begin = kernel::nanotime(), trace = trace_if_due();
@@ -372,6 +379,7 @@ void sysmon() {
         if (until_trace >= 0) nap = std::min(nap, until_trace);
         next = INT64_MAX;
         sched.sysmonnext.store(now + nap, memory_order_relaxed);  // relaxed: a hint
+        set_far(nap >= cfg::alone_look);
         kernel::usleep(static_cast<std::uint32_t>(nap / 1000));
         now = kernel::nanotime();
         if (sched.sysmonwanted.load(memory_order_relaxed)) {  // relaxed: a hint
@@ -384,6 +392,7 @@ void sysmon() {
             // relaxed: a hint.
             if (pace.idle < pace.patience || sched.exiting.load(memory_order_relaxed)) continue;
             sched.sysmonnext.store(0, memory_order_relaxed);  // relaxed: a hint: it is woken with the first P
+            set_far(false);
             pace.slept_deeply(rest(pace.patience > 1));
             now = kernel::nanotime();
             continue;

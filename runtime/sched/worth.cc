@@ -15,6 +15,7 @@ void wake_was_wasted() {
 void judge_theft(m* mp) {
     const bool paid = kernel::nanotime() - mp->stolewhen >= cfg::theft_worth;
     mp->stolewhen = 0;
+    mp->wakecounted = true;
     if (paid) return wakes_pay();
     wake_was_wasted();
     if (mp->vain_spins < cfg::vain_spins_max) mp->vain_spins++;

@@ -5,8 +5,8 @@
 //        runnext, or RQ8, need one P), and so was one whose thief is out of work again within theft_worth: a sender and a
 //        receiver that it put on two Ps, mostly.  While wakes are wasted, the wake for a G beside a short
 //        queue is skipped ever more often (wake_backoff); a theft that was worth it ends that, and so does sysmon.
-//        Only there, and with the global queue empty: sysmon mends what is skipped.  Newborns that BN7 leaves alone wake
-//        nobody, for the same reason.
+//        Only there, with the global queue empty, and where sysmon, which mends what is skipped, looks again soon.
+//        Newborns that BN7 leaves alone wake nobody, for the same reason.
 //   WK8  Nor is it worth while for a batch of timers whose Gs the P gets through in less than alone_ns, as far as their turns
 //        the last time tell, if sysmon will soon look whether that was right.  They and all the others there are on its
 //        ring (WK6): after an overflow, or if the global queue was not empty before, somebody is woken.  An M that was
@@ -27,6 +27,7 @@ inline bool not_worth_a_wake(p* pp) {
     std::uint32_t backoff = sched.wake_backoff.load(memory_order_relaxed);
     if (backoff == 0) return false;
     if (sched.runqsize.load(memory_order_relaxed) != 0) return false;  // an overflow of ours, too: that is not sysmon's
+    if (sched.sysmonfar.load(memory_order_relaxed)) return false;
     if (pp->runqtail.load(memory_order_relaxed) - pp->runqhead.load(memory_order_relaxed) > cfg::short_queue) return false;
     if (born_len(pp) > 1) return false;
     if (++pp->wakes_skipped <= backoff) return true;
