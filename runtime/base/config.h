@@ -60,7 +60,7 @@ inline constexpr std::int64_t alone_ns = 200'000;       // ns of work that timer
 inline constexpr std::int64_t alone_look = 2'000'000;   // ns; and only if sysmon looks within as much
 inline constexpr int spin_pause = 20;             // PAUSEs between looks, about 0.4 us
 inline constexpr int drain_pause = 100;           // PAUSEs before the very last look, 2 us; a store buffer drains in less than 1
-inline constexpr std::uint32_t wake_backoff_max = 1023;  // wakes skipped in a row, at most, while wakes find nothing
+inline constexpr std::uint32_t wake_backoff_max = 1023;  // wakes skipped in a row, at most, while they are wasted
 inline constexpr std::int64_t theft_worth = 3'000;  // ns that a thief runs at least before it is out of work again; less is not
                                                    // worth the wake-up, which takes the waker alone 11 us
 inline constexpr std::uint32_t short_queue = 8;    // Gs; a ring no longer than this is left alone while its P gets through ...

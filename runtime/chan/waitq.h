@@ -99,7 +99,7 @@ void collect(waitlist& woken, waiter* w);
 // Without the lock.  w may be gone when these return.
 void ready(waiter* w);
 void ready_all(waitlist l);
-// The same for those who were let go with nothing in hand, no lock, say: one alone goes next, as if a channel had.
+// The same for those for whom nobody else waits, as he would for a lock: one alone goes next, as a channel has it.
 void let_go(waitlist l);
 
 // Whether spinning may pay: another processor runs, and this P has nothing better to do.

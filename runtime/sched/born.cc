@@ -145,7 +145,7 @@ g* born_get_oldest(p* pp) {
 }
 
 bool crowd_was_brisk(std::int64_t took, std::int64_t all, std::int64_t ran, std::int64_t busy, bool before) {
-    // After a theft a crowd runs out of another's cache: that alone does not end it.
+    // The first crowd after a theft runs out of another's cache: that alone does not end it.
     if (ran + 8 >= all) return 2 * took < (before ? 3 : 2) * ran * cfg::crowd_turn_ns;  // few others make no difference
     // Where others take some, those that do next to nothing take about twice as long (measured).  But many thieves would
     // make long turns look short: either half of them ran here, or not many Ps can have shared them.

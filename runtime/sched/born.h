@@ -24,10 +24,10 @@
 //        the time slice, as Go's runnext has it, within RQ6's bound.
 //   BN7  Who starts a thousand that do next to nothing and waits for them is done sooner alone: to steal one moves its G, its
 //        stack and often the starter to another processor's cache, which takes longer than its turn.  So where it took
-//        less than crowd_turn_ns to start and run each of the last crowd (half as much again where the one before was brisk
-//        or thieves were about), no M is woken
-//        for newborns and thieves leave them alone, for crowd_alone_ns after that one's end and the next one's beginning; if
-//        sysmon looks soon, who mends what that misjudges (WK6).  A narrow tree, walked in depth, is no crowd.
+//        less than crowd_turn_ns to start and run each of the last crowd (half as much again where the one before was brisk,
+//        a third for those that thieves shared), no M is woken for newborns and thieves leave them alone, for crowd_alone_ns
+//        after that one's end and the next one's beginning; if sysmon looks soon, who mends what that misjudges (WK6).  A
+//        narrow tree, walked in depth, is no crowd.
 // With one P nobody steals, and its M does without the lock (RQ7).
 // The lock is held for a few instructions, by a thief for as many stores as it takes Gs;
 // it is a leaf, and nothing sleeps on it.  A deque without one (Chase and Lev, 2005) gives

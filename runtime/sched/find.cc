@@ -81,13 +81,14 @@ void wakep() {
         return;
     const std::int64_t begin = mp->stolewhen != 0 ? kernel::nanotime() : 0;
     startm(nullptr, true);
-    if (begin != 0) mp->stolewhen += kernel::nanotime() - begin;  // WK7: waking is not what was stolen
+    if (begin != 0) mp->stolewhen += kernel::nanotime() - begin;  // WK7: not what was stolen takes that long
 }
 
 void wakep_for_lone() {
     if (sched.npidle.load(memory_order_relaxed) == 0) return;  // relaxed: WK6
     m* mp = getg()->mp;
-    if (!mp->wakes_deferred && not_worth_a_wake(mp->pp)) return;
+    // A foreign thread's P is passed on at the end of the call, to an M for what stands there.
+    if (!mp->wakes_deferred && (mp->is_extra || not_worth_a_wake(mp->pp))) return;
     wakep();
 }
 
@@ -216,8 +217,7 @@ g* from_others(m* mp, p* pp, bool timers, std::int64_t* now, bool* inherit) {
             if (timers && last && steal_timers(p2, now))
                 if (g* gp = runqget(pp, inherit)) return gp;
             if (g* gp = runqsteal(pp, p2, last)) {
-                // Who is in a call would not run them.  relaxed: a hint.
-                if (p2->status.load(memory_order_relaxed) == prunning) mp->stolewhen = kernel::nanotime();
+                note_theft(mp, p2);
                 // We had nothing, so what we have now was taken.
                 RT0_PROBE_WITH2(steal, gp->goid, mp->id, pp->id, p2->id, 1 + runqlen(pp));
                 return gp;
@@ -246,7 +246,10 @@ g* spin_for_work(m* mp, p* pp, bool* inherit) {
     for (;;) {
         // Timers at the first look only: to spin until the next one is due is what sleep_until_timer is for.
         if (g* gp = from_others(mp, pp, end == 0, &now, inherit)) return found(gp);
-        if (g* gp = from_global(pp)) return found(gp);
+        if (g* gp = from_global(pp)) {
+            mp->wakecounted = true;  // it was not wasted; whether wakes are in general nobody can tell from this
+            return found(gp);
+        }
         now = kernel::nanotime();
         if (end == 0) end = now + spin_budget(mp);
         if (now >= end && mp->vain_spins < cfg::vain_spins_max) mp->vain_spins++;

@@ -78,8 +78,8 @@ struct m : mcore {
     std::uint32_t wakes_deferred = 0;       // wake_batches alive [own:M]
     bool wake_wanted = false;               // and a wakep was called meanwhile [own:M]
     watched<bool> spinning;                 // out of work, looking for some [own:M]
-    std::int64_t stolewhen = 0;             // when it stole what it runs since, ns; 0: WK7 has judged that [own:M]
-    bool wakecounted = false;               // and with it the wake-up that brought M here [own:M]
+    std::int64_t stolewhen = 0;             // when it stole what it runs since, ns; 0: nothing for WK7 to judge [own:M]
+    bool wakecounted = false;               // WK7 has counted the wake-up that brought M here [own:M]
     std::uint8_t vain_spins = 0;            // in a row, up to vain_spins_max [own:M]
     atomic<bool> blocked{false};            // asleep on a note [atomic] read by dumps
     bool is_extra = false;                  // lends the runtime to a foreign thread [const]

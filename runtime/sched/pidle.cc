@@ -216,6 +216,8 @@ void stopm() {
     if (mp->pp) runtime_throw("stopm: holding P");
     if (mp->spinning) runtime_throw("stopm: spinning");
     RT0_PROBE(stopm, probe_goid(mp->curg), mp->id, -1);
+    mp->stolewhen = 0;
+    mp->wakecounted = false;
     mp->blocked.store(true, memory_order_relaxed);  // relaxed: for reports
     do {
         bool surplus;

@@ -23,7 +23,7 @@ struct schedt {
     atomic<bool> detour{false};                 // gcwaiting, or a seed chooses (choose.h): direct switches ask first [atomic]
     atomic<bool> exiting{false};                // the process is on its way out [atomic]
     atomic<std::int64_t> waitclock{0};          // ns, right to a second while anything runs; by sysmon [atomic]
-    atomic<bool> sysmonfar{false};              // sysmon looks again after alone_look or more (WK7) [own:sysmon]
+    atomic<bool> sysmonfar{false};              // sysmon looks again after more than alone_look (WK7); by sysmon [atomic]
     atomic<std::uint32_t> wake_backoff{0};      // wakes for a G beside a short queue to skip (WK7) [atomic]
 
     // Read by every wakep, written as Ps go idle and Ms look for work.

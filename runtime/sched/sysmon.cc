@@ -209,7 +209,7 @@ bool retake_syscall(p* pp, std::int64_t now, round* r) {
     bool ours = pp->status.compare_exchange_strong(s, pidle, memory_order_acq_rel, memory_order_relaxed);
     if (ours) {
         RT0_PROBE_WITH(retake, 0, getg()->mp->id, pp->id, 0);
-        if (work && others_free) wakes_pay();
+        if (!runqempty(pp) && others_free) wakes_pay();  // WK7: nobody was woken for what stands here
         // relaxed: tells the M that its P was away.
         pp->syscalltick.fetch_add(1, memory_order_relaxed);
         heir ? startm_reserved(heir, pp) : handoffp(pp);
@@ -379,7 +379,7 @@ void sysmon() {
         if (until_trace >= 0) nap = std::min(nap, until_trace);
         next = INT64_MAX;
         sched.sysmonnext.store(now + nap, memory_order_relaxed);  // relaxed: a hint
-        set_far(nap >= cfg::alone_look);
+        set_far(nap > cfg::alone_look);
         kernel::usleep(static_cast<std::uint32_t>(nap / 1000));
         now = kernel::nanotime();
         if (sched.sysmonwanted.load(memory_order_relaxed)) {  // relaxed: a hint

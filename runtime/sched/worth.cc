@@ -12,6 +12,16 @@ void wake_was_wasted() {
     if (b < cfg::wake_backoff_max) sched.wake_backoff.store(2 * b + 1, memory_order_relaxed);
 }
 
+void note_theft(m* mp, const p* from) {
+    // relaxed: a hint.
+    if (from->status.load(memory_order_relaxed) == prunning) {
+        mp->stolewhen = kernel::nanotime();
+        return;
+    }
+    mp->wakecounted = true;  // who is in a call would not have run it
+    wakes_pay();
+}
+
 void judge_theft(m* mp) {
     const bool paid = kernel::nanotime() - mp->stolewhen >= cfg::theft_worth;
     mp->stolewhen = 0;

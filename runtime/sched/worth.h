@@ -3,7 +3,8 @@
 //
 //   WK7  A wake that finds nothing to steal was wasted (goroutines that take turns through
 //        runnext, or RQ8, need one P), and so was one whose thief is out of work again within theft_worth: a sender and a
-//        receiver that it put on two Ps, mostly.  While wakes are wasted, the wake for a G beside a short
+//        receiver that it put on two Ps, mostly.  The time that the thief itself spends waking others does not count, and
+//        what is taken from a P in a call is worth it in any case.  While wakes are wasted, the wake for a G beside a short
 //        queue is skipped ever more often (wake_backoff); a theft that was worth it ends that, and so does sysmon.
 //        Only there, with the global queue empty, and where sysmon, which mends what is skipped, looks again soon.
 //        Newborns that BN7 leaves alone wake nobody, for the same reason.
@@ -46,6 +47,8 @@ inline bool newborns_suffice(p* pp) {
 
 // A spinner went back to sleep empty-handed.
 void wake_was_wasted();
+// mp took from `from` what it runs next.
+void note_theft(m* mp, const p* from);
 // mp, which stole what it ran, is out of work again.
 void judge_theft(m* mp);
 // Wakes are not wasted any more.

@@ -1,6 +1,8 @@
 // Which wake-ups are worth it (sched/worth.h), on fake Ms and Ps.
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "sched/runq.h"
 #include "sched/worth.h"
 #include "tests/support/fake_sched.h"
@@ -20,6 +22,7 @@ struct Worth : testing::Test {
     void SetUp() override {
         sched.wake_backoff.store(0);
         sched.runqsize.store(0);
+        sched.sysmonfar.store(false);
     }
     void TearDown() override { SetUp(); }
 
@@ -28,6 +31,7 @@ struct Worth : testing::Test {
         me.mp.stolewhen = rt0::kernel::nanotime() - ns;
         judge_theft(&me.mp);
         EXPECT_EQ(me.mp.stolewhen, 0);
+        EXPECT_TRUE(std::exchange(me.mp.wakecounted, false));
     }
     int skipped() {
         int n = 0;
@@ -49,6 +53,21 @@ TEST_F(Worth, ATheftThatWasOverAtOnceIsAWastedWake) {  // WK7
     EXPECT_EQ(sched.wake_backoff.load(), 0u) << "that one paid";
 }
 
+TEST_F(Worth, WhatWasTakenFromAPInACallPaid) {  // WK7
+    p other;
+    other.status.store(prunning);
+    wake_was_wasted();
+    note_theft(&me.mp, &other);
+    EXPECT_NE(std::exchange(me.mp.stolewhen, 0), 0) << "to be judged";
+    EXPECT_FALSE(me.mp.wakecounted);
+    EXPECT_EQ(sched.wake_backoff.load(), 1u);
+    other.status.store(psyscall);
+    note_theft(&me.mp, &other);
+    EXPECT_EQ(me.mp.stolewhen, 0);
+    EXPECT_TRUE(me.mp.wakecounted);
+    EXPECT_EQ(sched.wake_backoff.load(), 0u);
+}
+
 TEST_F(Worth, AsManyWakesAreSkippedAsTheBackoffSays) {  // WK7
     EXPECT_EQ(skipped(), 0);
     for (int want : {1, 3, 7}) {
@@ -66,6 +85,9 @@ TEST_F(Worth, NoneIsSkippedWhereSysmonWouldNotMendIt) {  // WK7
     sched.runqsize.store(1);
     EXPECT_EQ(skipped(), 0) << "the global queue is not its own";
     sched.runqsize.store(0);
+    sched.sysmonfar.store(true);
+    EXPECT_EQ(skipped(), 0) << "it is away for long";
+    sched.sysmonfar.store(false);
     for (std::uint32_t i = 0; i <= cfg::short_queue; i++) {
         EXPECT_EQ(skipped(), 1) << i;
         runqput(&me.pp, gs[i], false);
