@@ -57,10 +57,11 @@ LIB_SRC  := $(filter-out runtime/main/%,$(wildcard kernel_if/*.cc arch/*.cc arch
 LIB_OBJ  := $(patsubst %,$(B)/%.o,$(LIB_SRC))
 SUP_SRC  := $(filter-out tests/support/rt_gtest_main.cc,$(wildcard tests/support/*.cc))
 SUP_OBJ  := $(patsubst %,$(B)/%.o,$(SUP_SRC))
-HOST     := $(patsubst %.cc,$(B)/%,$(wildcard tests/unit/host_*_test.cc $(if $(filter asan tsan coverage,$(MODE)),,tests/perf/*_test.cc)))
+PART_OF   = $(if $(PART),$(shell printf '%s\n' $1 | awk 'NR % 2 == $(PART)'),$1)
+HOST     := $(call PART_OF,$(patsubst %.cc,$(B)/%,$(wildcard tests/unit/host_*_test.cc $(if $(filter asan tsan coverage,$(MODE)),,tests/perf/*_test.cc))))
 MODELS   := $(patsubst %.cc,$(B)/%,$(wildcard tests/model/*_test.cc))
 ENGINE   := $(patsubst %,$(B)/%.o,$(filter-out %_test.cc,$(wildcard tests/model/*.cc)))
-ONRT     := $(filter-out $(HOST),$(patsubst %.cc,$(B)/%,$(wildcard tests/unit/*_test.cc tests/stress/*_test.cc tests/crash/*_test.cc)))
+ONRT     := $(call PART_OF,$(patsubst %.cc,$(B)/%,$(filter-out tests/unit/host_%,$(wildcard tests/unit/*_test.cc tests/stress/*_test.cc tests/crash/*_test.cc))))
 PROGS    := $(patsubst %.cc,$(B)/%,$(wildcard tests/programs/*.cc tests/stress/*_prog.cc tests/crash/*_prog.cc tests/perf/*_prog.cc))
 BENCHES  := $(patsubst %.cc,$(B)/%,$(wildcard perf/bench/*.cc))
 LIBS     := $(B)/librt0_main.a $(B)/librt0.a
@@ -70,8 +71,7 @@ TWINS    := $(patsubst %.cc,$(B)/%,$(wildcard $(PEERS:%=perf/peers/%/*.cc)))
 LIBS_fiber := -lboost_fiber -lboost_context
 LIBS_tbb   := -ltbb
 .DEFAULT_GOAL := all
-.SECONDARY:
-.DELETE_ON_ERROR:
+.SECONDARY .DELETE_ON_ERROR:
 .PHONY: $(shell awk -F: '/^[a-z][a-z-]*:/ { print $$1 }' Makefile)
 
 all: $(B)/librt0.a $(B)/librt0.so $(B)/librt0_main.a  ## build the library: librt0.a, librt0.so, librt0_main.a
@@ -209,7 +209,7 @@ VG_HAVE = $(addprefix $(B)/tests/,crash/valgrind_prog programs/pingpong programs
 valgrind:  ## a slice of the tests under valgrind's memcheck, without suppressions: SECS=10 of the storm
 	$(Q)[ -e /usr/include/valgrind/memcheck.h ] || { $(NEED) valgrind && touch kernel_if/valgrind.h; }  # objects without it are old
 	$(Q)$(MAKE) --no-print-directory $(VG_HAVE) && sh tests/crash/valgrind_test.sh $(B) $(SECS)
-asan:  ## make test with AddressSanitizer and UndefinedBehaviorSanitizer
+asan:  ## make test with AddressSanitizer and UndefinedBehaviorSanitizer: PART=0 or 1, every other test program
 	$(Q)$(MAKE) --no-print-directory MODE=asan test
 tsan:  ## channels, select, synchronisation, goroutines and stress with ThreadSanitizer (clang)
 	$(Q)$(MAKE) --no-print-directory MODE=tsan races
