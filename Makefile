@@ -192,7 +192,7 @@ mutations:  ## break each protocol in a copy and see its model fail: N=k/n for t
 	$(Q)bash tests/model/mutate.sh $(N)
 RACES := $(patsubst %,$(B)/tests/%_test,crash/race stress/chan_stress stress/sync_stress $(addprefix unit/,chan chan_edge select sync_lock \
           sync_wait sync_threads time context api api_sync newproc park))
-races: $(RACES) $(STORM)
+races: $(RACES) $(STORM) $(B)/tests/crash/race_prog
 	$(Q){ echo "- 240 $(STORM) 20 $(SEED)"; for p in 1 2 8; do for t in $(RACES); do echo "$$p 240 $$t"; done; done; } | sh tests/support/run.sh $(B)
 eintr: $(STORM) $(CSP)  ## both stress programmes while every thread gets a signal each 100 us: SECS=60 at each of P = 1, 2, 8, 64
 	$(Q)for p in 1 2 8 64; do $(call PELTED,$$p,$(or $(SECS),60),100); done | sh tests/support/run.sh $(B)
