@@ -125,7 +125,7 @@ TEST_F(Newproc, CallablesOfEverySizeAndAlignment) {
 std::atomic<int> free_function_calls{0};
 void free_function() { free_function_calls++; }
 struct with_member {
-    int n = 0;
+    std::atomic<int> n{0};  // nothing but its count says that a goroutine is done
     void add(int k) { n += k; }
 };
 
@@ -146,7 +146,7 @@ TEST_F(Newproc, KindsOfCallables) {
     with_member w;
     rt0::go(&with_member::add, &w, 5);
     expect_at_rest(at_rest);
-    EXPECT_EQ(w.n, 5);
+    EXPECT_EQ(w.n.load(), 5);
 
     std::string text(1000, 'x');
     std::atomic<std::size_t> len{0};
