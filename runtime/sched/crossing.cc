@@ -250,7 +250,7 @@ bool runtime_call_enter_slow(g* gp, std::uint32_t was, bool point) {
             case rt_taken: reattach(mp); continue;
         }
         if (!(r & rt_outside)) {
-            if (r & rt_points && point) seeded_point(gp);
+            if (r & rt_points && point && gp->noyield == 0) seeded_point(gp);
             return borrowed;
         }
         mp->retake.fetch_and(~std::uint32_t{rt_outside}, memory_order_relaxed);  // relaxed: its own bit
@@ -271,7 +271,7 @@ void runtime_call_leave_slow(g* gp) {
             continue;
         }
         // With its P on the way out, or none, there is nothing to yield.
-        bool may_yield = (r & rt_phase) == rt_none && !(r & rt_outside);
+        bool may_yield = (r & rt_phase) == rt_none && !(r & rt_outside) && gp->noyield == 0;
         if (may_yield && r & rt_points && std::exchange(point, false)) {
             seeded_point(gp);
             continue;

@@ -112,6 +112,7 @@ struct g {
     bool is_system = false;                     // bgsweep, bgscavenge ...: not counted, not in user dumps [const]
     bool foreign = false;                       // stands for a thread rt0 did not make; its stack is the thread's [const]
     bool goexiting = false;                     // this_goroutine::exit is unwinding [own:G]
+    std::uint8_t noyield = 0;                   // so many no_yields (upcross.h) live [own:G]
     watched<m*> lockedm;                        // the M it is locked to [own:G]
 
     // A select or timed wait in progress: the first to turn 0 into 1 has chosen.

@@ -12,7 +12,7 @@
 //        runtime's own futexes.  Moves and destructors of user types stand outside (two
 //        runtime_calls with the move between them, where needed), threads are made elsewhere (TT1).
 //   UC3  a parked call may come back on another M: keep rc.gp, never an m* or p*.
-//   UC4  at the end a G that was asked to yield does so.
+//   UC4  at the end a G that was asked to yield does so, unless it runs somebody's stop callbacks (no_yield).
 //   UC5  m.inrt is 1 inside.  Calls nest: the inner one leaves it as it found it, so the depth
 //        stands in the calls' own frames and travels with the G.
 // Cost on the fast path: g, its M, a store, a load and a branch, then the last three again.
@@ -118,6 +118,22 @@ public:
         gp->mp->inrt.store(0, memory_order_release);
         end_ = stay;  // the base has nothing left to do
     }
+};
+
+// While one lives, crossings of the calling goroutine do not yield (UC4); the first after it does.
+class no_yield {
+public:
+    no_yield() : gp_(getg()) {
+        if (gp_) gp_->noyield++;
+    }
+    ~no_yield() {
+        if (gp_) gp_->noyield--;
+    }
+    no_yield(const no_yield&) = delete;
+    no_yield& operator=(const no_yield&) = delete;
+
+private:
+    g* gp_;
 };
 
 }  // namespace rt0::runtime

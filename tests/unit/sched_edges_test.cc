@@ -203,6 +203,35 @@ TEST(Timers, TheLengthOfATurnIsBounded) {
     rt0::gomaxprocs(procs);
 }
 
+// UC4, SR6: a callback that readied somebody is over before he goes on, though its goroutine was asked to yield.
+TEST(Contexts, ACallbackDoesNotYield) {
+    const int procs = rt0::gomaxprocs(1);
+    for (int tries = 0;; tries++) {  // again where the P was lost meanwhile
+        ASSERT_LT(tries, 1000);
+        rt0::context c = rt0::context().child();
+        rt0::latch called(1);
+        bool woke = false, early = false, asked = false;
+        rt0::wait_group waits;
+        waits.go([&] {
+            called.wait();
+            woke = true;
+        });
+        this_goroutine::yield();
+        std::stop_callback cb(c.stop_token(), [&] {
+            getg()->mp->retake.fetch_or(rt_preempt);
+            called.count_down();
+            early = woke;
+            asked = getg()->mp->retake.load() & rt_preempt;
+        });
+        c.cancel();
+        waits.wait();
+        EXPECT_FALSE(early);
+        EXPECT_EQ(getg()->noyield, 0);
+        if (asked) break;
+    }
+    rt0::gomaxprocs(procs);
+}
+
 // ---- threads
 
 TEST(Contexts, ANurseryOfAThreadThatIsUnknown) {
