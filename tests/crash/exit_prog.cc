@@ -160,11 +160,12 @@ void late_calls() {
 
 // ---- a report that would begin between the last handler and the end (RP5)
 
-enum { none, waits_for_the_end, is_waited_for } late_report = none;
+enum { none, waits_for_the_end, is_waited_for, its_own } late_report = none;
 
 struct last_of_all {  // made before the boot: destroyed after the runtime's own handler
     ~last_of_all() {
         if (late_report == none) return;
+        if (late_report == its_own) rt0::runtime::fatal("too late");
         static std::atomic<int> tid{0};
         std::thread reporter([] {
             tid = gettid();
@@ -228,6 +229,7 @@ struct {
     {"late_calls", late_calls},
     {"channels_of_static_storage", channels_of_static_storage},
     {"late_report", [] { late_report = waits_for_the_end, rt0::exit(16); }},
+    {"late_report_of_its_own", [] { late_report = its_own, rt0::exit(18); }},
     {"late_report_that_must_end", [] { late_report = is_waited_for, rt0::exit(17); }},
 };
 
