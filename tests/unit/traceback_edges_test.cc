@@ -57,7 +57,7 @@ report dump_when(const std::string& header_end, int n) {
 // ---- reports
 
 child_result scene(const std::string& name, const std::string& traceback = {}) {
-    testing_support::child_options o{.limit_s = 120, .env = {{"RT0TRACEBACK", traceback}}};
+    testing_support::child_options o{.limit_s = 120, .env = {{"RT0TRACEBACK", traceback}, {"RT0DEBUG", ""}}};  // no line of a seed
     return testing_support::run_child({testing_support::self_path(), "--gtest_also_run_disabled_tests",
                                        "--gtest_filter=Scene.DISABLED_" + name}, o);
 }
@@ -104,7 +104,7 @@ TEST_F(ReportEdges, LevelsAsNumbers) {
     child_result r = expect("panic", "panic: boom", "2");
     EXPECT_GT(rep.blocks.size(), 2u) << r.summary();
     EXPECT_TRUE(rep.blocks[0].frames.at(0).function.starts_with("rt0::")) << r.summary();
-    r = testing_support::run_child({"/usr/bin/env", "RT0TRACEBACK=", testing_support::self_path(),
+    r = testing_support::run_child({"/usr/bin/env", "RT0TRACEBACK=", "RT0DEBUG=", testing_support::self_path(),
                                     "--gtest_also_run_disabled_tests", "--gtest_filter=Scene.DISABLED_panic"});
     rep = testing_support::parse_report(r.err);
     EXPECT_EQ(rep.head, "panic: boom") << r.summary();
@@ -310,7 +310,7 @@ TEST_F(FaultEdges, AStaticProgramWithoutSymbols) {
     std::string bare = whole + ".stripped." + std::to_string(getpid());
     if (access("/usr/bin/strip", X_OK) != 0) GTEST_SKIP() << "no strip";
     ASSERT_EQ(testing_support::run_child({"/usr/bin/strip", "-o", bare, whole}).status, 0);
-    child_result r = testing_support::run_child({bare, "read_null"}, {.limit_s = 120, .env = {{"RT0TRACEBACK", ""}}});
+    child_result r = testing_support::run_child({bare, "read_null"}, {.limit_s = 120, .env = {{"RT0TRACEBACK", ""}, {"RT0DEBUG", ""}}});
     std::remove(bare.c_str());
     rep = testing_support::parse_report(r.err);
     EXPECT_EQ(r.signal, SIGSEGV) << r.summary();
