@@ -310,7 +310,8 @@ TEST_F(FaultEdges, AStaticProgramWithoutSymbols) {
     std::string bare = whole + ".stripped." + std::to_string(getpid());
     if (access("/usr/bin/strip", X_OK) != 0) GTEST_SKIP() << "no strip";
     ASSERT_EQ(testing_support::run_child({"/usr/bin/strip", "-o", bare, whole}).status, 0);
-    child_result r = testing_support::run_child({bare, "read_null"}, {.limit_s = 120, .env = {{"RT0TRACEBACK", ""}, {"RT0DEBUG", ""}}});
+    child_result r = testing_support::run_child({bare, "read_null"},
+                                                {.limit_s = 120, .env = {{"RT0TRACEBACK", ""}, {"RT0DEBUG", ""}}});
     std::remove(bare.c_str());
     rep = testing_support::parse_report(r.err);
     EXPECT_EQ(r.signal, SIGSEGV) << r.summary();
