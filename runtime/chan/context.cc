@@ -117,7 +117,8 @@ bool detach_children(context_node* n, context_node** todo) {
 void cancel_one(context_node* n, context_node** todo) {
     if (!detach_children(n, todo)) return;
     take_timer_back(n);
-    // A callback may ready who goes on to destroy it: ~stop_callback waits by thread, so ours stays with us (SR6).
+    // A callback may ready who goes on to destroy it: ~stop_callback waits by thread (SR6), so it must not have ours before
+    // the callback is over.  It may still where sysmon takes our P and the callback's next call finds none.
     rt::no_yield while_callbacks_run;
     n->stop.request_stop();
 }
