@@ -14,6 +14,7 @@
 #include <cerrno>
 
 #include "arch/arch.h"
+#include "base/chaos.h"
 #include "base/config.h"
 #include "base/forked.h"
 #include "base/mcore.h"
@@ -31,6 +32,7 @@ namespace {
 // Sleeps as long as *key == val and the kernel likes.
 void sleep_on(const atomic<std::uint32_t>* key, std::uint32_t val, decltype(kernel::futex_wait)* wait, std::int64_t t) {
     forked_child_check();  // whoever would wake us is not there
+    chaos_pause_debug(window::futex_sleep);
     int e = wait(key, val, t);
     if (e != 0 && e != -EAGAIN && e != -EINTR && e != -ETIMEDOUT) runtime_throw("futex wait failed");
 }
@@ -152,7 +154,10 @@ void mutex::lock_slow() {
     }
 }
 
-void mutex::wake_one() { wake_sleeper(&key_); }
+void mutex::wake_one() {
+    chaos_pause_debug(window::mutex_wake);
+    wake_sleeper(&key_);
+}
 
 void spin_mutex::lock_slow() {
     check_order(rank_);
@@ -179,6 +184,7 @@ void noteclear(note* n) {
 void notewakeup(note* n) {
     // ORDER(note): release; pairs with the acquires in notesleep and notetsleep.
     if (n->key.exchange(1, memory_order_release) != 0) runtime_throw("notewakeup: note already woken");
+    chaos_pause_debug(window::note_wake);
     wake_sleeper(&n->key);
 }
 

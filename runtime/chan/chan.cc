@@ -45,6 +45,7 @@ bool empty_now(const hchan* c) NO_THREAD_SAFETY_ANALYSIS {
     return c->qcount.load(memory_order_acquire) == 0;
 }
 bool closed_now(const hchan* c) {
+    chaos_pause_debug(window::chan_peek);
     // ORDER(chan_closed): acquire; pairs with the release in closechan: who sees it closed
     // sees every element that went in before.
     return c->closed.load(memory_order_acquire);
@@ -160,6 +161,11 @@ bool chanparkcommit(g*, void* c) NO_THREAD_SAFETY_ANALYSIS {
     return sg.success ? op_status::ok : op_status::closed;  // c may be gone (CH7)
 }
 
+static void ready_partner(const sudog* sg) {
+    chaos_pause_debug(window::chan_ready);
+    goready(sg->gp);
+}
+
 // The lock is held, and dropped.
 [[gnu::noinline]] static op_status send_slow(g* gp, hchan* c, const void* elem, bool block) RELEASE(c->lock) {
     claim k;
@@ -167,7 +173,7 @@ bool chanparkcommit(g*, void* c) NO_THREAD_SAFETY_ANALYSIS {
     if (t == tried::blocks && block)
         return park(gp, c, c->sendq, const_cast<void*>(elem), wait_reason::chan_send);
     unlockchan(c);
-    if (k.sg) goready(k.sg->gp);
+    if (k.sg) ready_partner(k.sg);
     return t == tried::blocks ? op_status::would_block : to_status(t);
 }
 
@@ -176,7 +182,7 @@ bool chanparkcommit(g*, void* c) NO_THREAD_SAFETY_ANALYSIS {
     const tried t = recv_plain(c, elem, k);
     if (t == tried::blocks && block) return park(gp, c, c->recvq, elem, wait_reason::chan_receive);
     unlockchan(c);
-    if (k.sg) goready(k.sg->gp);
+    if (k.sg) ready_partner(k.sg);
     return t == tried::blocks ? op_status::would_block : to_status(t);
 }
 
@@ -258,6 +264,7 @@ static detail::close_status close_locked(hchan* c) {
     // While a moved element is on its way in, receivers wait for it.
     *end = take_receivers(c);
     unlockchan(c);
+    chaos_pause_debug(window::chan_ready);
     ready_all(woken);
     return detail::close_status::ok;
 }

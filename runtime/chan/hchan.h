@@ -34,6 +34,7 @@
 #include <rt0/detail/chan_core.h>
 
 #include "base/atomic.h"
+#include "base/chaos.h"
 #include "base/lock.h"
 #include "base/throw.h"
 #include "sched/g.h"
@@ -141,6 +142,7 @@ static_assert(std::is_base_of_v<detail::chan_head, hchan>);
 // ---- the lock (CH6).  Neither function is analysed: with one P, that is the lock.
 inline void lockchan(hchan* c) ACQUIRE(c->lock) NO_THREAD_SAFETY_ANALYSIS {
     if (!one_p()) c->lock.lock();
+    chaos_pause_debug(window::chan_locked);
 #ifdef RT0_DEBUG
     if (c->busy) runtime_throw("two goroutines inside one channel");
     c->busy = true;

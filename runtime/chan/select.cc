@@ -25,6 +25,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/chaos.h"
 #include "base/config.h"
 #include "sched/probe.h"
 #include "sched/upcross.h"
@@ -158,7 +159,10 @@ void sort_order(selection& s) {
 [[gnu::noinline]] void take_locks(selection& s) NO_THREAD_SAFETY_ANALYSIS {
     if (!s.sorted) sort_order(s);
     for (std::uint32_t j = 0; j < s.norder; j++)
-        if (hchan* c = locked_at(s, j)) lockchan(c);
+        if (hchan* c = locked_at(s, j)) {
+            lockchan(c);
+            chaos_pause_debug(window::select_lock);
+        }
 }
 [[gnu::noinline]] void drop_locks(const selection& s) NO_THREAD_SAFETY_ANALYSIS {
     hchan* held = nullptr;
@@ -221,6 +225,7 @@ bool selparkcommit(g*, void* p) {
             return false;
         }
         if (!any) return true;  // no lock holds the goroutine back: s may be gone
+        chaos_pause_debug(window::select_commit);
     }
     unlock_all(*s);
     return true;

@@ -35,6 +35,7 @@
 
 #include <new>
 
+#include "base/chaos.h"
 #include "base/seeded.h"
 #include "sched/upcross.h"
 
@@ -48,8 +49,10 @@ g* fire(selection* s, int index) {
     int none = -1;
     // ORDER(sel_fired): seq_cst; pairs with the load in open_race() (SR2).
     s->fired.compare_exchange_strong(none, index, memory_order_seq_cst);
+    chaos_pause_debug(window::select_fire);
     if (!win_select(gp)) return nullptr;
     s->winner = index;
+    chaos_pause_debug(window::select_fire);
     // ORDER(sel_phase): acq_rel; pairs with the CAS in selparkcommit(): winner is written before.
     return s->phase.exchange(sel_fired, memory_order_acq_rel) == sel_parked ? gp : nullptr;
 }
@@ -109,6 +112,7 @@ bool open_race(selection& s) {
     }
     // ORDER(selectdone): seq_cst; pairs with win_select() (SR2).
     s.gp->selectdone.exchange(0, memory_order_seq_cst);
+    chaos_pause_debug(window::select_open);
     // ORDER(sel_fired): seq_cst; pairs with the CAS in fire() (SR2).
     const int f = s.fired.load(memory_order_seq_cst);
     if (f < 0) return true;

@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "arch/arch.h"
+#include "base/chaos.h"
 #include "base/config.h"
 #include "base/seeded.h"
 #include "sched/runq.h"
@@ -50,6 +51,7 @@ void wait_over(timer* t, std::int64_t) {
     auto* w = static_cast<waiter*>(t->arg);
     // ORDER(claim): acq_rel; pairs with the one in claim().
     if (w->race.fetch_or(waiter::touching, memory_order_acq_rel) & waiter::taken) return;
+    chaos_pause_debug(window::wait_claim);
     waitlist others;
     bool wake = false;
     {
@@ -61,6 +63,7 @@ void wait_over(timer* t, std::int64_t) {
             if (w->timed_out) others = w->timed_out(w->owner);
         }
     }
+    chaos_pause_debug(window::wait_end);
     if (wake) goready_tail(w->gp);  // w lives on until deltimer has seen this callback end (WT4)
     ready_all(others);
 }
@@ -147,7 +150,10 @@ waitlist dequeue_all(waitlist& l) {
 
 void collect(waitlist& woken, waiter* w) { link_last(woken, w); }
 
-void ready(waiter* w) { goready(w->gp); }
+void ready(waiter* w) {
+    chaos_pause_debug(window::wait_end);
+    goready(w->gp);
+}
 
 void ready_all(waitlist l) {
     while (sudog* s = l.head) {

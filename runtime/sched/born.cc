@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/chaos.h"
 #include "base/forked.h"
 #include "kernel_if/clock.h"
 #include "sched/choose.h"
@@ -26,6 +27,7 @@ public:
             } else {
                 arch::cpu_relax();
             }
+        chaos_pause_debug(window::born_take);
     }
     // ORDER(born-lock): release; what was done under the lock is seen by the next holder.
     // With one P it was not taken, and is 0 already.
@@ -101,6 +103,7 @@ void born_put(p* pp, g* gp) {
     if (tail - head >= cfg::born_size) [[unlikely]]
         return spill(pp, gp);
     pp->born[tail % cfg::born_size].store(gp, memory_order_relaxed);  // relaxed: published by the tail
+    chaos_pause_debug(window::born_put);
     // ORDER(born-tail): release; pairs with the acquires of thieves (and WK6 for wakep).
     pp->borntail.store(tail + 1, memory_order_release);
     pp->bornfresh = true;

@@ -198,14 +198,14 @@ namespace {
 void reattach(m* mp) {
     // ORDER(retake): acq_rel; RK2: the phase is ours to end.
     if (mp->retake.fetch_and(~std::uint32_t{rt_phase | rt_hog}, memory_order_acq_rel) & rt_hog) retake_end_hog(mp);
-    chaos_pause();
+    chaos_pause(window::retake_reattach);
     exitsyscall();
 }
 
 // The word as it is, with RK1's order after a store of inrt.
 std::uint32_t read_retake(m* mp) {
     forked_child_check();
-    chaos_pause();
+    chaos_pause(window::retake_read);
     // ORDER(retake): acquire; pairs with the requester's CASes.
     std::uint32_t r = mp->retake.load(memory_order_acquire);
     if (!(r & rt_live)) [[unlikely]] forked_child_die();  // FO3, where the word that forked() looks at has no page of its own
@@ -230,7 +230,7 @@ bool left_unseen(m* mp, std::uint32_t r) {
 
 // M is inside and somebody wants it: M wins, unless he is `taking` already.
 void decline(m* mp, std::uint32_t r) {
-    chaos_pause();
+    chaos_pause(window::retake_decline);
     // ORDER(retake): acq_rel; RK2.
     mp->retake.compare_exchange_strong(r, r & ~std::uint32_t{rt_phase}, memory_order_acq_rel, memory_order_relaxed);
 }

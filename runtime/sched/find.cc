@@ -45,6 +45,7 @@
 
 #include <algorithm>
 
+#include "base/chaos.h"
 #include "base/seeded.h"
 #include "base/throw.h"
 #include "kernel_if/clock.h"
@@ -75,6 +76,7 @@ void wakep() {
         return;
     }
     std::uint32_t none = 0;
+    chaos_pause_debug(window::wake_count);
     // ORDER(wake): seq_cst; WK2: read after the work was queued.
     if (sched.nmspinning.load(memory_order_seq_cst) != 0 ||
         !sched.nmspinning.compare_exchange_strong(none, 1, memory_order_seq_cst, memory_order_relaxed))
@@ -305,6 +307,7 @@ p* sleep_until_timer() {
     constexpr std::int64_t forever = INT64_MAX;
     std::uint32_t seen = sched.pollwake.load(memory_order_seq_cst);  // ORDER(poll): before polluntil is published
     sched.polluntil.store(forever, memory_order_seq_cst);            // ORDER(poll): then look at the heaps
+    chaos_pause_debug(window::poll_sleep);
     if (std::int64_t until = earliest_timer()) {
         sched.polluntil.store(until, memory_order_seq_cst);  // ORDER(poll): later timers need not wake us
         std::int64_t to = spaced(until);
@@ -341,11 +344,13 @@ g* give_up_p(m* mp, bool* again) {
 // WK4.  Comes back with a P, to look again; true where there is work.  What the M left alone is no reason to stay awake.
 bool sleep_or_look_again(m* mp, left_alone left) {
     bool was_spinning = mp->spinning;
+    chaos_pause_debug(window::p_idle);
     if (was_spinning) {
         mp->spinning = false;
         // ORDER(wake): seq_cst; WK4: before the last look.
         if (static_cast<std::int32_t>(sched.nmspinning.fetch_sub(1, memory_order_seq_cst)) <= 0)
             runtime_throw("findrunnable: negative nmspinning");
+        chaos_pause_debug(window::spin_end);
     }
     p* pp = queues_have_work(left);
     if (!pp) {

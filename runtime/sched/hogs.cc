@@ -30,9 +30,9 @@ void set_idle_class(m* mp, bool on) REQUIRES(retakelock) {
     if (on && !(debug.hogidle && kernel::idle_class_permitted_to(mp->tid))) return;
     if (on && !kernel::idle_class_may_enter(mp->tid)) return;  // before the count: FO5
     if (on) count_idle_class(mp);
-    chaos_pause();
+    chaos_pause(window::idle_class);
     int rc = (on ? kernel::idle_class_enter : kernel::idle_class_leave)(mp->tid);
-    chaos_pause();
+    chaos_pause(window::idle_class);
     // -EINVAL: the program gave the thread another class, which stays.
     if (on ? rc < 0 : rc == 0 || rc == -EINVAL) count_idle_class(mp);
 }

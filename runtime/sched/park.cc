@@ -16,6 +16,7 @@
 //   PK4  A G that parks while another waits in the local queue goes straight to that one;
 //        g0 and schedule() are for the rest: nothing local, the global queue's or the
 //        timers' turn, a locked G, a world that is to stop.
+#include "base/chaos.h"
 #include "base/throw.h"
 #include "sched/choose.h"
 #include "sched/exit.h"
@@ -49,6 +50,7 @@ void leave_parked(g* gp) {
     mp->waitlock = nullptr;
     casgstatus(gp, grunning, gwaiting);
     dropg(gp);
+    chaos_pause_debug(window::park_commit);
     if (unlockf && !unlockf(gp, lock)) {  // PK3
         casgstatus(gp, gwaiting, grunnable);
         runqput(mp->pp, gp, true);
@@ -81,6 +83,7 @@ void park_m(g* gp) {
     mp->waitlock = nullptr;
     casgstatus(gp, grunning, gwaiting);
     dropg(gp);
+    chaos_pause_debug(window::park_commit);
     if (unlockf && !unlockf(gp, lock)) {  // PK3
         casgstatus(gp, gwaiting, grunnable);
         execute(gp, true);
@@ -192,7 +195,9 @@ void ready(g* gp, bool next) {
     m* mp = self->mp;
     RT0_PROBE_WITH(goready, self->goid, mp->id, mp->pp->id, gp->goid);
     casgstatus(gp, gwaiting, grunnable);
+    chaos_pause_debug(window::ready_put);
     runqput(mp->pp, gp, next);
+    chaos_pause_debug(window::ready_wake);
     next ? wakep_for_lone() : wakep();
 }
 }  // namespace
@@ -207,6 +212,7 @@ void goready_injected(g* gp) {
         guard l(sched.lock);
         globrunqput(gp);
     }
+    chaos_pause_debug(window::ready_wake);
     if (sched.npidle.load(memory_order_seq_cst) != 0) startm(nullptr, false);  // ORDER(wake): WK5
 }
 

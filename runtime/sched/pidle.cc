@@ -34,6 +34,7 @@
 //        Ms that leave their Ps idle each take the other for one that comes.
 #include "sched/pidle.h"
 
+#include "base/chaos.h"
 #include "base/throw.h"
 #include "kernel_if/clock.h"
 #include "sched/checkdead.h"
@@ -227,6 +228,7 @@ void stopm() {
             mput(mp);
             surplus = mp != &m0 && idle_ms_in_surplus();
         }
+        chaos_pause_debug(window::m_idle);
         if (!sleep_idle(mp, surplus)) {
             give_slot_up();
             mend();
@@ -266,6 +268,7 @@ void startm_reserved(m* heir, p* pp) {
         guard l(sched.lock);
         sched.nreserved--;
     }
+    chaos_pause_debug(window::m_start);
     heir->nextp = pp;
     notewakeup(&heir->park);
 }
@@ -348,6 +351,7 @@ void startm(p* pp, bool spinning) {
     if (mp->spinning) runtime_throw("startm: M is spinning");
     if (mp->nextp) runtime_throw("startm: M has a P");
     if (spinning && !runqempty(pp)) runtime_throw("startm: P has runnable goroutines");
+    chaos_pause_debug(window::m_start);
     mp->spinning = spinning;
     mp->nextp = pp;
     notewakeup(&mp->park);
@@ -404,6 +408,7 @@ void handoffp(p* pp) {
         return startm(pp, true);
     bool start = false, spin = false;
     if (handoffp_locked(pp, &start, &spin)) {
+        chaos_pause_debug(window::p_idle);
         if (work_queued()) wakep();  // WK5: queued while no P was idle and the one spinner had found other work
         if (has_timers(pp)) wakenetpoller(pp->timers.when0.load(memory_order_relaxed));  // relaxed: a hint
         return;

@@ -23,7 +23,7 @@ bool have_membarrier = false;  // [const] after boot
 
 // Turns the phase of mp's word from `from` to `to`, keeping the other bits.  False: it is not in `from`.
 bool turn(m* mp, std::uint32_t from, std::uint32_t to) {
-    chaos_pause();
+    chaos_pause(window::retake_turn);
     std::uint32_t r = mp->retake.load(memory_order_relaxed);  // relaxed: the CAS decides
     do {
         if ((r & rt_phase) != from) return false;
@@ -35,7 +35,7 @@ bool turn(m* mp, std::uint32_t from, std::uint32_t to) {
 
 // From taking to where M may go on.
 void finish(m* mp, std::uint32_t to) {
-    chaos_pause();
+    chaos_pause(window::retake_finish);
     std::uint32_t r = mp->retake.load(memory_order_relaxed);  // relaxed: the CAS decides
     // ORDER(retake): seq_cst; the books are done before M sees `taken`; pairs with the acquire at the entry.
     while (!mp->retake.compare_exchange_weak(r, (r & ~(rt_phase | rt_waiting)) | to, memory_order_seq_cst,
@@ -70,9 +70,9 @@ bool retake_want(m* mp, std::uint32_t bits) {
 }
 
 void retake_fence() {
-    chaos_pause();
+    chaos_pause(window::retake_fence);
     if (have_membarrier && kernel::membarrier_all() < 0) runtime_throw("membarrier failed after it was registered");
-    chaos_pause();
+    chaos_pause(window::retake_fence);
 }
 
 p* retake_begin(m* mp) {
@@ -82,7 +82,7 @@ p* retake_begin(m* mp) {
         turn(mp, rt_wanted, rt_none);  // RK2: or M did that itself
         return nullptr;
     }
-    chaos_pause();
+    chaos_pause(window::retake_taking);
     p* pp = mp->pp;
     g* gp = mp->curg;
     // relaxed: M stands still (RK3).
@@ -97,15 +97,15 @@ void retake_detach(m* mp, p* pp, pstatus to) {
     RT0_PROBE_WITH(retake, mp->curg->goid, mp->id, pp->id, to == pgcstop ? 3 : mp->hog ? 2 : 1);
     mp->oldp = pp;
     mp->detachedruns = 0;
-    chaos_pause();
+    chaos_pause(window::retake_books);
     mp->pp = nullptr;
-    chaos_pause();
+    chaos_pause(window::retake_books);
     pp->mp = nullptr;
     // relaxed: tells whoever compares ticks that the P was away.
     pp->syscalltick.fetch_add(1, memory_order_relaxed);
     // ORDER(pstatus): release; pairs with the acquire in wirep.
     pp->status.store(to, memory_order_release);
-    chaos_pause();
+    chaos_pause(window::retake_books);
     finish(mp, mp->hog ? rt_taken | rt_hog : rt_taken);
 }
 
@@ -113,7 +113,7 @@ bool retake_mark_hog(m* mp) {
     std::uint32_t r = mp->retake.load(memory_order_relaxed);  // relaxed: the CAS decides
     do {
         if ((r & (rt_phase | rt_hog)) != rt_taken) return false;
-        chaos_pause();
+        chaos_pause(window::retake_hog);
         // ORDER(retake): acq_rel; RK2: M ends the phase in one step with the mark, so it sees it or this fails.
     } while (!mp->retake.compare_exchange_weak(r, r | rt_hog, memory_order_acq_rel, memory_order_relaxed));
     mp->hog = true;
@@ -126,13 +126,13 @@ void retake_release(m* mp) { finish(mp, rt_none); }
 void retake_end_hog(m* mp) {
     // Before the lock: sysmon and stoppers are not to wait for one that the idle hold.
     if (made_idle_class(mp)) kernel::idle_class_leave(mp->tid);
-    chaos_pause();
+    chaos_pause(window::retake_hog);
     guard l(retakelock);
     mp->hog = false;
     sched.nhogs--;
     if (!made_idle_class(mp)) return;
     int rc = kernel::idle_class_leave(mp->tid);  // again, for a turn that ended in between
-    chaos_pause();
+    chaos_pause(window::retake_hog);
     if (rc == 0 || rc == -EINVAL) return count_idle_class(mp);  // EINVAL: it has left
     sched.stuck_idle = true;  // sysmon may have the right
     static bool said GUARDED_BY(retakelock) = false;
@@ -162,7 +162,7 @@ void retake_wait(m* mp) {
             !mp->retake.compare_exchange_weak(r, r | rt_waiting, memory_order_relaxed, memory_order_relaxed))
             continue;
         forked_child_check();
-        chaos_pause();
+        chaos_pause(window::retake_wait);
         kernel::futex_wait(&mp->retake, r | rt_waiting, -1);  // whatever it returns, the word tells
     }
 }

@@ -59,6 +59,7 @@ bool runqputslow(p* pp, g* gp, std::uint32_t head, std::uint32_t tail) {
     if (tail - head != cfg::runq_size) runtime_throw("runqputslow: queue is not full");
     gqueue batch;
     if (!empty_ring(pp, head, tail, &batch)) return false;
+    chaos_pause_debug(window::runq_overflow);
     batch.push_back(gp);
     guard l(sched.lock);
     globrunqputbatch(&batch, static_cast<std::int32_t>(cfg::runq_size) + 1);
@@ -146,6 +147,7 @@ g* steal_runnext(p* p2) {
             if (p2->runnext.load(memory_order_relaxed) != next || p2->turns != turns) return nullptr;  // relaxed: the CAS decides
         } while (kernel::nanotime() < end);
     }
+    chaos_pause_debug(window::runnext_take);
     // ORDER(runnext): acq_rel; RQ4, pairs with take_runnext's CAS.
     if (!p2->runnext.compare_exchange_strong(next, nullptr, memory_order_acq_rel, memory_order_relaxed)) return nullptr;
     return next;
@@ -166,6 +168,7 @@ std::uint32_t runqgrab(p* p2, p* pp, std::uint32_t pptail) {
             g* gp = p2->runq[(head + i) % cfg::runq_size].load(memory_order_relaxed);        // relaxed: RQ2
             pp->runq[(pptail + i) % cfg::runq_size].store(gp, memory_order_relaxed);         // relaxed: our tail publishes
         }
+        chaos_pause_debug(window::runq_grab);
         // ORDER(runq-head): acq_rel; RQ2, the reads above are done before the slots are free.
         if (p2->runqhead.compare_exchange_strong(head, head + n, memory_order_acq_rel, memory_order_relaxed)) return n;
     }

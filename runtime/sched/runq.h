@@ -24,6 +24,7 @@
 //
 // Source: Go's proc.go (runqput, runqget, runqgrab, runqsteal).
 #pragma once
+#include "base/chaos.h"
 #include "sched/sched.h"
 
 namespace rt0::runtime {
@@ -60,6 +61,7 @@ inline void runqput(p* pp, g* gp, bool next) {
         std::uint32_t tail = pp->runqtail.load(memory_order_relaxed);  // relaxed: RQ1, our own
         if (tail - head < cfg::runq_size) [[likely]] {
             pp->runq[tail % cfg::runq_size].store(gp, memory_order_relaxed);  // relaxed: published by the tail
+            chaos_pause_debug(window::runq_put);
             // ORDER(runq-tail): release; pairs with the acquires of thieves (and WK6 for wakep).
             pp->runqtail.store(tail + 1, memory_order_release);
             return;
@@ -93,6 +95,7 @@ inline g* ring_get(p* pp) {
             warm_up_next(pp, head, tail);
             return gp;
         }
+        chaos_pause_debug(window::runq_take);
         // ORDER(runq-head): acq_rel; the slot was read before it counts as free.
         if (pp->runqhead.compare_exchange_weak(head, head + 1, memory_order_acq_rel, memory_order_acquire)) return gp;
     }
@@ -111,6 +114,7 @@ inline bool take_runnext(p* pp, g* next) {
         pp->runnext.store(nullptr, memory_order_release);
         return true;
     }
+    chaos_pause_debug(window::runnext_take);
     // ORDER(runnext): acq_rel; pairs with the puts in runqput and a thief's CAS.
     return pp->runnext.compare_exchange_strong(next, nullptr, memory_order_acq_rel, memory_order_relaxed);
 }

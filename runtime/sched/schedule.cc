@@ -9,6 +9,7 @@
 //        the stopper's next round, so none slips through.
 #include "sched/schedule.h"
 
+#include "base/chaos.h"
 #include "base/forked.h"
 #include "base/seeded.h"
 #include "base/throw.h"
@@ -209,6 +210,7 @@ void stop_the_world() {
         sched.detour.store(true, memory_order_relaxed);              // relaxed: seen a switch later, the stop takes so long
         stopped = stop_quiet_ps(getg()->mp->pp);
     }
+    chaos_pause_debug(window::world_stop);
     // Again for Ms that came to run, or out of the runtime unseen, since.
     while (!stopped) {
         sched.stoprounds.fetch_add(1, memory_order_relaxed);  // relaxed: a counter

@@ -103,11 +103,11 @@ void entersyscall() {
     mp->oldp = pp;
     mp->oldtick = pp->syscalltick.load(memory_order_relaxed);  // relaxed: as above
     mp->pp = nullptr;
-    chaos_pause();
+    chaos_pause(window::syscall_enter);
     // ORDER(pstatus): seq_cst; what we did with the P is published, and the store comes before
     // the look at gcwaiting (SC2's other side).
     pp->status.store(psyscall, memory_order_seq_cst);
-    chaos_pause();
+    chaos_pause(window::syscall_enter);
     // ORDER(stop): the stopper sees psyscall, or we see gcwaiting.  The goroutine that ends the process keeps its P (EX2).
     if (sched.gcwaiting.load(memory_order_seq_cst) && !sched.exiting.load(memory_order_relaxed)) {  // relaxed: set by itself
         std::uint32_t s = psyscall;
@@ -122,7 +122,7 @@ namespace {
 
 bool retake_old(m* mp, p* pp) {
     std::uint32_t s = psyscall;
-    chaos_pause();
+    chaos_pause(window::syscall_exit);
     // ORDER(pstatus): acq_rel; SY1.
     if (!pp || !pp->status.compare_exchange_strong(s, pidle, memory_order_acq_rel, memory_order_relaxed)) return false;
     mp->oldp = nullptr;

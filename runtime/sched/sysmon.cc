@@ -204,7 +204,7 @@ bool retake_syscall(p* pp, std::int64_t now, round* r) {
     // queue its G and go idle as the last one, and checkdead must not take that for the end.
     incidlelocked(-1);
     std::uint32_t s = psyscall;
-    chaos_pause();
+    chaos_pause(window::syscall_retake);
     // ORDER(pstatus): acq_rel; SY1: the winner has the P.
     bool ours = pp->status.compare_exchange_strong(s, pidle, memory_order_acq_rel, memory_order_relaxed);
     if (ours) {
@@ -243,7 +243,7 @@ void take_p(m* mp, std::int64_t now) REQUIRES(retakelock) {
         pp->victimwhen = now;
     }
     retake_detach(mp, pp, pidle);
-    chaos_pause();
+    chaos_pause(window::retake_heir);
     startm_reserved(heir, pp);
 }
 

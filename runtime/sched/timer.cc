@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/chaos.h"
 #include "base/throw.h"
 #include "kernel_if/clock.h"
 #include "sched/find.h"
@@ -149,6 +150,7 @@ std::uint32_t run_due(timers& ts, std::int64_t now, std::int64_t* until) {
 
 // One for `when` came; the heap's lock is free again.
 void tell_sleeper(bool first, std::int64_t when) {
+    chaos_pause_debug(window::timer_tell);
     if (first) wakenetpoller(when);  // TM4
 }
 
@@ -170,6 +172,7 @@ void addtimer(timer* t) {
 bool deltimer(timer* t) {
     // ORDER(timer-owner): acquire; pairs with insert and remove.
     while (p* pp = t->owner.load(memory_order_acquire)) {
+        chaos_pause_debug(window::timer_delete);
         if (!lock_if_in(pp, t)) continue;
         remove(pp, t);
         pp->timers.lock.unlock();

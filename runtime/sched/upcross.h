@@ -48,9 +48,7 @@ private:
 // RK1's order between a store of inrt and the read of retake: the compiler's part.
 inline void crossing_barrier() {
     atomic_signal_fence(memory_order_seq_cst);  // ORDER(inrt): no instruction; retake_fence() is its other half
-#ifdef RT0_DEBUG
-    chaos_pause();
-#endif
+    chaos_pause_debug(window::crossing);
 }
 
 // Out of the runtime, from the outermost call.
