@@ -164,7 +164,7 @@ def main(folder, list_path):
         print("entries that name no gap any more:")
     for e in stale:
         print(f"  {e.where}: {e.file}: {e.text}")
-    return 0 if everything else 1
+    return 0 if everything and not unnamed else 1
 
 
 if __name__ == "__main__":
