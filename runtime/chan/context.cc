@@ -117,10 +117,7 @@ bool detach_children(context_node* n, context_node** todo) {
 void cancel_one(context_node* n, context_node** todo) {
     if (!detach_children(n, todo)) return;
     take_timer_back(n);
-    // A callback may ready who goes on to destroy it: ~stop_callback waits by thread (SR6), so it must not have ours before
-    // the callback is over.  It may still where sysmon takes our P and the callback's next call finds none.
-    rt::no_yield while_callbacks_run;
-    n->stop.request_stop();
+    request_stop(n->stop);
 }
 
 context_node* make_child(context_node* parent, std::optional<deadline_t> own, std::string key,
@@ -141,6 +138,19 @@ context_node* make_child(context_node* parent, std::optional<deadline_t> own, st
 }
 
 }  // namespace
+
+// A callback may ready who goes on to destroy it, and ~stop_callback waits by thread (SR6), so that one must not have ours
+// before the callback is over: not by a yield, and not where sysmon takes our P and the callback's next call finds none.
+void request_stop(std::stop_source& s) {
+    const rt::g* me = rt::getg();
+    const bool pin = me && !me->foreign;  // a foreign thread is itself all the time
+    if (pin) rt::lockOSThread();
+    {
+        rt::no_yield while_callbacks_run;
+        s.request_stop();
+    }
+    if (pin) rt::unlockOSThread();
+}
 
 context_node* context_root() { return new context_node(nullptr, std::nullopt, {}, nullptr); }
 

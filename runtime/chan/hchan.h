@@ -47,9 +47,9 @@ using detail::elem_type;
 // Tries to be the one who wakes gp out of its select or timed wait.
 inline bool win_select(g* gp) {
     std::uint32_t open = 0;
-    // ORDER(selectdone): acq_rel; pairs with itself and with the store in arm(): the winner sees the wait
-    // set up, and whoever comes second sees it won.
-    return gp->selectdone.compare_exchange_strong(open, 1, memory_order_acq_rel, memory_order_acquire);
+    // ORDER(selectdone): seq_cst; pairs with itself and open_race (SR2): the winner sees the wait set up, and whoever
+    // comes second sees it won.
+    return gp->selectdone.compare_exchange_strong(open, 1, memory_order_seq_cst, memory_order_seq_cst);
 }
 
 // A queue of sudogs, first in first out.  Under the channel's lock, but for empty_now().

@@ -4,10 +4,12 @@
 //        by whoever locks the mutex after it finds it there.
 //   CV2  Between queueing and parking it may be notified already (or time out): then it
 //        is off the list when it comes to park, and does not (waiter::end).
-//   CV3  `waiting` is non-zero exactly while the list is not empty, under the queue's lock.
-//   CV4  The variable may be destroyed when all waiters have been notified, though they
-//        have not returned: a notified waiter does not touch it, and its timer does not
-//        either, since the notifier has claimed it.
+//   CV3  `waiting` is non-zero while the list is not empty, under the queue's lock.  A timer's callback that empties the
+//        list leaves it so: whoever notifies next takes the lock, which the callback holds yet, before he may think
+//        that nobody waits and destroy the variable.
+//   CV4  The variable may be destroyed when all waiters have been notified, though they have not returned: a notified
+//        waiter does not touch it, and its timer does not either, since the notifier has claimed it.  And a waiter may
+//        destroy it: the notifier touches it for the last time before he ends the first wait.
 #include "arch/arch.h"
 #include "chan/waitq.h"
 
@@ -26,9 +28,16 @@ void update_waiting(cond_state& c) {
     c.waiting.store(c.q.list.head != nullptr, std::memory_order_relaxed);
 }
 
-waitlist cond_timed_out(void* owner) {
-    update_waiting(*static_cast<cond_state*>(owner));
-    return {};
+waitlist cond_timed_out(void*) { return {}; }  // CV3
+
+// Ends their waits; those that sleep already are to be readied.
+waitlist end_all(waitlist l) {
+    waitlist parked;
+    while (auto* w = static_cast<waiter*>(l.head)) {
+        l.head = w->next;  // w is gone once its wait has ended, unless it sleeps
+        if (w->end()) runtime::collect(parked, w);
+    }
+    return parked;
 }
 
 }  // namespace
@@ -61,7 +70,7 @@ bool cond_wait(cond_state& c, void (*unlock)(void*), void* m, std::int64_t ns) {
 
 void cond_notify(cond_state& c, bool all) {
     runtime::runtime_call rc;
-    waitlist parked;
+    waitlist notified;
     auto& l = lock_of(c.q);
     l.lock();
     while (auto* w = static_cast<waiter*>(c.q.list.head)) {
@@ -73,12 +82,12 @@ void cond_notify(cond_state& c, bool all) {
         }
         runtime::dequeue(c.q.list);
         w->success = true;
-        if (w->end()) runtime::collect(parked, w);
+        runtime::collect(notified, w);
         if (!all) break;
     }
     update_waiting(c);
-    l.unlock();
-    runtime::let_go(parked);
+    l.unlock();  // CV4
+    runtime::let_go(end_all(notified));
 }
 
 }  // namespace rt0::detail

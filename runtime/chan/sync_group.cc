@@ -1,8 +1,17 @@
 // wait_group and the gates: once, latch, barrier.
 //
-//   GR1  wait_group: the word counts waiters in its lower half; a waiter adds itself under
-//        the queue's lock, so the first n on the list are those that a zero which saw n
-//        waiters releases, whatever add() and wait() do meanwhile.
+//   GR1  wait_group: the word counts waiters in its lower half; a waiter adds itself under the queue's lock, which is held
+//        until it is on the list.  The step that makes the counter zero takes the waiters out of the word, and whoever made
+//        it lets as many go, the first on the list.  So a waiter is let go by one zero, one that came after it began to
+//        wait, and those that a zero has yet to let go keep the group alive.  Were they counted down later, under the lock:
+//
+//            waiter A          B                             C
+//            waits: (1,1)
+//                              done(): zero, saw 1 waiter
+//                                                            add(1), done(): zero, saw 1 waiter, lets A go
+//            add(1), waits
+//                              lets A go: too early, or out of memory that A has freed
+//
 //   GA1  gate: who opens it takes the waiters off first and opens by one CAS as its last
 //        access; somebody who queues in between makes the CAS fail, and it starts over.
 //        Waiters so taken are readied after that.
@@ -48,21 +57,13 @@ void group_wait_slow(group_state& s) {
     w.park(l, wait_reason::waitgroup_wait);
 }
 
-// The counter reached zero with n waiters in the word; they are pinned by their being
-// parked, and s by them.
-void group_release(group_state& s, std::uint64_t seen) {
+// The counter reached zero with n waiters, n > 0; they are pinned by their being parked, and s by them.
+void group_release(group_state& s, std::uint32_t n) {
     runtime::runtime_call rc;
     waitlist wake;
     {
         guard g(lock_of(s.q));
-        std::uint32_t n = 0;
-        for (; n < static_cast<std::uint32_t>(seen); n++) {
-            waiter* w = runtime::dequeue(s.q.list);
-            if (!w) break;
-            runtime::collect(wake, w);
-        }
-        // relaxed: the lower half is the queue's length, kept under its lock.
-        s.word.fetch_sub(n, std::memory_order_relaxed);
+        while (n-- != 0) runtime::collect(wake, runtime::dequeue(s.q.list));
     }
     runtime::let_go(wake);
 }

@@ -23,7 +23,8 @@ public:
         for (int i = 0; lock_.exchange(1, memory_order_acquire) != 0; i++)
             if (i % 64 == 63) {  // its holder has lost the processor
                 forked_child_check();
-                kernel::osyield();
+                if (i < 1024) kernel::osyield();
+                else kernel::usleep(1);  // nobody of a lower class runs while we yield (SM4)
             } else {
                 arch::cpu_relax();
             }

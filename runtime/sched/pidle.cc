@@ -320,7 +320,9 @@ void nobody_for(p* pp) {
     want_spare_ms(1);  // cannot be had: but it says so, once
 }
 
-void stop_counting_as_spinner() {
+// Under the lock, as long as no P can become idle: after it, whoever sees the count beside a P that has become idle since
+// would leave his work in the global queue to a spinner that there is not.
+void stop_counting_as_spinner() REQUIRES(sched.lock) {
     // ORDER(wake): seq_cst; the caller's count is taken back.
     if (static_cast<std::int32_t>(sched.nmspinning.fetch_sub(1, memory_order_seq_cst)) <= 0)
         runtime_throw("startm: negative nmspinning");
@@ -338,12 +340,9 @@ void startm(p* pp, bool spinning) {
         guard l(sched.lock);
         if (optional) pp = pidleget();
         found = pp && m_for(pp, optional, &mp, &id);
+        if (!found && spinning) stop_counting_as_spinner();
     }
-    if (!found) {
-        if (spinning) stop_counting_as_spinner();
-        nobody_for(pp);
-        return;
-    }
+    if (!found) return nobody_for(pp);
     if (!mp) {
         newm(spinning ? mspinning : nullptr, pp, id);
         return;

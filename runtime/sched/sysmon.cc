@@ -28,6 +28,7 @@
 #include "sched/sysmon.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/chaos.h"
 #include "base/seeded.h"
@@ -82,6 +83,13 @@ bool wake_for_backlog() {
     wakes_pay();
     startm(nullptr, false);
     return true;
+}
+
+// WK6's for the global queue: it was not empty a tick ago and is not now.
+void wake_for_global_queue() {
+    static bool before = false;
+    const bool waits = sched.runqsize.load(memory_order_relaxed) != 0;  // relaxed: a hint
+    if (std::exchange(before, waits) && waits) wake_for_backlog();
 }
 
 // WK8's backstop: timers have been due for a while beside an idle P, and nobody sleeps until the next one.
@@ -284,6 +292,7 @@ findings retake(std::int64_t now, std::int64_t* next) {
         if (look_at(pp, now, &r)) soon = true;
     }
     backlog = r.backlog_now;
+    wake_for_global_queue();
     wake_for_timers(now);
     if (r.first) retake_fence();
     for (m* mp = r.first; mp; mp = mp->retakelink) take_p(mp, now);

@@ -29,6 +29,7 @@ struct state {
     rt0::latch latch{2};
     var<int> data[2];
     int items = 0, arrived = 0, waiting = 0;  // under l
+    bool cv_gone = false;
     explicit state(world& w) : c(w, 2, 4) {}
 
     void done(int i) { data[i].set(1); }
@@ -54,6 +55,12 @@ struct state {
         waiting--;
         return notified;
     }
+    // Destroyed: in its place is a lock that nobody opens.
+    rt0::detail::waitq& cv_queue() { return reinterpret_cast<rt0::detail::cond_state&>(cv).q; }
+    void forbid_cv() {
+        cv_queue().key.store(1);
+        cv_gone = true;
+    }
     // Until n goroutines have come to wait, and perhaps have gone.  It may be one of this P's queue that is to come, and there is
     // no sysmon here to see that the others have left that alone (RQ8).
     void until_arrived(int n) {
@@ -72,6 +79,7 @@ void explore(const options& o, F f) {
         w.after([=] {
             s->c.check_end();
             MODEL_CHECK(s->items == 0 && s->waiting == 0);
+            MODEL_CHECK(!s->cv_gone || s->cv_queue().key.load() == 1);
             MODEL_CHECK(reinterpret_cast<rt0::detail::group_state&>(s->wg).word.load() == 0);
         });
     });
@@ -125,7 +133,33 @@ TEST_F(Condition, GoneOnceAllAreNotified) {
         s.c.user(0, [&s] {
             s.until_arrived(2);
             s.cv.notify_all();
-            reinterpret_cast<rt0::detail::cond_state&>(s.cv).q.key.store(1);
+            s.forbid_cv();
+        });
+    });
+}
+
+// CV3: the same where all of them may time out.  A lock that is opened after all was opened by the timer's callback.
+TEST_F(Condition, GoneThoughAllTimeOut) {
+    explore(timed(), [](state& s) {
+        s.c.user(1, [&s] { s.wait(20us); });
+        s.c.user(0, [&s] {
+            s.until_arrived(1);
+            s.cv.notify_all();
+            s.forbid_cv();
+        });
+    });
+}
+
+// CV4: by a waiter, as soon as it has been notified.
+TEST_F(Condition, AWaiterDestroysIt) {
+    explore(with(1, 4000), [](state& s) {
+        s.c.user(1, [&s] {
+            s.wait(-1ns);
+            s.forbid_cv();
+        });
+        s.c.user(0, [&s] {
+            s.until_arrived(1);
+            s.cv.notify_all();
         });
     });
 }
@@ -157,6 +191,27 @@ TEST_F(Group, UsedAgain) {
         s.c.user(0, [&s] {
             s.latch.wait();
             s.done(1), s.wg.done();
+        });
+    });
+}
+
+// GR1: the counter comes to zero twice while the first to make it so has yet to let go who waits, and who was let go by the
+// second waits again.
+TEST_F(Group, TwoZerosAndAThirdWait) {
+    explore(with(1, 8000), [](state& s) {
+        s.wg.add(1);
+        s.c.user(1, [&s] {
+            s.wg.wait();
+            s.wg.add(1);
+            s.latch.count_down(2);
+            s.wg.wait();
+            MODEL_CHECK(s.data[0].get() == 1);
+        });
+        s.c.user(0, [&s] { s.wg.done(); });
+        s.c.user(1, [&s] { s.wg.add(1), s.wg.done(); });
+        s.c.user(0, [&s] {
+            s.latch.wait();
+            s.done(0), s.wg.done();
         });
     });
 }

@@ -50,6 +50,8 @@ void context_ref(context_node* n);
 void context_unref(context_node* n);
 void context_cancel(context_node* n);
 std::stop_token context_token(const context_node* n);
+// Runs the callbacks of s on the calling goroutine, which neither yields nor changes threads meanwhile.
+void request_stop(std::stop_source& s);
 std::optional<deadline_t> context_deadline(const context_node* n);
 
 // Whether this_goroutine::exit is unwinding the calling goroutine.
@@ -135,7 +137,7 @@ public:
         detail::check_callable(f);
         running_.go([this, fn = std::decay_t<F>(std::forward<F>(f))]() mutable { run(fn); });
     }
-    void cancel() { stop_.request_stop(); }
+    void cancel() { detail::request_stop(stop_); }
     std::stop_token stop_token() const { return stop_.get_token(); }
 
 private:

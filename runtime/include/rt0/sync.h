@@ -36,12 +36,15 @@ public:
 
     /// Adds n, which may be negative.  Never blocks.
     void add(int n = 1) {
-        std::uint64_t d = static_cast<std::uint64_t>(static_cast<std::int64_t>(n)) << 32;
-        // ORDER(group): acq_rel; pairs with the acquire in wait(): what was done before done() is seen after wait().
-        std::uint64_t s = s_.word.fetch_add(d, std::memory_order_acq_rel) + d;
-        if (static_cast<std::int64_t>(s) < 0) [[unlikely]]
-            detail::group_negative();
-        if (s < detail::group_one && s != 0) detail::group_release(s_, s);
+        const std::uint64_t d = static_cast<std::uint64_t>(static_cast<std::int64_t>(n)) << 32;
+        std::uint64_t s = s_.word.load(std::memory_order_relaxed), to;  // relaxed: the CAS decides
+        do {
+            to = s + d;
+            if (static_cast<std::int64_t>(to) < 0) [[unlikely]] detail::group_negative();
+            // To zero with waiters: they leave the word in the same step, for this call to let go (GR1).
+            // ORDER(group): acq_rel; pairs with the acquire in wait(): what was done before done() is seen after wait().
+        } while (!detail::cas(s_.word, s, to < detail::group_one ? 0 : to, std::memory_order_acq_rel));
+        if (to < detail::group_one && to != 0) detail::group_release(s_, static_cast<std::uint32_t>(to));
     }
     /// add(-1).
     void done() { add(-1); }

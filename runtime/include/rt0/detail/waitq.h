@@ -70,20 +70,20 @@ void shared_unlock_shared_slow(lock_state& l, waitlist& readers);
 // ---- condition variable: waits for a notification or until `ns` are over.  `unlock(m)`
 // is called when the goroutine stands in the queue.  False: time over.
 struct cond_state {
-    atomic<std::uint32_t> waiting{0};  // non-zero while the queue is not empty
+    atomic<std::uint32_t> waiting{0};  // non-zero while the queue is not empty, and perhaps until the next notification
     waitq q;
 };
 bool cond_wait(cond_state& c, void (*unlock)(void*), void* m, std::int64_t ns);
 void cond_notify(cond_state& c, bool all);
 
-// ---- wait_group: counter in the upper half, waiters in the lower one
+// ---- wait_group: counter in the upper half, in the lower one those who wait for it to be zero; 0 when it is
 struct group_state {
     atomic<std::uint64_t> word{0};
     waitq q;
 };
 inline constexpr std::uint64_t group_one = std::uint64_t{1} << 32;
 void group_wait_slow(group_state& s);
-void group_release(group_state& s, std::uint64_t seen);
+void group_release(group_state& s, std::uint32_t n);
 [[noreturn]] void group_negative();
 
 // ---- semaphore: permits << 1 | somebody waits
