@@ -9,7 +9,6 @@ MODE    ?= release
 PREFIX  ?= /usr/local
 LIBDIR  ?= $(PREFIX)/lib
 DIR     ?= /usr/include
-SEEDS   ?= 1000
 V       ?= 0
 VERSION := 0.1.0
 SOMAJOR := 0
@@ -57,11 +56,13 @@ LIB_SRC  := $(filter-out runtime/main/%,$(wildcard kernel_if/*.cc arch/*.cc arch
 LIB_OBJ  := $(patsubst %,$(B)/%.o,$(LIB_SRC))
 SUP_SRC  := $(filter-out tests/support/rt_gtest_main.cc,$(wildcard tests/support/*.cc))
 SUP_OBJ  := $(patsubst %,$(B)/%.o,$(SUP_SRC))
-PART_OF   = $(if $(PART),$(shell printf '%s\n' $1 | awk 'NR % 2 == $(PART)'),$1)
+# PART=k/n: of a list every n-th, from the k-th on.
+PART_OF   = $(if $(PART),$(shell printf '%s\n' $1 | awk 'NR % $(notdir $(PART)) == $(patsubst %/,%,$(dir $(PART)))'),$1)
 HOST     := $(call PART_OF,$(patsubst %.cc,$(B)/%,$(wildcard tests/unit/host_*_test.cc $(if $(filter asan tsan coverage,$(MODE)),,tests/perf/*_test.cc))))
 MODELS   := $(patsubst %.cc,$(B)/%,$(wildcard tests/model/*_test.cc))
 ENGINE   := $(patsubst %,$(B)/%.o,$(filter-out %_test.cc,$(wildcard tests/model/*.cc)))
-ONRT     := $(call PART_OF,$(patsubst %.cc,$(B)/%,$(filter-out tests/unit/host_%,$(wildcard tests/unit/*_test.cc tests/stress/*_test.cc tests/crash/*_test.cc))))
+ALL_ONRT := $(patsubst %.cc,$(B)/%,$(filter-out tests/unit/host_%,$(wildcard tests/unit/*_test.cc tests/stress/*_test.cc tests/crash/*_test.cc)))
+ONRT     := $(call PART_OF,$(ALL_ONRT))
 PROGS    := $(patsubst %.cc,$(B)/%,$(wildcard tests/programs/*.cc tests/stress/*_prog.cc tests/crash/*_prog.cc tests/perf/*_prog.cc))
 BENCHES  := $(patsubst %.cc,$(B)/%,$(wildcard perf/bench/*.cc))
 LIBS     := $(B)/librt0_main.a $(B)/librt0.a
@@ -72,7 +73,7 @@ LIBS_fiber := -lboost_fiber -lboost_context
 LIBS_tbb   := -ltbb
 .DEFAULT_GOAL := all
 .SECONDARY .DELETE_ON_ERROR:
-.PHONY: $(shell awk -F: '/^[a-z][a-z-]*:/ { print $$1 }' Makefile)
+.PHONY: $(shell awk -F: '/^[a-z][a-z-]*:/ { print $$1 }' Makefile tests/trust.mk)
 
 all: $(B)/librt0.a $(B)/librt0.so $(B)/librt0_main.a  ## build the library: librt0.a, librt0.so, librt0_main.a
 tests: $(if $(filter model,$(MODE)),$(MODELS),$(HOST) $(ONRT))  ## build the test programs
@@ -108,14 +109,14 @@ $(B)/librt0.so: $(LIB_OBJ) runtime/main/librt0.map
 	$(call say,LD,$@)
 	$(Q)$(CXX) -shared $(LDFLAGS) -Wl,-soname,librt0.so.$(SOMAJOR) -Wl,--version-script,runtime/main/librt0.map \
 	    $(LIB_OBJ) -o $@ $(LDLIBS)
-$(patsubst %,%.cc.o,$(HOST) $(ONRT) $(MODELS)) $(ENGINE) $(SUP_OBJ) $(B)/tests/support/rt_gtest_main.cc.o: | need-test
+$(patsubst %,%.cc.o,$(HOST) $(ALL_ONRT) $(MODELS)) $(ENGINE) $(SUP_OBJ) $(B)/tests/support/rt_gtest_main.cc.o: | need-test
 $(patsubst %,%.cc.o,$(PROGS)): | need-prog
 LINK = $(Q)$(if $(filter 1,$(V)),,printf '  %-5s %s\n' LD $@ &&) $(CXX) $(LDFLAGS) $(filter %.o,$^) -o $@ $(1) $(filter %.a,$^) $(LDLIBS)
 $(HOST): $(B)/%: $(B)/%.cc.o $(SUP_OBJ) $(B)/librt0.a
 	$(call LINK,-lgtest_main -lgmock -lgtest)
 $(MODELS): $(B)/%: $(B)/%.cc.o $(ENGINE) $(B)/librt0.a
 	$(call LINK,-lgtest_main -lgtest)
-$(ONRT): $(B)/%: $(B)/%.cc.o $(B)/tests/support/rt_gtest_main.cc.o $(SUP_OBJ) $(LIBS)
+$(ALL_ONRT): $(B)/%: $(B)/%.cc.o $(B)/tests/support/rt_gtest_main.cc.o $(SUP_OBJ) $(LIBS)
 	$(call LINK,-lgmock -lgtest)
 $(B)/tests/perf/tools_test: | $(patsubst %,$(B)/perf/bench/%,nsleep reads takeover hog stop)
 $(patsubst %,%.cc.o,$(HOST)): XFLAGS += $(if $(filter asan,$(MODE)),-O0)  # the optimiser takes longer than the tests win by it
@@ -182,41 +183,13 @@ everything: all tests programs $(STATIC) | need-check need-lint
 	  done; \
 	  $(if $(SMALL),,echo "- 240 sh tests/install/outside_test.sh $(MODE)";) \
 	} | sh tests/support/run.sh $(B)
-faults: $(addprefix $(B)/tests/crash/,fault_test fault_prog own_main_prog)  ## every system call of fault_prog fails, one at a time; a rerun goes on: RESULTS=1
-	$(Q)sh tests/crash/faults.sh $(B) $(if $(RESULTS),tests/results/faults.md)
 models: | need-models  ## all states of the models in tests/model, by spin: each holds, and each mutation is found
 	$(Q)for m in wakeup retake note; do echo "- 600 sh tests/model/spin_test.sh $$m"; done | sh tests/support/run.sh build/models
 model-tests: $(MODELS)
 	$(Q)for t in $(MODELS); do echo "- 240 $$t"; done | sh tests/support/run.sh $(B)
 mutations:  ## break each protocol in a copy and see its model fail: N=k/n for the k-th of n parts
 	$(Q)bash tests/model/mutate.sh $(N)
-RACES := $(patsubst %,$(B)/tests/%_test,crash/race stress/chan_stress stress/sync_stress $(addprefix unit/,chan chan_edge select sync_lock \
-          sync_wait sync_threads time context api api_sync newproc park))
-races: $(RACES) $(STORM) $(B)/tests/crash/race_prog
-	$(Q){ echo "- 240 $(STORM) 20 $(SEED)"; for p in 1 2 8; do for t in $(RACES); do echo "$$p 240 $$t"; done; done; } | sh tests/support/run.sh $(B)
-eintr: $(STORM) $(CSP)  ## both stress programmes while every thread gets a signal each 100 us: SECS=60 at each of P = 1, 2, 8, 64
-	$(Q)for p in 1 2 8 64; do $(call PELTED,$$p,$(or $(SECS),60),100); done | sh tests/support/run.sh $(B)
-stress: $(STORM)  ## the stress programme alone: SECS=600 SEED= (with a seed: under chaos of that seed, too)
-	$(Q)$(if $(SEED),RT0DEBUG=chaos=$(SEED)) $(STORM) $(or $(SECS),600) $(SEED)
-# Fair shares are what chaos denies.
-CHAOTIC := $(filter-out %/fairness_test $(B)/tests/crash/%,$(ONRT))
-trust: $(CSP) $(CHAOTIC)  ## SEEDS=1000 random programs at P = 1, 2, 3, 8, 64; tests under CHAOS=200 seeds; a rerun goes on: SEED=first RESULTS=1
-	$(Q)sh tests/stress/trust.sh $(B) $(SEEDS) $(or $(SEED),1) $(if $(RESULTS),tests/results/csp.md)
-	$(Q)sh tests/stress/chaos.sh $(B) $(or $(CHAOS),200) $(or $(SEED),1) "$(if $(RESULTS),tests/results/chaos.md)" $(CHAOTIC)
-soak: $(B)/tests/stress/soak_prog  ## all of it until SECS=1800 and GOROUTINES=100000000 are over; what is left: SEED= RESULTS=1 (tests/results/soak.md)
-	$(Q)$< $(or $(SECS),1800) $(or $(GOROUTINES),100000000) "$(SEED)" $(if $(RESULTS),tests/results/soak.md)
-VG_HAVE = $(addprefix $(B)/tests/,crash/valgrind_prog programs/pingpong programs/powers stress/csp_prog stress/storm_prog $(patsubst %,unit/%_test,chan select context newproc))
-valgrind:  ## a slice of the tests under valgrind's memcheck, without suppressions: SECS=10 of the storm
-	$(Q)[ -e /usr/include/valgrind/memcheck.h ] || { $(NEED) valgrind && touch kernel_if/valgrind.h; }  # objects without it are old
-	$(Q)$(MAKE) --no-print-directory $(VG_HAVE) && sh tests/crash/valgrind_test.sh $(B) $(SECS)
-asan:  ## make test with AddressSanitizer and UndefinedBehaviorSanitizer: PART=0 or 1, every other test program
-	$(Q)$(MAKE) --no-print-directory MODE=asan test
-tsan:  ## channels, select, synchronisation, goroutines and stress with ThreadSanitizer (clang)
-	$(Q)$(MAKE) --no-print-directory MODE=tsan races
-coverage:  ## make test counting lines and branches; table per file, HTML in build/coverage/html: TARGET=test
-	$(Q)$(NEED) gcovr
-	$(Q)umask 0; find build/coverage -name '*.gcda' -delete 2>/dev/null; $(MAKE) --no-print-directory MODE=coverage $(or $(TARGET),test); \
-	    sh tests/support/coverage.sh build/coverage
+include tests/trust.mk
 lint: | need-lint  ## the rules of the house that a machine can check
 	$(Q)sh tests/lint/lint.sh && sh tests/lint/locks.sh
 headers: | need-lint  ## each header compiles alone, with g++ and clang++
@@ -244,6 +217,6 @@ uninstall:  ## remove what install put there
 clean:  ## remove build/
 	$(Q)rm -rf build
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile tests/trust.mk
 	@echo "  variables: MODE=release|debug|asan|tsan|model|coverage CXX=clang++ V=1 P=procs DIR=tree SECS= SEED= PREFIX= DESTDIR="
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
