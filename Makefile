@@ -181,7 +181,7 @@ everything: all tests programs $(STATIC) | need-check need-lint
 	    for t in $(SIZED); do echo "$$p 240 $(LEAKS) $(B)/tests/programs/$$t" | tr : ' '; done; \
 	    echo "$$p 240 bash tests/programs/output_test.sh $(B)/tests/programs"; \
 	  done; \
-	  $(if $(SMALL),,echo "- 240 sh tests/install/outside_test.sh $(MODE)";) \
+	  $(if $(filter coverage,$(MODE)),,echo "- 240 sh tests/install/outside_test.sh $(MODE)";) \
 	} | sh tests/support/run.sh $(B)
 models: | need-models  ## all states of the models in tests/model, by spin: each holds, and each mutation is found
 	$(Q)for m in wakeup retake note; do echo "- 600 sh tests/model/spin_test.sh $$m"; done | sh tests/support/run.sh build/models
