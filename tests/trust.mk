@@ -43,9 +43,9 @@ coverage:  ## make test counting lines and branches; table per file, HTML in bui
 # reads below the stack's pointer to see how deep it was.
 VG_NOT   := $(patsubst %,$(B)/tests/unit/%_test,left_alone retake_fence stack_use)
 # Nor, of the others: what takes tens of millions of turns, or thousands of threads; a count held against the clock; a child
-# that drops gtest's printer, which then counts as lost; resident memory, which is memcheck's there.
+# that drops gtest's printer, which then counts as lost; resident memory, which is memcheck's there, and so is operator new.
 VG_LESS  := -Fairness.AThousandThat*:Foreign.ThousandsInTurnLeaveNothing:RetakeLooks.ALoneLoopIsLookedAtOnceAMillisecond
-VG_LESS  := $(VG_LESS):Fork.TheChildOfAThreadMayEndAsAThreadDoes:Locked.ThreadsGoWithTheirGoroutines
+VG_LESS  := $(VG_LESS):Fork.TheChildOfAThreadMayEndAsAThreadDoes:Locked.ThreadsGoWithTheirGoroutines:StackDump.WithoutMemoryItThrows
 # With PART, for CI, without the longest.
 VG_TESTS := $(STRESSES) $(filter $(B)/tests/unit/%,$(filter-out $(VG_NOT),$(ALL_ONRT)))
 VG_TESTS := $(if $(PART),$(call PART_OF,$(filter-out %/sched_stress_test %/retake_test %/foreign_calls_test,$(VG_TESTS))),$(VG_TESTS))
