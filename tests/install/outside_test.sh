@@ -1,7 +1,8 @@
 #!/bin/sh
 # outside_test.sh MODE: installs rt0 into an empty directory, as a package would
 # (DESTDIR) and as a user would (PREFIX), and builds a project outside the tree with
-# pkg-config, with pkg-config --static and with CMake; runs what came out.
+# pkg-config, with pkg-config --static and with CMake; runs what came out.  With MODE asan or tsan, which are not installed:
+# builds it by the command that stands in the README for that, and runs it.
 root=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d) && trap 'rm -rf "$work"' EXIT
 status=0
@@ -9,6 +10,22 @@ verdict() {
     if [ $? = 0 ]; then echo "ok - outside: $1"; else echo "not ok - outside: $1"; status=1; fi
 }
 says_42() { [ "$("$@")" = "outside: 42" ]; }
+
+case $1 in
+asan | tsan)
+    kind=$(case $1 in asan) echo address ;; tsan) echo thread ;; esac)
+    command=$(awk -v flag="-fsanitize=$kind" '/^    [a-z]/ && index($0, flag) { on = 1 } on; on && !/\\$/ { exit }' "$root/README.md")
+    cp "$root/tests/install/outside/prog.cc" "$work" && cd "$work" || exit 2
+    unset ASAN_OPTIONS
+    export RT0="$root" TSAN_OPTIONS=report_thread_leaks=0  # the README says so
+    eval "$command"
+    verdict "the README's command for -fsanitize=$kind"
+    [ "$(./prog 2>&1)" = "outside: 42" ]
+    verdict "what it built runs, and no report comes"
+    nm ./prog | grep -q "__${1}_init"
+    verdict "it has $1 in it"
+    exit $status ;;
+esac
 
 make -s -C "$root" MODE="$1" DESTDIR="$work/stage" PREFIX=/usr install >"$work/log" 2>&1
 verdict "make install DESTDIR= PREFIX=/usr" || cat "$work/log"

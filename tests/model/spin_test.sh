@@ -12,7 +12,7 @@ else
 fi
 cd "$work" || exit 2
 status=0
-within=300 megabytes=1500 seconds=200
+within=300 megabytes=1500 seconds=200 store=-DCOLLAPSE
 
 # search MODEL DEFINE...: all states of it; what pan says goes to ./said.
 search() {
@@ -20,7 +20,7 @@ search() {
     model=$1
     shift
     spin -a "$@" "$here/$model.pml" >said 2>&1 </dev/null &&
-        cc -O0 -w -DSAFETY -DCOLLAPSE -DMEMLIM=$megabytes -o pan pan.c >>said 2>&1 || return
+        cc -O0 -w -DSAFETY $store -DMEMLIM=$megabytes -o pan pan.c >>said 2>&1 || return
     timeout -s KILL $seconds ./pan -m$depth >>said 2>&1 </dev/null
 }
 # What the search came to: holds, error, or neither.

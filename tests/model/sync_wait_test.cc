@@ -55,6 +55,7 @@ struct state {
         waiting--;
         return notified;
     }
+    bool somebody_waits() { return reinterpret_cast<rt0::detail::cond_state&>(cv).waiting.load() != 0; }
     // Destroyed: in its place is a lock that nobody opens.
     rt0::detail::waitq& cv_queue() { return reinterpret_cast<rt0::detail::cond_state&>(cv).q; }
     void forbid_cv() {
@@ -144,6 +145,7 @@ TEST_F(Condition, GoneThoughAllTimeOut) {
         s.c.user(1, [&s] { s.wait(20us); });
         s.c.user(0, [&s] {
             s.until_arrived(1);
+            for (int i = 0; i < 40 && s.somebody_waits(); i++) rt0::kernel::osyield();  // or the callback would be late for it
             s.cv.notify_all();
             s.forbid_cv();
         });

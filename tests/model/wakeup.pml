@@ -60,6 +60,7 @@
 //   12 an M about to sleep does not take the P that was left idle (ID4, LIMIT)
 //   13 an M that sysmon puts back does not (ID4, LIMIT)
 //   14 the Gs of a P that is left idle stay with it (ID4, LIMIT)
+//   15 startm takes the count back after it has let sched.lock go
 #ifndef MUTATE
 #define MUTATE 0
 #endif
@@ -197,14 +198,22 @@ inline startm(spin) {
             fi
 #endif
         :: else
+        fi;
+        if
+        :: spin && wp == NONE && MUTATE != 7 && MUTATE != 15 -> spinner_less()
+        :: else
         fi
     };
     if
     :: wp == NONE ->
+#if MUTATE == 15
         if
-        :: spin && MUTATE != 7 -> atomic { drain(me); spinner_less() }
+        :: spin -> atomic { drain(me); spinner_less() }
         :: else
         fi
+#else
+        skip
+#endif
     :: else ->
         if
         :: wm == NONE -> atomic { !lk && midle != 0 -> mget(wm) }  // newm

@@ -23,6 +23,8 @@
 #include <rt0/go.h>
 #include <rt0/select.h>
 
+#include "tests/support/pelted_tests.h"
+
 using namespace std::chrono_literals;
 using rt0::chan;
 using rt0::op_status;

@@ -19,6 +19,7 @@
 #include "sched/sched.h"
 #include "sched/timer.h"
 #include "tests/support/gate.h"
+#include "tests/support/pelted_tests.h"
 #include "tests/support/report.h"
 
 using namespace std::chrono_literals;

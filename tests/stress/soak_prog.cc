@@ -8,11 +8,12 @@
 // the kernel (bgscavenge).  Goroutines are counted by their ids, which Ps take in batches of 16: the count may be
 // ahead by 16 for each P.  At the end:
 //
-//   SK1  resident memory at rest after the last million is within 5 % of that after the 10th: medians of the last
-//        five rows and of the five around the 10th, before which the threads that idle have ended too (SK2).  While
-//        it is busy a process keeps up to 16 MiB of stacks more (cfg::scavenge_slack), and threads for as many calls
-//        as blocked at once of late; that is in the table too.  The free pages of glibc's malloc, up to 8 arenas per
-//        processor that keep their peaks, go back first.  With fewer than 20 rows it is shown and not judged;
+//   SK1  resident memory at rest after each tenth million, and after the last one, is within 5 % of that after the 10th;
+//        the greatest deviation is shown.  Each is the median of three rows, the tenth one and the two before it, before
+//        which the threads that idle have ended too (SK2).  While it is busy a process keeps up to 16 MiB of stacks more
+//        (cfg::scavenge_slack), and threads for as many calls as blocked at once of late; that is in the table too.  The
+//        free pages of glibc's malloc, up to 8 arenas per processor that keep their peaks, go back first.  With fewer
+//        than 20 rows nothing is judged;
 //   SK2  the threads are as many as rested after the warm-up, with the same number of Ps;
 //   SK3  as many files are open as then, but for those of the watchman, who keeps one for each P that there
 //        ever was, to look at its thread (sysmon.cc).
@@ -210,18 +211,40 @@ void warm_up(int procs) {
     swarm(batch);
 }
 
-long median_kb(std::vector<row>::const_iterator first) {  // of five rows
-    long kb[5];
-    std::transform(first, first + 5, kb, [](const row& r) { return r.resting_kb; });
-    std::sort(kb, kb + 5);
-    return kb[2];
+// SK1 looks at row i, from 0 on: it is a tenth one or one of the two before it.
+bool judged(std::size_t i) { return i % 10 >= 7; }
+
+long median_kb(std::vector<row>::const_iterator last) {  // of three rows
+    long kb[3] = {last[-2].resting_kb, last[-1].resting_kb, last[0].resting_kb};
+    std::sort(kb, kb + 3);
+    return kb[1];
 }
 
 bool verdict(std::string& out, const char* what, bool holds, long got, long want) {
-    char line[160];
+    char line[256];
     std::snprintf(line, sizeof line, "%s: %s: %ld; %ld\n", holds ? "ok" : "not ok", what, got, want);
     out += line;
     return holds;
+}
+
+// SK1.
+bool steady(std::string& out, const std::vector<row>& rows) {
+    if (rows.size() < 20) return true;
+    const long then = median_kb(rows.begin() + 9);
+    long farthest = then, where = rows[9].goroutines;
+    auto look_at = [&](std::size_t i) {
+        const long kb = median_kb(rows.begin() + static_cast<long>(i));
+        if (std::abs(kb - then) >= std::abs(farthest - then)) farthest = kb, where = rows[i].goroutines;
+        char line[96];
+        std::snprintf(line, sizeof line, "after %ld: %ld KiB at rest\n", rows[i].goroutines, kb);
+        out += line;
+    };
+    for (std::size_t i = 9; i < rows.size(); i += 10) look_at(i);
+    if (rows.size() % 10) look_at(rows.size() - 1);
+    char what[128];
+    std::snprintf(what, sizeof what, "resident memory at rest, KiB: the farthest (%+.1f %%, after %ld); after 10 million",
+                  100.0 * static_cast<double>(farthest - then) / static_cast<double>(then), where);
+    return verdict(out, what, std::abs(farthest - then) * 20 <= then, farthest, then);
 }
 
 constexpr const char* columns =
@@ -279,9 +302,9 @@ void main_main() {
         done = made() - first;
         if (done < next && (done < goal || passed() < secs)) continue;
         const long at = static_cast<long>(passed());
-        const bool judged = (rows.size() >= 7 && rows.size() < 12) || done > goal - 5 * million;
+        const bool rested = judged(rows.size()) || done > goal - 3 * million;
         rows.push_back(look(done, at));
-        if (judged) rest(procs, resting_threads), rows.back().resting_kb = settled_kb();
+        if (rested) rest(procs, resting_threads), rows.back().resting_kb = settled_kb();
         std::printf("%s%s", rows.size() == 1 ? columns : "", line_of(rows.back()).c_str());
         std::fflush(stdout);
         while (next <= done) next += million;
@@ -289,11 +312,7 @@ void main_main() {
 
     std::string out;
     bool good = true;
-    if (rows.size() >= 20) {
-        long then = median_kb(rows.begin() + 7), last = median_kb(rows.end() - 5);
-        const bool holds = std::abs(last - then) * 20 <= then;
-        good &= verdict(out, "resident memory at rest in the end, KiB; after 10 million", holds, last, then);
-    }
+    good &= steady(out, rows);
     int now = rest(procs, resting_threads);
     good &= verdict(out, "threads at rest in the end; at the start", now <= resting_threads, now, resting_threads);
     good &= verdict(out, "open files in the end; at the start", files() == resting_files, files(), resting_files);

@@ -11,6 +11,8 @@
 
 #include <rt0/sync.h>
 
+#include "tests/support/pelted_tests.h"
+
 using namespace std::chrono_literals;
 namespace tg = rt0::this_goroutine;
 using clock_type = std::chrono::steady_clock;
