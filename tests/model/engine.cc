@@ -52,6 +52,7 @@ public:
     void modify(const void* at, word last, word value, std::memory_order o) override;
     void missed(const void* at, word last, std::memory_order o) override;
     bool weak_fails() override { return early(); }
+    void fence(std::memory_order o) override;
     int futex_wait(const void* at, std::uint32_t val, std::int64_t deadline) override;
     int futex_wake(const void* at, int n) override;
     std::int64_t nanotime() override { return clock_ += 1000; }
@@ -298,6 +299,13 @@ void machine::modify(const void* at, word last, word value, std::memory_order o)
 void machine::missed(const void* at, word last, std::memory_order o) {
     if (trace_) say("missed", at, last, o, 0);
     mem_.missed(now_, at, last, o);
+}
+
+void machine::fence(std::memory_order o) {
+    if (o != std::memory_order_seq_cst) fail("a fence that is not seq_cst: not modelled (MM5)");
+    point(this);
+    if (trace_) std::fprintf(stderr, "T%d fence\n", now_);
+    mem_.fence(now_);
 }
 
 // ---- the kernel

@@ -63,6 +63,34 @@ TEST(Memory, StoreBufferingAgainstAMembarrier) {
               (pairs{{0, 1}, {1, 0}, {1, 1}}));
 }
 
+TEST(Memory, StoreBufferingBetweenFences) {
+    const auto relaxed = memory_order_relaxed;
+    auto run = [=](bool both) {
+        return outcomes([=](auto& s) {
+                            s.x.store(1, relaxed);
+                            atomic_thread_fence(memory_order_seq_cst);
+                            s.r1 = s.y.load(relaxed);
+                        },
+                        [=](auto& s) {
+                            s.y.store(1, relaxed);
+                            if (both) atomic_thread_fence(memory_order_seq_cst);
+                            s.r2 = s.x.load(relaxed);
+                        });
+    };
+    EXPECT_EQ(run(true), (pairs{{0, 1}, {1, 0}, {1, 1}}));
+    EXPECT_TRUE(run(false).contains({0, 0}));
+}
+
+// What is written before one fence and read after another is not thereby ordered.
+TEST(Memory, FencesAreNoHappensBefore) {
+    std::string f = first_failure({}, [](world& w) {
+        auto data = std::make_shared<model::var<int>>(0);
+        w.thread([=] { data->set(1), atomic_thread_fence(memory_order_seq_cst); });
+        w.thread([=] { atomic_thread_fence(memory_order_seq_cst), data->get(); });
+    });
+    EXPECT_NE(f.find("data race"), f.npos) << f;
+}
+
 TEST(Memory, MessagePassing) {
     auto run = [](memory_order st, memory_order ld) {
         return outcomes([=](auto& s) { s.x.store(1, memory_order_relaxed), s.y.store(1, st), s.r1 = 0; },
