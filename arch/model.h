@@ -24,6 +24,7 @@ public:
     // A read-modify-write that modified nothing.
     virtual void missed(const void* at, word last, std::memory_order order) = 0;
     virtual bool weak_fails() = 0;
+    virtual void fence(std::memory_order order) = 0;
 
     // ---- what kernel_if has otherwise; results as there
     virtual int futex_wait(const void* at, std::uint32_t val, std::int64_t deadline) = 0;  // ns, < 0: none

@@ -26,6 +26,7 @@ using std::memory_order_seq_cst;
 
 #ifndef RT_MODEL
 
+using std::atomic_thread_fence;
 template <class T>
 using atomic = std::atomic<T>;
 
@@ -132,6 +133,11 @@ public:
         store(v);
         return v;
     }
+};
+// An object: a function would stand beside std's, which the argument's namespace brings in.
+inline constexpr auto atomic_thread_fence = [](memory_order o) {
+    if (arch::model_machine* m = arch::model()) m->fence(o);
+    else std::atomic_thread_fence(o);
 };
 static_assert(sizeof(atomic<bool>) == 1 && sizeof(atomic<void*>) == sizeof(void*) && alignof(atomic<void*>) == alignof(void*));
 

@@ -8,7 +8,7 @@
 // has looked for a tenth of a second first (SM7).
 //
 //   SM1  sysmon has no P and never clones: a P is taken from user code only with an M in hand
-//        that will run it, from the idle list, and the template thread makes those.
+//        that will run it, from the idle list, and the template thread makes those (sched/taking.h).
 //   SM2  A P is taken when work waits that nobody else is about to do (in its queue or the global one), and its M is in
 //        user code since a whole tick: at once if the kernel says that the thread is blocked (then, too, for what another
 //        P has and does not get through), after forced_retake if it runs.  "Used no processor since the last tick" is
@@ -55,6 +55,7 @@
 #include "sched/runq.h"
 #include "sched/schedule.h"
 #include "sched/signal.h"
+#include "sched/taking.h"
 #include "sched/template.h"
 #include "sched/worth.h"
 
@@ -159,100 +160,18 @@ verdict judge(p* pp, m* mp, std::int64_t now, bool backlog, slices* waited_for) 
     return pp->sysmonstill++ < cfg::sysmon_watch_ticks ? verdict::watch : verdict::leave;
 }
 
-// The Ms whose Ps are to be taken, linked by retakelink, each with its heir.
-struct round {
-    m* first = nullptr;
-    std::int32_t heirless = 0;  // Ps that are left for want of an M
+// One look at all Ps.
+struct round : takings {
     slices waited_for;
     bool took_in_call = false;  // a P, from a declared call
     bool backlog = false;       // a P had one at the last look,
     bool backlog_now = false;   // has one at this
-
-    void add(m* mp, verdict v) REQUIRES(retakelock) {
-        m* heir = reserve_m();
-        if (!heir) {
-            heirless++;
-        } else if (!retake_want(mp, rt_none)) {
-            unreserve_m(heir);
-        } else {
-            mp->retakeheir = heir;
-            mp->hog = v == verdict::hog;
-            mp->retakelink = first;
-            first = mp;
-        }
-    }
 };
-
-// A spare M was refused, and not for the limit of threads: who declared that he blocks relies on the
-// others going on, so from there on it is newm, which does it or dies with Go's text.
-bool below_limit() {
-    guard l(sched.lock);
-    return mlimited() < mlimit();
-}
-
-// A P whose M has been in a system call since the last tick: taken when there is work
-// for it or no other P is free, and after forced_preempt in any case.
-bool retake_syscall(p* pp, std::int64_t now, round* r) {
-    std::uint32_t tick = pp->syscalltick.load(memory_order_relaxed);  // relaxed: compared with the last look
-    if (pp->sysmonsystick != tick) {
-        pp->sysmonsystick = tick;
-        pp->syscallwhen = now;
-        return false;
-    }
-    // relaxed: hints; being wrong costs one hand-off or one tick.
-    bool others_free = sched.nmspinning.load(memory_order_relaxed) + sched.npidle.load(memory_order_relaxed) > 0;
-    if (runqempty(pp) && others_free && pp->syscallwhen + cfg::forced_preempt > now) return false;
-    bool work = !runqempty(pp) || sched.runqsize.load(memory_order_relaxed) != 0;  // relaxed: a hint
-    m* heir = work ? reserve_m() : nullptr;                                        // SM1
-    if (work && !heir && !(spare_ms_refused() && below_limit())) {
-        r->heirless++;
-        return false;
-    }
-    // While the P is in our hands one more M counts as running: the M that lost it may come back, find no P,
-    // queue its G and go idle as the last one, and checkdead must not take that for the end.
-    incidlelocked(-1);
-    std::uint32_t s = psyscall;
-    chaos_pause(window::syscall_retake);
-    // ORDER(pstatus): acq_rel; SY1: the winner has the P.
-    bool ours = pp->status.compare_exchange_strong(s, pidle, memory_order_acq_rel, memory_order_relaxed);
-    if (ours) {
-        RT0_PROBE_WITH(retake, 0, getg()->mp->id, pp->id, 0);
-        if (!runqempty(pp) && others_free) wakes_pay();  // WK7: nobody was woken for what stands here
-        // relaxed: tells the M that its P was away.
-        pp->syscalltick.fetch_add(1, memory_order_relaxed);
-        heir ? startm_reserved(heir, pp) : handoffp(pp);
-    } else if (heir) {
-        unreserve_m(heir);
-    }
-    incidlelocked(1);
-    return ours;
-}
 
 // None is idle or coming, and the last thread below the limit is left to somebody who must have it.
 bool spare_is_worth_making() {
     guard l(sched.lock);
     return sched.nmidle + sched.nmcoming == 0 && mlimited() + 1 < mlimit();
-}
-
-void take_p(m* mp, std::int64_t now) REQUIRES(retakelock) {
-    m* heir = mp->retakeheir;
-    p* pp = retake_begin(mp);
-    if (pp && sched.exiting.load(memory_order_relaxed)) {  // relaxed: EX2; who sets it has inrt 1 while he does
-        retake_release(mp);
-        pp = nullptr;
-    }
-    if (!pp) {
-        mp->hog = false;
-        return unreserve_m(heir);
-    }
-    if (mp->hog) add_hog(mp);
-    if (!mp->hog) {
-        pp->victim = mp;
-        pp->victimwhen = now;
-    }
-    retake_detach(mp, pp, pidle);
-    chaos_pause(window::retake_heir);
-    startm_reserved(heir, pp);
 }
 
 // What sysmon does about pp; whether it found something that is worth another look soon.
@@ -268,7 +187,7 @@ bool look_at(p* pp, std::int64_t now, round* r) REQUIRES(retakelock) {
     }
     m* mp = pp->mp.follow();
     verdict v = judge(pp, mp, now, r->backlog, &r->waited_for);
-    if (v == verdict::blocked || v == verdict::hog) r->add(mp, v);
+    if (v == verdict::blocked || v == verdict::hog) r->want(mp, v == verdict::hog);
     return (backlog && wake_for_backlog()) || v == verdict::watch;
 }
 
@@ -277,8 +196,8 @@ bool look_at(p* pp, std::int64_t now, round* r) REQUIRES(retakelock) {
 findings retake(std::int64_t now, std::int64_t* next) {
     static bool backlog = false;
     bool soon = false;
+    taking one;
     round r;
-    guard one(retakelock);
     r.backlog = backlog;
     sched.sysmonlooks.fetch_add(1, memory_order_relaxed);  // relaxed: a counter
     for (std::size_t i = 0;; i++) {
@@ -294,8 +213,7 @@ findings retake(std::int64_t now, std::int64_t* next) {
     backlog = r.backlog_now;
     wake_for_global_queue();
     wake_for_timers(now);
-    if (r.first) retake_fence();
-    for (m* mp = r.first; mp; mp = mp->retakelink) take_p(mp, now);
+    r.take(now);
     see_to_hogs(r.waited_for.late, now);  // last: now `hog` says that it has lost its P
     // One more than were missed, or one where the last was used: else every second hand-off waits for the template
     // thread, on a machine full of hogs for tens of milliseconds.

@@ -57,6 +57,11 @@ struct state {
         MODEL_CHECK(sent[*v].get() == 1);
         got[*v]++;
     }
+    // Who went on has left the queues, also those of the cases that another one beat.
+    void nobody_waits() {
+        for (const rt0::runtime::hchan* ch : {a.raw(), b.raw()})
+            MODEL_CHECK(!ch->recvq.first() && !ch->sendq.first() && ch->npark == 0);
+    }
     void received(int n, int closed = 0) {
         for (int i = 0; i < 4; i++) MODEL_CHECK(got[i] == (i < n));
         MODEL_CHECK(none == closed);
@@ -71,6 +76,7 @@ void explore(const options& o, int ps, std::size_t cap, F f, E end) {
         f(*s);
         w.after([=] {
             s->c.check_end();
+            s->nobody_waits();
             end(*s);
         });
     });
@@ -103,6 +109,23 @@ TEST_F(Channel, CloseWakesReceivers) {
         for (int i : {0, 1}) s.c.user(i, [&s] { s.took(s.a.recv()); });
         s.c.user(0, [&s] { s.send(s.a, 0), s.a.close(); });
     }, [](state& s) { s.received(1, 1); });
+}
+
+// Senders that wait when it is closed are told; what was received before was sent.
+TEST_F(Channel, CloseMeetsParkedSenders) {
+    explore(with(1, 3000), 2, 0, [](state& s) {
+        for (int i : {0, 1})
+            s.c.user(i, [&s, i] {
+                int v = i;
+                s.sent[i].set(1);
+                s.none += rt0::detail::chansend(s.a.raw(), &v, true) == op_status::ok;
+            });
+        s.c.user(0, [&s] {
+            int v;
+            if (s.a.try_recv(v) == op_status::ok) s.took(v);
+            s.a.close();
+        });
+    }, [](state& s) { MODEL_CHECK(s.got[0] + s.got[1] == s.none); });
 }
 
 // What was sent before the close is received before "closed" is said, also by who does not block.
@@ -198,6 +221,24 @@ TEST_F(Select, TwoWaitOnOne) {
             });
         s.c.user(0, [&s] { s.send(s.a, 0), s.a.close(); });
     }, [](state& s) { s.received(1, 1); });
+}
+
+// A select that waits to send is told when the channel is closed; of two that are closed, of one.
+TEST_F(Select, CloseMeetsASelectThatSends) {
+    for (bool both : {false, true})
+        explore(with(1, 2000, 7000), 2, 0, [both](state& s) {
+            s.c.user(0, [&s, both] {
+                int v = 0, in;
+                rt0::detail::scase k[2];
+                k[0] = {.c = s.a.raw(), .elem = &v, .kind = rt0::detail::case_kind::send};
+                k[1] = {.c = s.b.raw(), .elem = &in, .kind = rt0::detail::case_kind::recv};
+                const auto o = rt0::detail::selectgo(k, 2, nullptr);
+                MODEL_CHECK(!o.ok && (both || o.index == 0));
+                s.none++;
+            });
+            s.c.user(1, [&s] { s.a.close(); });
+            if (both) s.c.user(0, [&s] { s.b.close(); });
+        }, [](state& s) { MODEL_CHECK(s.none == 1); });
 }
 
 }  // namespace

@@ -15,12 +15,14 @@
 #include <utility>
 
 #include "arch/arch.h"
+#include "kernel_if/clock.h"
 #include "kernel_if/inject.h"
 #include "sched/checkdead.h"
 #include "sched/pidle.h"
 #include "sched/runq.h"
 #include "sched/schedule.h"
 #include "sched/switch.h"
+#include "sched/taking.h"
 #include "sched/upcross.h"
 #include "tests/model/sched_world.h"
 
@@ -83,6 +85,17 @@ public:
             rt0::runtime::runtime_call rc;
             rc.stay_inside();
         });
+    }
+    // sysmon's looks at one P after the other, until one has been taken from a system call.
+    void take_from_a_system_call() {
+        using namespace rt0::runtime;
+        std::int64_t now = 0;
+        for (int i = 0;; i = (i + 1) % n_ps_, rt0::kernel::osyield()) {
+            now += cfg::forced_preempt;  // since the last look
+            taking one;
+            takings found;
+            if (pp(i)->status.load(memory_order_relaxed) == psyscall && retake_syscall(pp(i), now, &found)) return;
+        }
     }
     int ended() const { return ended_; }
     rt0::runtime::g* gp(std::size_t i) { return &gs_[i].gp; }

@@ -52,6 +52,7 @@ public:
     void modify(const void* at, word last, word value, std::memory_order o) override;
     void missed(const void* at, word last, std::memory_order o) override;
     bool weak_fails() override { return early(); }
+    void fence(std::memory_order o) override;
     int futex_wait(const void* at, std::uint32_t val, std::int64_t deadline) override;
     int futex_wake(const void* at, int n) override;
     std::int64_t nanotime() override { return clock_ += 1000; }
@@ -278,7 +279,7 @@ void machine::say(const char* what, const void* at, word value, std::memory_orde
 }
 
 machine::word machine::load(const void* at, word last, std::memory_order o) {
-    unsigned n = mem_.choices(now_, at, last, o);
+    unsigned n = o_.old_reads ? mem_.choices(now_, at, last, o) : (mem_.choices(now_, at, last, o), 1);
     unsigned k = n == 1 ? 0 : choose(kind::see, n, nullptr);
     word v = mem_.load(now_, at, k, o);
     if (trace_) say("load", at, v, o, k);
@@ -298,6 +299,13 @@ void machine::modify(const void* at, word last, word value, std::memory_order o)
 void machine::missed(const void* at, word last, std::memory_order o) {
     if (trace_) say("missed", at, last, o, 0);
     mem_.missed(now_, at, last, o);
+}
+
+void machine::fence(std::memory_order o) {
+    if (o != std::memory_order_seq_cst) fail("a fence that is not seq_cst: not modelled (MM5)");
+    point(this);
+    if (trace_) std::fprintf(stderr, "T%d fence\n", now_);
+    mem_.fence(now_);
 }
 
 // ---- the kernel
@@ -376,29 +384,32 @@ unsigned all(machine& m, strategy& s, const std::function<void(world&)>& scenari
 std::string first_failure(const options& o, const std::function<void(world&)>& scenario) {
     machine m(o);
     const unsigned times = from_environment("RT_MODEL_RUNS", 1), seed = from_environment("RT_MODEL_SEED", 1);
+    bounds deep = o.dfs;
+    const unsigned even = o.evenly && deep.runs > 1 ? deep.runs / 2 : 0;
+    deep.runs -= even;
     struct {
         const char* name;
         unsigned runs;
         std::unique_ptr<strategy> s;
     } by[] = {
-        {"depth first", o.dfs.runs, exhaustive(o.dfs)},
+        {"depth first", deep.runs, exhaustive(deep)},
+        {"evenly", times * even, evenly(seed, o.dfs, times * even)},
         {"at random", times * o.random_runs, random_walk(seed, times * o.random_runs)},
         {"by priorities", times * o.pct_runs, priorities(seed, times * o.pct_runs, o.pct_depth)},
     };
     if (const char* text = std::getenv("RT_MODEL_SCHEDULE")) {
         m.trace(std::getenv("RT_MODEL_TRACE") != nullptr);
         by[0] = {"replayed", 1, replay(parse_schedule(text))};
-        by[1].runs = by[2].runs = 0;
+        by[1].runs = by[2].runs = by[3].runs = 0;
     }
     std::string said;
     for (auto& [name, runs, s] : by) {
-        if (runs == 0) continue;
-        const unsigned n = all(m, *s, scenario);
-        const std::string ran = std::to_string(n) + ' ' + name;
+        if (runs == 0 || (&s == &by[1].s && by[0].s->complete())) continue;
+        const std::string ran = std::to_string(all(m, *s, scenario)) + ' ' + name;
         if (!m.failure().empty())
             return m.failure() + "\nrun " + ran + "; to see it again:\n  RT_MODEL_TRACE=1 RT_MODEL_SCHEDULE=" +
                    to_string(m.choices());
-        said += (said.empty() ? "    " : ", ") + ran + (&s == &by[0].s && n == o.dfs.runs ? " (cut short)" : "");
+        said += (said.empty() ? "    " : ", ") + ran + s->covered();
     }
     std::puts(said.c_str());
     return "";

@@ -42,7 +42,9 @@ private:
 };
 
 struct options {
-    bounds dfs;                   // dfs.runs 0: none
+    bounds dfs;                   // dfs.runs 0: none; a search that half of them does not end gives the others to `evenly`
+    bool evenly = true;
+    bool old_reads = true;        // false: loads see the last store
     unsigned random_runs = 2000;  // RT_MODEL_RUNS=k: k times as many
     unsigned pct_runs = 2000;
     unsigned pct_depth = 3;

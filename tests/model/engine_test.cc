@@ -63,6 +63,34 @@ TEST(Memory, StoreBufferingAgainstAMembarrier) {
               (pairs{{0, 1}, {1, 0}, {1, 1}}));
 }
 
+TEST(Memory, StoreBufferingBetweenFences) {
+    const auto relaxed = memory_order_relaxed;
+    auto run = [=](bool both) {
+        return outcomes([=](auto& s) {
+                            s.x.store(1, relaxed);
+                            atomic_thread_fence(memory_order_seq_cst);
+                            s.r1 = s.y.load(relaxed);
+                        },
+                        [=](auto& s) {
+                            s.y.store(1, relaxed);
+                            if (both) atomic_thread_fence(memory_order_seq_cst);
+                            s.r2 = s.x.load(relaxed);
+                        });
+    };
+    EXPECT_EQ(run(true), (pairs{{0, 1}, {1, 0}, {1, 1}}));
+    EXPECT_TRUE(run(false).contains({0, 0}));
+}
+
+// What is written before one fence and read after another is not thereby ordered.
+TEST(Memory, FencesAreNoHappensBefore) {
+    std::string f = first_failure({}, [](world& w) {
+        auto data = std::make_shared<model::var<int>>(0);
+        w.thread([=] { data->set(1), atomic_thread_fence(memory_order_seq_cst); });
+        w.thread([=] { atomic_thread_fence(memory_order_seq_cst), data->get(); });
+    });
+    EXPECT_NE(f.find("data race"), f.npos) << f;
+}
+
 TEST(Memory, MessagePassing) {
     auto run = [](memory_order st, memory_order ld) {
         return outcomes([=](auto& s) { s.x.store(1, memory_order_relaxed), s.y.store(1, st), s.r1 = 0; },
@@ -241,12 +269,12 @@ TEST(Engine, SchedulesAreRead) {
     EXPECT_EQ(model::to_string({1, 0, 0}), "1") << "zeros at the end go without saying";
 }
 
-// Two threads of three steps each can be interleaved in 20 ways, and depth-first search tries each once.
+// Two threads of three steps each can be interleaved in 20 ways, and depth-first search tries each.
 TEST(Engine, DepthFirstSearchIsExhaustive) {
     std::set<std::string> orders;
-    unsigned runs = 0;
     options o;
     o.dfs = {100, 0, 0, 1000};
+    o.evenly = false;
     o.random_runs = o.pct_runs = 0;
     EXPECT_EQ("", first_failure(o, [&](world& w) {
         auto order = std::make_shared<std::string>();
@@ -255,9 +283,67 @@ TEST(Engine, DepthFirstSearchIsExhaustive) {
             w.thread([=] {
                 for (int i = 0; i < 3; i++) x->fetch_add(1), *order += c;
             });
-        w.after([=, &orders, &runs] { orders.insert(*order), runs++; });
+        w.after([=, &orders] { orders.insert(*order); });
     }));
     EXPECT_EQ(orders.size(), 20u);
+}
+
+// All that differs from the dull run in up to three choices: each once.
+TEST(Engine, EvenlyGoesThroughEachLevel) {
+    const model::bounds b{1, 0, 0, 0};
+    auto s = model::evenly(1, b, 1000);
+    std::set<model::schedule> seen;
+    unsigned runs = 0;
+    do {
+        model::schedule now;
+        s->begin();
+        for (int i = 0; i < 6; i++) now.push_back(static_cast<std::uint8_t>(s->choose(model::kind::go_on, 3, 0, nullptr)));
+        seen.insert(now);
+        runs++;
+    } while (s->next());
+    EXPECT_EQ(runs, 1u + 6 * 2 + 15 * 4 + 20 * 8);
+    EXPECT_EQ(seen.size(), runs);
+    EXPECT_EQ(s->covered(), ", bound 1: 12 of 12 points, bound 2: 60 of 60 points, bound 3: 160 of 160 points");
+}
+
+// However few they are, they lie over the whole length.
+TEST(Engine, EvenlyIsEven) {
+    for (std::uint64_t seed : {1, 2, 3}) {
+        auto s = model::evenly(seed, {1, 0, 0, 0}, 101);
+        std::set<int> tenths;
+        do {
+            s->begin();
+            for (int i = 0; i < 10'000; i++)
+                if (s->choose(model::kind::go_on, 2, 0, nullptr)) tenths.insert(i / 200);
+        } while (s->next());
+        EXPECT_EQ(tenths.size(), 50u) << "two runs in each fiftieth, on average";
+        EXPECT_EQ(s->covered(), ", bound 1: 100 of 10000 points");
+    }
+}
+
+// An increment that is none, at the very beginning of long runs of many threads: depth-first search spends all its runs
+// on the order in which the last of them come.
+TEST(Engine, AnEarlyPreemptionIsTried) {
+    for (bool even : {false, true}) {
+        options o;
+        o.dfs = {1, 1, 0, 10'000};  // cluster.h's with()
+        o.evenly = even;
+        o.random_runs = o.pct_runs = 0;
+        std::string f = first_failure(o, [](world& w) {
+            struct state {
+                atomic<int> x{0}, noise{0};
+            };
+            auto s = std::make_shared<state>();
+            for (int i = 0; i < model::max_threads; i++)
+                w.thread([=] {
+                    int v = i < 2 ? s->x.load() : 0;
+                    if (i < 2) s->x.store(v + 1);
+                    for (int k = 0; k < 50; k++) s->noise.fetch_add(1, memory_order_relaxed);
+                });
+            w.after([=] { MODEL_CHECK(s->x.load() == 2); });
+        });
+        EXPECT_EQ(f.find("not so: s->x.load() == 2") != f.npos, even) << f;
+    }
 }
 
 }  // namespace

@@ -151,18 +151,37 @@ TEST(Wake, HandOff) {
             s->together(2);
             exitsyscall();
         });
-        w.thread([s] {  // sysmon's: the P of who is in a system call
-            p* pp = s->c.pp(0);
-            for (std::uint32_t in = psyscall; !pp->status.compare_exchange_strong(in, pidle); in = psyscall) {
-                rt0::kernel::osyield();
-                pp = s->c.pp(pp == s->c.pp(0));
-            }
-            handoffp(pp);
+        w.thread([s] {
+            s->c.take_from_a_system_call();
             g* gp;
             while (!(gp = s->take_parked())) rt0::kernel::osyield();
             goready_injected(gp);
             s->running.fetch_add(1, memory_order_relaxed);
         }, &s->other.g0);
+    });
+}
+
+// WK5's second look in handoffp: while the P is on its way to the idle list the last spinner finds work, and more comes
+// to another P's queue; who queued it saw no idle P.  An old read of that queue sysmon mends (WK6), so there are none here.
+TEST(Wake, HandOffBesideTheLastSpinner) {
+    options o = with(1, 5000, 5000);
+    o.old_reads = false;
+    explore(o, 3, 5, [](world& w, state* s) {
+        for (int i = 0; i < 2; i++) s->c.go(2, [s] { s->park(), s->together(3); });
+        s->c.go(2, [s] {
+            for (int i = 0; i < 2; i++) {
+                g* gp;
+                while (!(gp = s->take_parked())) rt0::kernel::osyield();
+                goready_tail(gp);
+            }
+            s->together(3);
+        });
+        s->c.go(0, [s] {
+            entersyscall();
+            while (s->running.load(memory_order_relaxed) < 3) rt0::kernel::osyield();
+            exitsyscall();
+        });
+        w.thread([s] { s->c.take_from_a_system_call(); }, &s->other.g0);
     });
 }
 

@@ -16,9 +16,9 @@ using model::world;
 
 namespace {
 
-options with(unsigned preemptions, unsigned back, unsigned early) {
+options with(unsigned preemptions, unsigned back, unsigned early, unsigned runs = 300'000) {
     options o;
-    o.dfs = {preemptions, back, early, 300'000};
+    o.dfs = {preemptions, back, early, runs};
     o.random_runs = o.pct_runs = 30'000;
     return o;
 }
@@ -50,7 +50,7 @@ void three_count(const options& o, int processors) {
 
 TEST(Mutex, OneHolderAtATime) { three_count<mutex>(with(2, 1, 1), 1); }
 TEST(Mutex, OneHolderAtATimeAmongSpinners) { three_count<mutex>(with(1, 1, 1), 2); }
-TEST(SpinMutex, OneHolderAtATime) { three_count<spin_mutex>(with(2, 1, 1), 1); }
+TEST(SpinMutex, OneHolderAtATime) { three_count<spin_mutex>(with(2, 1, 1, 600'000), 1); }
 TEST(SpinMutex, OneHolderAtATimeAmongSpinners) { three_count<spin_mutex>(with(1, 1, 1), 2); }
 
 TEST(Mutex, TryLock) {

@@ -18,6 +18,8 @@ bool releases(std::memory_order o) {
 
 void memory::reset() {
     for (auto& c : clocks_) c = {};
+    for (auto& f : fenced_) f = {};
+    fences_ = {};
     index_.clear();
     used_ = 0;
     drained_ = 0;
@@ -39,7 +41,7 @@ bool memory::must_see(int t, const record& r, order o) const {
     if (o == std::memory_order_seq_cst && r.seq_cst) return true;
     if (drained_ - r.drained > drain_ns) return true;
     for (int u = 0; u < max_threads; u++)
-        if (r.seen[u] != 0 && r.seen[u] <= clocks_[t].at[u]) return true;
+        if (r.seen[u] != 0 && (r.seen[u] <= clocks_[t].at[u] || r.seen[u] <= fenced_[t].at[u])) return true;
     return false;
 }
 
@@ -89,6 +91,11 @@ void memory::membarrier() {
         l.r[0] = l.back(0);
         l.n = 1;
     }
+}
+
+void memory::fence(int t) {
+    fences_.join(clocks_[t]);
+    fenced_[t].join(fences_);
 }
 
 bool memory::plain_read(int t, plain_access& a) {

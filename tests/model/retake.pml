@@ -15,7 +15,7 @@
 //     leave, leave_slow  leave_runtime, runtime_call_leave_slow
 //     give_back          runtime_call_give_back: entersyscall, rt_outside
 //     yield              gosched, schedule, gcstopm; without work give_up_p and stopm
-//   sysmon               round::add, retake_fence, take_p; startm_reserved and unreserve_m
+//   sysmon               takings::want, retake_fence, take_p; startm_reserved and unreserve_m
 //   stopper              stop_the_world and start_the_world, from a P of its own that is not in this model
 //   memory               store buffers: lets a store of inrt be seen, any time later
 //

@@ -31,6 +31,10 @@ public:
     virtual unsigned choose(kind k, unsigned n, int current, const int* threads) = 0;
     // After a run.  False: there is no other.
     virtual bool next() = 0;
+    // What there was to do has been done.
+    virtual bool complete() const { return false; }
+    // How much of it, to stand behind the number of runs.
+    virtual std::string covered() const { return ""; }
 };
 
 // Uniform choices; how often it switches and how often it looks back is drawn for each run.
@@ -47,6 +51,13 @@ struct bounds {
     unsigned stays = 1;       // a thread that yields goes on all the same
 };
 std::unique_ptr<strategy> exhaustive(const bounds& b);
+// The dull run; then, as far as `runs` goes, those that differ from it in one choice, then in two, then in three.  A
+// point is one other choice at one decision of a run of the level before, be it a preemption, another thread where one
+// blocks or yields, or, as far as b allows them, an old read or an early end; b bounds no preemptions here, unless to
+// none.  Of each level the points are taken in steps of the golden section, from a start that the seed gives: whatever
+// the number of runs, they lie evenly over the whole length, where depth-first search that is cut short has varied
+// the last choices only.
+std::unique_ptr<strategy> evenly(std::uint64_t seed, const bounds& b, unsigned runs);
 std::unique_ptr<strategy> replay(schedule s);
 
 }  // namespace model

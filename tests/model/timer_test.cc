@@ -125,6 +125,7 @@ TEST(Timer, TheSleeperTakesAPForWhichThereIsNoM) {
             g* gp;
             while (!(gp = s->take_parked())) rt0::kernel::osyield();
             while (sched.lastpoll.load(memory_order_relaxed) != 0) rt0::kernel::osyield();
+            // Not sysmon, which takes no P with work when there is no M to run it (SM1), but whoever lets one go (blocking()).
             p* pp = s->c.pp(0);
             for (std::uint32_t in = psyscall; !pp->status.compare_exchange_strong(in, pidle); in = psyscall) {
                 rt0::kernel::osyield();
