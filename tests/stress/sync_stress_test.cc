@@ -212,29 +212,46 @@ TEST(SyncStress, CondVarLosesNoWakeUp) {
     EXPECT_EQ(put_sum, got_sum);
 }
 
-// Exactly one of notified and timed out: each notification sent while somebody waits is
-// taken by one waiter, which does not report a timeout.
+// Exactly one of notified and timed out: of those who wait without a limit so many are left as notifications went to those
+// whose time was running out, and none went to nobody.
 TEST(SyncStress, CondVarNotifiedOrTimedOut) {
     auto end = end_of_part();
     long rounds = 0;
     while (clock_type::now() < end) {
         rt0::mutex m;
         rt0::condition_variable cv;
-        constexpr int n = 4;
-        int waiting = 0, notified = 0, timed = 0;
-        rt0::wait_group wg;
-        for (int i = 0; i < n; i++)
-            wg.go([&, i] {
+        constexpr int n = 3;
+        int in = 0, back = 0, notified = 0;  // under m; without a limit, and with one
+        rt0::wait_group patient, timed;
+        for (int i = 0; i < n; i++) {
+            timed.go([&, i] {
                 std::unique_lock l(m);
-                waiting++;
-                bool t = cv.wait_for(l, std::chrono::microseconds((rounds + i) % 40)) == std::cv_status::timeout;
-                (t ? timed : notified)++;
+                notified += cv.wait_for(l, std::chrono::microseconds((rounds + i) % 40)) == std::cv_status::no_timeout;
             });
-        cv.notify_one();
-        cv.notify_all();
-        wg.wait();
-        ASSERT_EQ(waiting, n);
-        ASSERT_EQ(notified + timed, n);
+            patient.go([&] {
+                std::unique_lock l(m);
+                in++;
+                cv.wait(l);
+                back++;
+            });
+        }
+        auto reaches = [&](auto count) {
+            for (;; rt0::this_goroutine::yield()) {
+                std::lock_guard l(m);
+                if (count() >= n) return;
+            }
+        };
+        reaches([&] { return in; });
+        for (int i = 0; i < n; i++) cv.notify_one();  // one at least waits without a limit each time
+        timed.wait();
+        reaches([&] { return back + notified; });
+        {
+            std::lock_guard l(m);
+            ASSERT_EQ(back + notified, n);
+            cv.notify_all();
+        }
+        patient.wait();
+        ASSERT_EQ(back, n);
         rounds++;
     }
     EXPECT_GT(rounds, 0);

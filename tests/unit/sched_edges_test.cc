@@ -232,6 +232,52 @@ TEST(Contexts, ACallbackDoesNotYield) {
     rt0::gomaxprocs(procs);
 }
 
+// SR6: nor does its thread go on with somebody else where its P is taken, though it is not back for a while.
+template <class Cancel>
+void expect_callback_keeps_thread(const std::stop_token& token, Cancel cancel) {
+    const int procs = rt0::gomaxprocs(1);
+    std::atomic<bool> over{false};
+    std::atomic<int> others_there{0};  // on the callback's thread, during it
+    std::atomic<pid_t> tid{0}, after{0};
+    rt0::wait_group others;
+    for (int i = 0; i < 3; i++)
+        others.go([&] {
+            while (!over) {
+                others_there += gettid() == tid;
+                for (const auto end = std::chrono::steady_clock::now() + 1ms; std::chrono::steady_clock::now() < end;) {}
+                this_goroutine::yield();
+            }
+        });
+    rt0::wait_group canceller;
+    canceller.go([&] {
+        std::stop_callback cb(token, [&] {
+            tid = gettid();
+            others_there = 0;
+            for (int i = 0; i < 5; i++) {
+                const auto end = std::chrono::steady_clock::now() + 1s;
+                while (getg()->mp->pp && std::chrono::steady_clock::now() < end) {}  // sysmon sees a hog
+                rt0::num_goroutine();
+            }
+            after = gettid();
+            over = true;
+        });
+        cancel();
+    });
+    canceller.wait();
+    others.wait();
+    EXPECT_EQ(after, tid);
+    EXPECT_EQ(others_there, 0);
+    rt0::gomaxprocs(procs);
+}
+TEST(Contexts, ACallbackKeepsItsThread) {
+    rt0::context c = rt0::context().child();
+    expect_callback_keeps_thread(c.stop_token(), [&] { c.cancel(); });
+}
+TEST(Contexts, ANurserysCallbackKeepsItsThread) {
+    rt0::nursery n;
+    expect_callback_keeps_thread(n.stop_token(), [&] { n.cancel(); });
+}
+
 // ---- threads
 
 TEST(Contexts, ANurseryOfAThreadThatIsUnknown) {

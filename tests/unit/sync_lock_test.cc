@@ -278,12 +278,21 @@ TEST(SharedMutex, AWriterThatGivesUpLetsTheReadersIn) {
     m.lock_shared();
     rt0::wait_group wg;
     std::atomic<bool> in{false};
-    wg.go([&] { EXPECT_FALSE(m.try_lock_for(20ms)); });
-    await([&] {
-        if (!m.try_lock_shared()) return true;
-        m.unlock_shared();
-        return false;
-    });
+    for (auto patience = 20ms;; patience *= 2) {  // again where it gave up while we were away
+        std::atomic<bool> gave_up{false};
+        wg.go([&] {
+            EXPECT_FALSE(m.try_lock_for(patience));
+            gave_up = true;
+        });
+        bool waits = false;
+        await([&] {
+            waits = !m.try_lock_shared();
+            if (!waits) m.unlock_shared();
+            return waits || gave_up;
+        });
+        if (waits) break;
+        wg.wait();
+    }
     wg.go([&] {
         m.lock_shared();  // behind the writer; goes in when it gives up, we still hold ours
         in = true;
