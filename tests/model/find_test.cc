@@ -164,7 +164,7 @@ TEST(Wake, HandOff) {
 // WK5's second look in handoffp: while the P is on its way to the idle list the last spinner finds work, and more comes
 // to another P's queue; who queued it saw no idle P.  An old read of that queue sysmon mends (WK6), so there are none here.
 TEST(Wake, HandOffBesideTheLastSpinner) {
-    options o = with(1, 5000, 5000);
+    options o = with(1, 2000, 2000);
     o.old_reads = false;
     explore(o, 3, 5, [](world& w, state* s) {
         for (int i = 0; i < 2; i++) s->c.go(2, [s] { s->park(), s->together(3); });

@@ -161,7 +161,9 @@ TEST_P(Retake, BesideAStoppedWorld) {
 // RK2: with two at once M could be inside, and wanted by one of them, when the other, who has seen it outside, goes on.
 // (One of them waits for the other to begin, and M lets each go on at the right moment: two preemptions are enough.)
 TEST_P(Retake, TwoRequestersOfOneM) {
-    explore(with(2, 5000), 1, 3, [](world& w, state* s) {
+    options o = with(2, 2000);
+    o.dfs.runs = 10'000;
+    explore(o, 1, 3, [](world& w, state* s) {
         s->c.go(0, [s] { s->lingers(); });
         w.thread([s] { s->await(s->looking, 1), s->take(s->c.pp(0)); }, &s->sysmon[0].g0);
         w.thread([s] { s->looking.store(1), s->take(s->c.pp(0)); }, &s->sysmon[1].g0);
@@ -169,8 +171,8 @@ TEST_P(Retake, TwoRequestersOfOneM) {
 }
 
 TEST_P(Retake, AStopperAndSysmonAtOneM) {
-    options o = with(2, 3000);
-    o.dfs.runs = 40'000;
+    options o = with(2, 2000);
+    o.dfs.runs = 10'000;
     o.dfs.looks_back = 0;  // fewer points: more of the pairs
     o.timeouts = 0;
     explore(o, 2, 3, [](world& w, state* s) {
