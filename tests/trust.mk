@@ -10,7 +10,7 @@ csp: $(CSP)  ## SEEDS=1000 random programs at each of P = 1, 2, 3, 8, 64, beside
 # What else is left out: chaos.sh.
 CHAOTIC := $(call PART_OF,$(filter-out %/fairness_test $(B)/tests/crash/%,$(ALL_ONRT)))
 chaos: $(CHAOTIC)  ## unit and stress tests under CHAOS=200 seeds, at P = 1, 2, 3, 8, 64 by turns; a rerun goes on: SEED=first PART=k/n RESULTS=1
-	$(Q)sh tests/stress/chaos.sh $(B) $(CHAOS) $(FIRST) "$(if $(RESULTS),tests/results/chaos.md)" $(CHAOTIC)
+	$(Q)sh tests/stress/chaos.sh $(B) $(CHAOS) $(FIRST) "$(if $(RESULTS),tests/results/chaos$(filter -debug,-$(MODE)).md)" $(CHAOTIC)
 
 asan:  ## make test with AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer: PART=0/2 or 1/2, every other test program
 	$(Q)$(MAKE) --no-print-directory MODE=asan test

@@ -15,6 +15,8 @@ jobs=$(printf '%s' "$MAKEFLAGS" | grep -oE -e '-j[0-9]+')
 unset MAKEFLAGS MAKELEVEL MFLAGS
 m=$([ "${MODE:-release}" = release ] || echo "MODE=$MODE ")
 
+half=$((CHAOS / 2))  # of the seeds of chaos; the others with a debug build, which has more windows
+
 list() {  # NAME STEP COMMAND of make
     cat <<END
 models models models
@@ -28,7 +30,8 @@ tsan tsan MODE=tsan test
 valgrind valgrind ${m}valgrind
 seeds seeds ${m}run-test T=tests/crash/seed_test
 csp.$FIRST.$SEEDS csp ${m}csp SEEDS=$SEEDS SEED=$FIRST
-chaos.$FIRST.$CHAOS chaos ${m}chaos CHAOS=$CHAOS SEED=$FIRST
+chaos.$FIRST.$half chaos ${m}chaos CHAOS=$half SEED=$FIRST
+chaos-debug.$((FIRST + half)).$((CHAOS - half)) chaos MODE=debug chaos CHAOS=$((CHAOS - half)) SEED=$((FIRST + half))
 END
 }
 wanted() { case " ${steps:-$1} " in *" $1 "*) ;; *) false ;; esac; }

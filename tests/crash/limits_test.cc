@@ -67,7 +67,7 @@ const std::vector<const char*> memory = {"ulimit -v", "address space",  // or, m
 TEST_F(limits, AddressSpace) {
     if (sanitized) GTEST_SKIP() << "sanitizers need address space";
 #ifdef RT0_COVERAGE
-    GTEST_SKIP() << "where memory is refused __gcov_dump faults, with a lock held that whoever ends the process after that waits for";
+    GTEST_SKIP() << "where memory is refused __gcov_dump faults, with a lock held that whoever ends the process then waits for";
 #endif
     for (double kib = 16; kib < 4e6; kib *= 1.6) expect("as:" + std::to_string(static_cast<long>(kib)), "", memory);
     EXPECT_GT(count(outcome::right), 0);
