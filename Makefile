@@ -158,7 +158,7 @@ PELTED = for c in "$(STORM) $2 $(HASH)" "$(CSP) $(HASH) $3"; do echo "$1 $$((240
 # The slices of seeds and faults that a commit tries, and the P of what starts many children, wander with its hash; .ci/run
 # says which digit of it decides what.
 HASH  := $(or $(SEED),$(shell printf %d 0x$$(git rev-parse --short=7 HEAD 2>/dev/null || echo 1267)))
-ONE   := $(word $(shell expr $(HASH) % 3 + 1),1 2 8)
+ONE   := $(if $(ALL),1 2 8,$(word $(shell expr $(HASH) % 3 + 1),1 2 8))
 LONG  := $(filter %/crash/fault_test $(if $(SMALL),$(B)/tests/crash/% %/fairness_test),$(ONRT))
 # LeakSanitizer looks at the end of each process, children of tests too.  Not of fork_test's, whose children may find its locks
 # held for ever, nor of fault_test's, a thousand of which fail half way.
@@ -176,7 +176,7 @@ everything: all tests programs $(STATIC) | need-check need-lint
 	  for t in $(filter $(STATIC_TEST),$(STATIC)); do echo "2 240 $$t"; done; \
 	  for p in 1 2 3 8 64; do echo "$$p 240 $(CSP) $(HASH) $(if $(SMALL),15,60)"; done; \
 	  for p in 1 2 8 64; do $(call PELTED,$$p,3,$(if $(SMALL),10,40)); done; \
-	  for pt in $(foreach p,1 2 8,$(addprefix $p:,$(filter-out $(LONG),$(ONRT)))) $(addprefix $(ONE):,$(LONG)); do \
+	  for pt in $(foreach p,1 2 8,$(addprefix $p:,$(filter-out $(LONG),$(ONRT)))) $(foreach p,$(ONE),$(addprefix $p:,$(LONG))); do \
 	    t=$${pt#*:}; case $$t in (*/fault_test) l="$(NO_LEAKS) RT0_TEST_SLICE=$(shell expr $(HASH) / 3)" ;; (*/fork_test) l="$(NO_LEAKS)" ;; (*) l= ;; esac; \
 	    echo "$${pt%:*} 480 $$l $$t"; \
 	  done; \

@@ -12,21 +12,21 @@ mkdir -p $out
 # Each step is a make of its own, as if typed; from the calling one it has -j, and the environment, where make puts what was
 # given on its command line: SEED, and RESULTS for the tables of csp and chaos.
 jobs=$(printf '%s' "$MAKEFLAGS" | grep -oE -e '-j[0-9]+')
-unset MAKEFLAGS MAKELEVEL MFLAGS
+unset MAKEFLAGS MAKELEVEL MFLAGS PART N SMALL SECS T GTEST_FILTER
 m=$([ "${MODE:-release}" = release ] || echo "MODE=$MODE ")
 
 half=$((CHAOS / 2))  # of the seeds of chaos; the others with a debug build, which has more windows
 
 list() {  # NAME STEP COMMAND of make
-    cat <<END
+    sed "s/^\([^ ]*\)/\1${m:+.$MODE}/" <<END
 models models models
 model model MODE=model test
 mutations.1 mutations mutations N=1/4
 mutations.2 mutations mutations N=2/4
 mutations.3 mutations mutations N=3/4
 mutations.4 mutations mutations N=4/4
-asan asan asan
-tsan tsan MODE=tsan test
+asan asan asan ALL=1
+tsan tsan MODE=tsan test ALL=1
 valgrind valgrind ${m}valgrind
 seeds seeds ${m}run-test T=tests/crash/seed_test
 csp.$FIRST.$SEEDS csp ${m}csp SEEDS=$SEEDS SEED=$FIRST
@@ -36,7 +36,8 @@ END
 }
 wanted() { case " ${steps:-$1} " in *" $1 "*) ;; *) false ;; esac; }
 # The tree as it lies there, committed or not.
-tree=$(git ls-files -co --exclude-standard -- . ':!*.md' | sort | xargs -d '\n' sha1sum 2>/dev/null | sha1sum | cut -c1-12)
+git rev-parse HEAD >/dev/null || { echo "trust: stamps are for a tree of git's"; exit 2; }
+tree=$(git ls-files -co --exclude-standard -- . ':!tests/results' | sort | xargs -d '\n' sha1sum 2>/dev/null | sha1sum | cut -c1-12)
 commit=$(git rev-parse --short=12 HEAD)$(git diff --quiet HEAD -- . ':!*.md' || echo +)
 
 counts() {  # counts LOG STATUS: tests passed and failed: the closing line's, or GoogleTest's, or the step itself
@@ -50,7 +51,7 @@ counts() {  # counts LOG STATUS: tests passed and failed: the closing line's, or
 run() {  # run NAME COMMAND...
     file=$out/$1
     shift
-    [ "$(sed 's/ .*//' "$file" 2>/dev/null)" = "$tree" ] && return
+    [ "$(sed 's/ .*//' "$file" 2>/dev/null)" = "$tree" ] && { echo "  had   make $*"; return; }
     rm -f "$file" "$file.failed"
     echo "  run   make $*"
     start=$(date +%s)
@@ -88,8 +89,9 @@ list >$out/list
 while read -r name step command; do
     wanted "$step" && run "$name" $command
 done <$out/list
-table | if [ -n "$results" ]; then mkdir -p "$(dirname "$results")" && tee "$results"; else cat; fi
+table
 missing=0
+[ -z "$results" ] || { mkdir -p "$(dirname "$results")" && table >"$results"; } || missing=1
 while read -r name step command; do
     wanted "$step" && [ ! -e "$out/$name" ] && missing=$((missing + 1))
 done <$out/list

@@ -46,7 +46,8 @@ enum class window : std::uint8_t {
     park_commit,     // the status is waiting; unlockf
     ready_put,       // the status is runnable; a queue has it
     ready_wake,      // a queue has it; somebody is woken
-    wake_count,      // a P is idle and nobody spins; the spinner is counted
+    wake_count,      // a P is idle; does anybody spin?
+    spinner_start,   // the spinner is counted; a P is looked for
     spin_end,        // a spinner counts no more; the last look
     p_idle,          // the P is on the idle list; its M goes on
     m_idle,          // the M is on the idle list; it sleeps

@@ -142,14 +142,9 @@ context_node* make_child(context_node* parent, std::optional<deadline_t> own, st
 // A callback may ready who goes on to destroy it, and ~stop_callback waits by thread (SR6), so that one must not have ours
 // before the callback is over: not by a yield, and not where sysmon takes our P and the callback's next call finds none.
 void request_stop(std::stop_source& s) {
-    const rt::g* me = rt::getg();
-    const bool pin = me && !me->foreign;  // a foreign thread is itself all the time
-    if (pin) rt::lockOSThread();
-    {
-        rt::no_yield while_callbacks_run;
-        s.request_stop();
-    }
-    if (pin) rt::unlockOSThread();
+    rt::thread_pin pin;
+    rt::no_yield while_callbacks_run;
+    s.request_stop();
 }
 
 context_node* context_root() { return new context_node(nullptr, std::nullopt, {}, nullptr); }

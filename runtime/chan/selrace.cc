@@ -67,14 +67,9 @@ void timer_fired(timer* t, std::int64_t) {
 void stop_hook::operator()() const noexcept {
     g* gp = fire(s, index);
     if (!gp) return;  // SR5
-    g* me = getg();
-    const bool pin = me && !me->foreign;  // a foreign thread is itself all the time
-    if (pin) lockOSThread();
-    {
-        runtime_call_quiet rc;
-        goready(gp);
-    }
-    if (pin) unlockOSThread();
+    thread_pin pin;
+    runtime_call_quiet rc;
+    goready(gp);
 }
 
 bool arm_timer(selection& s) {

@@ -28,8 +28,6 @@ void update_waiting(cond_state& c) {
     c.waiting.store(c.q.list.head != nullptr, std::memory_order_relaxed);
 }
 
-waitlist cond_timed_out(void*) { return {}; }  // CV3
-
 // Ends their waits; those that sleep already are to be readied.
 waitlist end_all(waitlist l) {
     waitlist parked;
@@ -49,7 +47,7 @@ bool cond_wait(cond_state& c, void (*unlock)(void*), void* m, std::int64_t ns) {
         unlock(m);
         return false;
     }
-    waiter w(nullptr, c.q, cond_timed_out, &c);
+    waiter w(nullptr, c.q);  // CV3: its timer has nothing to do here but to take it off
     w.two_step = true;
     bool queued;
     {

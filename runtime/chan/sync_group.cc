@@ -21,6 +21,8 @@
 
 #include <rt0/go.h>
 
+#include "base/throw.h"
+
 namespace rt0::detail {
 
 using runtime::guard;
@@ -63,7 +65,11 @@ void group_release(group_state& s, std::uint32_t n) {
     waitlist wake;
     {
         guard g(lock_of(s.q));
-        while (n-- != 0) runtime::collect(wake, runtime::dequeue(s.q.list));
+        while (n-- != 0) {
+            waiter* w = runtime::dequeue(s.q.list);
+            if (!w) runtime::runtime_throw("wait_group: fewer waiters than its word said");
+            runtime::collect(wake, w);
+        }
     }
     runtime::let_go(wake);
 }

@@ -63,8 +63,10 @@ void wait_over(timer* t, std::int64_t) {
             if (w->timed_out) others = w->timed_out(w->owner);
         }
     }
-    chaos_pause_debug(window::wait_end);
-    if (wake) goready_tail(w->gp);  // w lives on until deltimer has seen this callback end (WT4)
+    if (wake) {
+        chaos_pause_debug(window::wait_end);
+        goready_tail(w->gp);  // w lives on until deltimer has seen this callback end (WT4)
+    }
     ready_all(others);
 }
 

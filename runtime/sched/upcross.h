@@ -19,6 +19,7 @@
 // The handshake behind it: retake.h.
 #pragma once
 #include "base/chaos.h"
+#include "base/forked.h"
 #include "sched/sched.h"
 
 namespace rt0::runtime {
@@ -132,6 +133,23 @@ public:
 
 private:
     g* gp_;
+};
+
+// While one lives, the calling goroutine stays on its thread, whatever it calls; a foreign thread is itself all the time.
+class thread_pin {
+public:
+    thread_pin() {
+        const g* gp = getg();
+        if ((on_ = gp && !gp->foreign)) lockOSThread();
+    }
+    ~thread_pin() {
+        if (on_ && !kernel::forked()) unlockOSThread();  // in a forked child the m was wiped (FO3)
+    }
+    thread_pin(const thread_pin&) = delete;
+    thread_pin& operator=(const thread_pin&) = delete;
+
+private:
+    bool on_;
 };
 
 }  // namespace rt0::runtime

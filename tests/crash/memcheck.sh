@@ -2,6 +2,7 @@
 # memcheck.sh COMMAND...: runs it under valgrind's memcheck, without a suppression, and fails also where valgrind says
 # anything at all: -q keeps it quiet about programs that it finds nothing in.
 log=$(mktemp) && trap 'rm -f "$log"' EXIT
+trap 'exit 131' QUIT TERM INT
 valgrind -q --fair-sched=yes --max-threads=3000 --error-exitcode=9 --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
     --log-file="$log" "$@"
 status=$?

@@ -12,8 +12,8 @@ size=50 passed=0 failed=0
 mkdir -p "$out"
 
 chunk() {  # chunk P FIRST COUNT
+    chaos=$(($2 / size % 2 ? $2 : 0))
     file=$out/csp.P$1.$2.$3
-    chaos=$((($2 - first) / size % 2 ? $2 : 0))
     passed=$((passed + $3))
     [ "$file" -nt "$prog" ] && return
     rm -f "$file" "$file.failed"

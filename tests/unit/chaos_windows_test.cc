@@ -19,6 +19,7 @@
 #include "base/chaos.h"
 #include "kernel_if/activity.h"
 #include "kernel_if/syscall.h"
+#include "sched/debugvars.h"
 
 using namespace std::chrono_literals;
 using std::chrono::steady_clock;
@@ -128,7 +129,8 @@ std::uint64_t wanted() {
     const int n = static_cast<int>(rt::first_debug_window);
 #endif
     std::uint64_t all = ~std::uint64_t{0} >> (64 - n);
-    if (!rt0::kernel::idle_class_permitted()) all &= ~(std::uint64_t{1} << static_cast<int>(rt::window::idle_class));
+    const auto idle_class = std::uint64_t{1} << static_cast<int>(rt::window::idle_class);
+    if (!rt::debug.hogidle || !rt0::kernel::idle_class_permitted()) all &= ~idle_class;
     return all;
 }
 

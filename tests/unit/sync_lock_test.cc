@@ -277,10 +277,10 @@ TEST(SharedMutex, AWriterThatGivesUpLetsTheReadersIn) {
     rt0::shared_mutex m;
     m.lock_shared();
     rt0::wait_group wg;
-    std::atomic<bool> in{false};
+    std::atomic<bool> in{false}, gave_up{false};
     for (auto patience = 20ms;; patience *= 2) {  // again where it gave up while we were away
-        std::atomic<bool> gave_up{false};
-        wg.go([&] {
+        gave_up = false;
+        wg.go([&, patience] {
             EXPECT_FALSE(m.try_lock_for(patience));
             gave_up = true;
         });

@@ -38,12 +38,14 @@ public:
     void add(int n = 1) {
         const std::uint64_t d = static_cast<std::uint64_t>(static_cast<std::int64_t>(n)) << 32;
         std::uint64_t s = s_.word.load(std::memory_order_relaxed), to;  // relaxed: the CAS decides
+        bool negative;
         do {
             to = s + d;
-            if (static_cast<std::int64_t>(to) < 0) [[unlikely]] detail::group_negative();
+            negative = static_cast<std::int64_t>(to) < 0;
             // To zero with waiters: they leave the word in the same step, for this call to let go (GR1).
             // ORDER(group): acq_rel; pairs with the acquire in wait(): what was done before done() is seen after wait().
-        } while (!detail::cas(s_.word, s, to < detail::group_one ? 0 : to, std::memory_order_acq_rel));
+        } while (!detail::cas(s_.word, s, negative ? s : to < detail::group_one ? 0 : to, std::memory_order_acq_rel));
+        if (negative) [[unlikely]] detail::group_negative();
         if (to < detail::group_one && to != 0) detail::group_release(s_, static_cast<std::uint32_t>(to));
     }
     /// add(-1).

@@ -7,7 +7,8 @@
 //   WQ2  Nobody outside runtime/chan/ touches a waitq's members; the layout is fixed
 //        there by assertions (24 bytes: lock word, its rank, first and last waiter).
 //   WQ3  A word changes under the queue's lock wherever it says that somebody waits, so
-//        "somebody waits" in the word and a non-empty queue agree under that lock.
+//        "somebody waits" in the word and a non-empty queue agree under that lock; but for
+//        wait_group's (GR1 in sync_group.cc) and condition_variable's (CV3 in sync_cond.cc).
 //   WQ4  The last access to a primitive by whoever releases it is the atomic operation
 //        that lets another goroutine through, or stands before it: that other one may
 //        destroy the primitive at once.
