@@ -79,10 +79,9 @@ wakeup() {
     finds "sysmon's look at rings" 11 wakeup -DHINTS $two
     finds "taking the P that was left idle" 12 wakeup $limit
     finds "waking who was put back for it" 13 wakeup -DLIMIT -DNM=2 -DPUTS=1 -DSYSCALLS=1 -DINJECTED=0
-    finds "moving the queue of who is left idle" 14 wakeup -DLIMIT -DNM=2 -DPUTS=2 -DSYSCALLS=1 -DINJECTED=0
     # Its states are too many to keep all; they are told apart by a hash, of which two may be the same.
     within=250 store="-DBITSTATE -DT_REVERSE"
-    finds "startm taking the count back under sched.lock" 15 wakeup -DNM=3 -DNP=3 -DPUTS=2 -DSYSCALLS=0 -DINJECTED=1
+    finds "startm taking the count back under sched.lock" 14 wakeup -DNM=3 -DNP=3 -DPUTS=2 -DSYSCALLS=0 -DINJECTED=1
     store=-DCOLLAPSE
 }
 retake() {

@@ -59,8 +59,7 @@
 //   11 sysmon does not look at rings
 //   12 an M about to sleep does not take the P that was left idle (ID4, LIMIT)
 //   13 an M that sysmon puts back does not (ID4, LIMIT)
-//   14 the Gs of a P that is left idle stay with it (ID4, LIMIT)
-//   15 startm takes the count back after it has let sched.lock go
+//   14 startm takes the count back after it has let sched.lock go
 #ifndef MUTATE
 #define MUTATE 0
 #endif
@@ -190,9 +189,7 @@ inline startm(spin) {
 #ifdef LIMIT
             if
             :: wm == NONE ->  // leave_idle
-#if MUTATE != 14
                 runqsize = runqsize + q[wp]; q[wp] = 0;
-#endif
                 pidleput(wp); starved = true; wp = NONE
             :: else
             fi
@@ -200,13 +197,13 @@ inline startm(spin) {
         :: else
         fi;
         if
-        :: spin && wp == NONE && MUTATE != 7 && MUTATE != 15 -> spinner_less()
+        :: spin && wp == NONE && MUTATE != 7 && MUTATE != 14 -> spinner_less()
         :: else
         fi
     };
     if
     :: wp == NONE ->
-#if MUTATE == 15
+#if MUTATE == 14
         if
         :: spin -> atomic { drain(me); spinner_less() }
         :: else
