@@ -59,7 +59,7 @@ SUP_OBJ  := $(patsubst %,$(B)/%.o,$(SUP_SRC))
 # PART=k/n: of a list every n-th, from the k-th on.
 PART_OF   = $(if $(PART),$(shell printf '%s\n' $1 | awk 'NR % $(notdir $(PART)) == $(patsubst %/,%,$(dir $(PART)))'),$1)
 HOST     := $(call PART_OF,$(patsubst %.cc,$(B)/%,$(wildcard tests/unit/host_*_test.cc $(if $(filter asan tsan coverage,$(MODE)),,tests/perf/*_test.cc))))
-MODELS   := $(patsubst %.cc,$(B)/%,$(wildcard tests/model/*_test.cc))
+MODELS   := $(call PART_OF,$(patsubst %.cc,$(B)/%,$(wildcard tests/model/*_test.cc)))
 ENGINE   := $(patsubst %,$(B)/%.o,$(filter-out %_test.cc,$(wildcard tests/model/*.cc)))
 ALL_ONRT := $(patsubst %.cc,$(B)/%,$(filter-out tests/unit/host_%,$(wildcard tests/unit/*_test.cc tests/stress/*_test.cc tests/crash/*_test.cc)))
 ONRT     := $(call PART_OF,$(ALL_ONRT))

@@ -12,7 +12,7 @@ CHAOTIC := $(call PART_OF,$(filter-out %/fairness_test $(B)/tests/crash/%,$(ALL_
 chaos: $(CHAOTIC)  ## unit and stress tests under CHAOS=200 seeds, at P = 1, 2, 3, 8, 64 by turns; a rerun goes on: SEED=first PART=k/n RESULTS=1
 	$(Q)sh tests/stress/chaos.sh $(B) $(CHAOS) $(FIRST) "$(if $(RESULTS),tests/results/chaos$(filter -debug,-$(MODE)).md)" $(CHAOTIC)
 
-asan:  ## make test with AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer: PART=0/2 or 1/2, every other test program
+asan:  ## make test with AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer: PART=k/n: every n-th test program
 	$(Q)$(MAKE) --no-print-directory MODE=asan test
 tsan:  ## channels, select, synchronisation, goroutines and stress with ThreadSanitizer (clang); all of it: make MODE=tsan test
 	$(Q)$(MAKE) --no-print-directory MODE=tsan races
