@@ -127,7 +127,7 @@ $(PROGS) $(BENCHES): $(B)/%: $(B)/%.cc.o $(LIBS)
 $(TWINS): $(B)/%: $(B)/%.cc.o
 	$(call say,LD,$@)
 	$(Q)$(CXX) $(LDFLAGS) $< -o $@ $(LIBS_$(notdir $(@D))) -pthread
-run-test: $(B)/$(T)  ## build and run one test: T=tests/unit/foo_test [P=4] [ARGS=--gtest_filter=...]
+run-test: $(B)/$(T) $(if $(filter tests/crash/%,$(T)),programs)  ## build and run one test: T=tests/unit/foo_test [P=4] [ARGS=--gtest_filter=...]
 	$(Q)$(if $(P),RT0_MAXPROCS=$(P)) $(B)/$(T) $(ARGS)
 
 # The same scenes where everything is linked in: other unwind tables, another demangler, no loader.
