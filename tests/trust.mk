@@ -46,9 +46,9 @@ VG_NOT   := $(patsubst %,$(B)/tests/unit/%_test,chaos_windows left_alone retake_
 # that drops gtest's printer, which then counts as lost; resident memory, which is memcheck's there, and so is operator new.
 VG_LESS  := -Fairness.AThousandThat*:Foreign.ThousandsInTurnLeaveNothing:RetakeLooks.ALoneLoopIsLookedAtOnceAMillisecond
 VG_LESS  := $(VG_LESS):Fork.TheChildOfAThreadMayEndAsAThreadDoes:Locked.ThreadsGoWithTheirGoroutines:StackDump.WithoutMemoryItThrows
-# With PART, for CI, without the longest.
+# With PART, for CI, of five that take seconds; foreign_test takes seven minutes.
 VG_TESTS := $(STRESSES) $(filter $(B)/tests/unit/%,$(filter-out $(VG_NOT),$(ALL_ONRT)))
-VG_TESTS := $(if $(PART),$(call PART_OF,$(filter-out %/sched_stress_test %/retake_test %/foreign_calls_test,$(VG_TESTS))),$(VG_TESTS))
+VG_TESTS := $(if $(PART),$(call PART_OF,$(patsubst %,$(B)/tests/unit/%_test,chan context newproc select time)),$(VG_TESTS))
 VG_PROGS := pingpong:2000 powers:5 sieve:100 skynet:10000 ring:20000 philosophers:5:200
 MEMCHECK := 3000 sh tests/crash/memcheck.sh
 memchecked: $(VG_TESTS) $(if $(PART),,$(PROGS))
