@@ -89,6 +89,7 @@ bool wake_for_backlog() {
 // WK6's for the global queue: it was not empty a tick ago and is not now.
 void wake_for_global_queue() {
     static bool before = false;
+    if (seeded()) return;  // SS2
     const bool waits = sched.runqsize.load(memory_order_relaxed) != 0;  // relaxed: a hint
     if (std::exchange(before, waits) && waits) wake_for_backlog();
 }
