@@ -2,7 +2,7 @@
 # trust.sh STEPS [RESULTS]: what takes too long for each commit, in full: the steps of the list below, or those of them that
 # STEPS names.  `make trust` calls it, with MODE, SEEDS, CHAOS and FIRST in the environment.
 #
-# A step that passed leaves a stamp, NAME, under build/trust, which holds as long as no file of the tree changes (texts
+# A step that passed leaves a stamp, NAME, under build/trust, which holds as long as no file of the tree changes (results
 # aside): a rerun goes on with what has none, so that it can be interrupted.  One that failed leaves NAME.failed and is
 # done again next time; the others run all the same.  The log of each is NAME.log.
 # RESULTS: the file to which the table goes as well; its rows for steps that did not run now are those of their last run.
