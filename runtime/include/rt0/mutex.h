@@ -6,6 +6,8 @@
 //        swap, which waits for every load ahead of it, the look's three would add to each section.
 //   MX2  While goroutines wait for it that stays true as long as one of them has been woken and not
 //        run yet: who comes by takes it, and who leaves need wake nobody (ML2).
+//   MX4  Who comes looks before he swaps: a swap that fails takes the line from the holder all the same, who then waits for
+//        it at the release (AMD Zen 4: eight goroutines at P=2 10.8 -> 6.4 ns a section, one alone as before).
 //   MX3  A word that is anything but "free" or "held, nobody waits" is the library's
 //        (runtime/chan/sync_lock.cc).
 #pragma once
@@ -41,12 +43,13 @@ public:
     }
     /// Never blocks, never fails without cause.
     bool try_lock() {
-        std::uint32_t s = 0;  // a guess: the CAS reads the line as its owner at once
-        do
+        std::uint32_t s = s_.word.load(std::memory_order_relaxed);  // relaxed: the CAS decides
+        if (s == 0) [[likely]]  // then it is a constant, and the CAS need not wait for the load (MX4)
             // ORDER(lock): acquire; pairs with the release in unlock().
-            if (detail::cas(s_.word, s, s | detail::lk_locked, std::memory_order_acquire))
-                return true;
-        while (!(s & detail::lk_locked));
+            if (s = 0; detail::cas(s_.word, s, detail::lk_locked, std::memory_order_acquire)) return true;
+        while (!(s & detail::lk_locked))
+            // ORDER(lock): acquire; as above.
+            if (detail::cas(s_.word, s, s | detail::lk_locked, std::memory_order_acquire)) return true;
         return false;
     }
     /// Blocks at most d; true when the lock is held.
@@ -55,11 +58,13 @@ public:
     }
     /// Never blocks.
     void unlock() {
-        std::uint32_t s = detail::lk_locked;  // a guess, as in try_lock()
-        do
+        std::uint32_t s = s_.word.load(std::memory_order_relaxed);  // relaxed: the CAS decides
+        if (s == detail::lk_locked) [[likely]]  // as in try_lock()
             // ORDER(lock): release; pairs with the acquires in lock(), try_lock() and the slow path.
+            if (s = detail::lk_locked; detail::cas(s_.word, s, 0, std::memory_order_release)) return;
+        while (detail::mutex_quiet(s))
+            // ORDER(lock): release; as above.
             if (detail::cas(s_.word, s, s & ~detail::lk_locked, std::memory_order_release)) return;
-        while (detail::mutex_quiet(s));
         detail::mutex_unlock_slow(s_);
     }
 
