@@ -29,8 +29,7 @@ Q     := $(if $(filter 1,$(V)),,@)
 say    = $(if $(filter 1,$(V)),,@printf '  %-5s %s\n' $(1) $(2))
 
 # ---- flags
-# null: `catch (abi::__forced_unwind&)` binds a null reference by the ABI's design; a null access faults anyway.
-SAN_asan := -fsanitize=address,undefined -fno-sanitize=null -fno-sanitize-recover=undefined
+SAN_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 SAN_tsan := -fsanitize=thread
 # Counters are changed by many threads, and written out by exit_group too (kernel_if/sys.cc).
 SAN_coverage := --coverage -fprofile-update=atomic

@@ -148,12 +148,12 @@ private:
                 f(stop_.get_token());
             else
                 f();
-        } catch (const detail::forced_unwind&) {
-            throw;
         } catch (...) {
+            std::exception_ptr error = std::current_exception();
+            if (!error) throw;  // this_goroutine::exit (detail/task.h)
             // acq_rel is not needed: running_ orders first_ with the destructor.
             if (!failed_.exchange(true, std::memory_order_relaxed)) {  // relaxed: elects one, publishes nothing
-                first_ = std::current_exception();
+                first_ = std::move(error);
                 cancel();
             }
         }

@@ -10,7 +10,6 @@
 #include <exception>
 #include <memory>
 #include <optional>
-#include <ostream>  // declares the class that forced unwinding is caught by
 #include <stdexcept>
 #include <type_traits>
 #include <utility>
@@ -21,9 +20,6 @@
 namespace rt0 {
 
 namespace detail {
-
-// What this_goroutine::exit unwinds with; a catch (...) must pass it on.
-using forced_unwind = __cxxabiv1::__forced_unwind;
 
 // An event that happens once and has one waiter.
 class oneshot {
@@ -87,13 +83,13 @@ struct task_state_of final : task_state<R> {
                 s->ended.set();
             }
         } l{this};
+        // What this_goroutine::exit unwinds with is no C++ exception: it must be passed on, and current_exception() is null.
+        // (abi::__forced_unwind& would be a reference to nothing, which UBSan reports.)
         try {
             task_result<R>::run(*call);
             this->left = false;
-        } catch (const forced_unwind&) {
-            throw;
         } catch (...) {
-            this->error = std::current_exception();
+            if (!(this->error = std::current_exception())) throw;
             this->left = false;
         }
     }
