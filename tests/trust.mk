@@ -39,7 +39,7 @@ coverage:  ## make test counting lines and branches; table per file, HTML in bui
 
 # ---- valgrind
 # It runs one thread at a time, by turns, some fifty times slower.  So not what holds turns to be short (left_alone), nor
-# retake_fence, a scene of which did not end in five minutes (the same ones with membarrier do: retake); nor stack_use, which
+# retake_fence, a scene of which takes two to six minutes (the same ones with membarrier do not: retake); nor stack_use, which
 # reads below the stack's pointer to see how deep it was; nor chaos_windows, which waits until threads have met in each window.
 VG_NOT   := $(patsubst %,$(B)/tests/unit/%_test,chaos_windows left_alone retake_fence stack_use)
 # Nor, of the others: what takes tens of millions of turns, or thousands of threads; a count held against the clock; a child

@@ -3,10 +3,12 @@
 # STEPS names.  `make trust` calls it, with MODE, SEEDS, CHAOS and FIRST in the environment.
 #
 # A step that passed leaves a stamp, NAME, under build/trust, which holds as long as no file of the tree changes (results
-# aside): a rerun goes on with what has none, so that it can be interrupted.  One that failed leaves NAME.failed and is
-# done again next time; the others run all the same.  The log of each is NAME.log.
-# RESULTS: the file to which the table goes as well; its rows for steps that did not run now are those of their last run.
+# and documents aside): a rerun goes on with what has none, so that it can be interrupted.  One that failed leaves
+# NAME.failed and is done again next time; the others run all the same.  The log of each is NAME.log.
+# RESULTS: the file to which the table goes as well.  Its rows for steps that did not run here, on this machine, are those
+# that it had: so it can be filled in several sittings.  Each row names its commit.
 steps=$1 results=$2
+had=${results:-tests/results/trust.md}
 out=build/trust
 mkdir -p $out
 # Each step is a make of its own, as if typed; from the calling one it has -j, and the environment, where make puts what was
@@ -15,7 +17,16 @@ jobs=$(printf '%s' "$MAKEFLAGS" | grep -oE -e '-j[0-9]+')
 unset MAKEFLAGS MAKELEVEL MFLAGS PART N SMALL SECS T GTEST_FILTER
 m=$([ "${MODE:-release}" = release ] || echo "MODE=$MODE ")
 
-half=$((CHAOS / 2))  # of the seeds of chaos; the others with a debug build, which has more windows
+# The seeds of chaos, some at a time.  Half of them go with a debug build, which has more windows.
+chaos() {  # chaos NAME COMMAND FIRST COUNT
+    at=$3 end=$(($3 + $4))
+    while [ $at -lt $end ]; do
+        n=$((end - at < 25 ? end - at : 25))
+        echo "$1.$at.$n chaos $2chaos CHAOS=$n SEED=$at"
+        at=$((at + n))
+    done
+}
+half=$((CHAOS / 2))
 
 list() {  # NAME STEP COMMAND of make
     sed "s/^\([^ ]*\)/\1${m:+.$MODE}/" <<END
@@ -30,14 +41,14 @@ tsan tsan MODE=tsan test ALL=1
 valgrind valgrind ${m}valgrind
 seeds seeds ${m}run-test T=tests/crash/seed_test
 csp.$FIRST.$SEEDS csp ${m}csp SEEDS=$SEEDS SEED=$FIRST
-chaos.$FIRST.$half chaos ${m}chaos CHAOS=$half SEED=$FIRST
-chaos-debug.$((FIRST + half)).$((CHAOS - half)) chaos MODE=debug chaos CHAOS=$((CHAOS - half)) SEED=$((FIRST + half))
+$(chaos chaos "$m" "$FIRST" $half)
+$(chaos chaos-debug 'MODE=debug ' $((FIRST + half)) $((CHAOS - half)))
 END
 }
 wanted() { case " ${steps:-$1} " in *" $1 "*) ;; *) false ;; esac; }
 # The tree as it lies there, committed or not.
 git rev-parse HEAD >/dev/null || { echo "trust: stamps are for a tree of git's"; exit 2; }
-tree=$(git ls-files -co --exclude-standard -- . ':!tests/results' | sort | xargs -d '\n' sha1sum 2>/dev/null | sha1sum | cut -c1-12)
+tree=$(git ls-files -co --exclude-standard -- . ':!tests/results' ':!*.md' | sort | xargs -d '\n' sha1sum 2>/dev/null | sha1sum | cut -c1-12)
 commit=$(git rev-parse --short=12 HEAD)$(git diff --quiet HEAD -- . ':!*.md' || echo +)
 
 counts() {  # counts LOG STATUS: tests passed and failed: the closing line's, or GoogleTest's, or the step itself
@@ -69,7 +80,7 @@ run() {  # run NAME COMMAND...
 table() {
     echo "# Everything in full"
     echo
-    echo "\`make trust\`, $(date -u +%Y-%m-%d), $(nproc) processors ($(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1))," \
+    echo "\`make trust\`, last on $(date -u +%Y-%m-%d), $(nproc) processors ($(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1))," \
         "Linux $(uname -r). A commit with a + had changes."
     echo
     echo "| step | command | passed | failed | seconds | commit |"
@@ -77,8 +88,11 @@ table() {
     list | while read -r name step command; do
         stamp=$out/$name
         [ -e "$stamp" ] || stamp=$stamp.failed
-        [ -e "$stamp" ] && read -r _ at passed failed secs <"$stamp" || { at='' passed='not run' failed='' secs=''; }
-        echo "| $step | \`make $command\` | $passed | $failed | $secs | $at |"
+        if [ -e "$stamp" ] && read -r _ at passed failed secs <"$stamp"; then
+            echo "| $step | \`make $command\` | $passed | $failed | $secs | $at |"
+        else
+            grep -sF "| $step | \`make $command\` |" "$had" || echo "| $step | \`make $command\` | not run | | | |"
+        fi
     done
 }
 
@@ -91,7 +105,7 @@ while read -r name step command; do
 done <$out/list
 table
 missing=0
-[ -z "$results" ] || { mkdir -p "$(dirname "$results")" && table >"$results"; } || missing=1
+[ -z "$results" ] || { mkdir -p "$(dirname "$results")" && table >$out/table && mv $out/table "$results"; } || missing=1
 while read -r name step command; do
     wanted "$step" && [ ! -e "$out/$name" ] && missing=$((missing + 1))
 done <$out/list
