@@ -91,6 +91,11 @@ public:
             lock_slow();
         lock_took(rank_);
     }
+    bool try_lock() TRY_ACQUIRE(true) {
+        if (!take()) return false;
+        lock_took(rank_);
+        return true;
+    }
     void unlock() RELEASE() {
         if constexpr (lock_books) lock_dropping(rank_, is_locked());
         // ORDER(spin_mutex): release; pairs with the acquire in take().

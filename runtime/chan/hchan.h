@@ -108,6 +108,7 @@ struct hchan : detail::chan_head {
     atomic<bool> closed{false};      // [lock to write]
     bool orphan GUARDED_BY(lock) = false;  // no handle is left: whoever leaves last frees it [lock]
     bool moves = false;              // elements are `moved` [const]
+    bool quick = false;              // elements of a common size, and a buffer for them: chansend and chanrecv [const]
 #ifdef RT0_DEBUG
     bool busy GUARDED_BY(lock) = false;  // somebody is between lockchan and unlockchan [lock]
 #endif
@@ -148,6 +149,15 @@ inline void lockchan(hchan* c) ACQUIRE(c->lock) NO_THREAD_SAFETY_ANALYSIS {
     c->busy = true;
 #endif
 }
+inline bool trylockchan(hchan* c) TRY_ACQUIRE(true, c->lock) NO_THREAD_SAFETY_ANALYSIS {
+    if (!one_p() && !c->lock.try_lock()) return false;
+    chaos_pause_debug(window::chan_locked);
+#ifdef RT0_DEBUG
+    if (c->busy) runtime_throw("two goroutines inside one channel");
+    c->busy = true;
+#endif
+    return true;
+}
 inline void unlockchan(hchan* c) RELEASE(c->lock) NO_THREAD_SAFETY_ANALYSIS {
 #ifdef RT0_DEBUG
     c->busy = false;
@@ -183,16 +193,15 @@ inline void park_on(chanq& q, hchan* c, sudog* sg) REQUIRES(c->lock) {
 }
 
 // Bytes of one element.  The common sizes without a call.
+inline bool is_common_size(std::size_t n) { return n == 8 || n == 4 || n == 16; }
+inline void copy_common(void* to, const void* from, std::size_t n) {
+    if (n == 8) [[likely]] std::memcpy(to, from, 8);
+    else if (n == 4) std::memcpy(to, from, 4);
+    else std::memcpy(to, from, 16);
+}
 inline void copy_elem(void* to, const void* from, std::size_t n) {
-    if (n == 8) [[likely]] {
-        std::memcpy(to, from, 8);
-        return;
-    }
-    switch (n) {
-        case 4: std::memcpy(to, from, 4); return;
-        case 16: std::memcpy(to, from, 16); return;
-        default: std::memcpy(to, from, n);
-    }
+    if (is_common_size(n)) [[likely]] copy_common(to, from, n);
+    else std::memcpy(to, from, n);
 }
 
 // ---- what an operation can do at once
@@ -206,23 +215,25 @@ struct claim {
 
 // plain: the element is copied here.  The two everyday cases first, room and nobody waiting,
 // short enough to stand in every caller.
+template <auto copy = copy_elem>
 inline bool send_quick(hchan* c, const void* elem) REQUIRES(c->lock) {
     const std::size_t n = c->count();
     if (n == c->dataqsiz || c->recvq.first() || c->is_closed()) return false;
-    copy_elem(c->slot(c->sendx), elem, c->elemsize);
+    copy(c->slot(c->sendx), elem, c->elemsize);
     c->sendx = c->after(c->sendx);
     c->set_count(n + 1);
     return true;
 }
+template <auto copy = copy_elem>
 inline bool recv_quick(hchan* c, void* elem) REQUIRES(c->lock) {
     const std::size_t n = c->count();
     if (n == 0 || c->sendq.first()) return false;
-    copy_elem(elem, c->slot(c->recvx), c->elemsize);
+    copy(elem, c->slot(c->recvx), c->elemsize);
     c->recvx = c->after(c->recvx);
     c->set_count(n - 1);
     return true;
 }
-inline tried send_plain(hchan* c, const void* elem, claim& k) REQUIRES(c->lock) {
+[[gnu::always_inline]] inline tried send_plain(hchan* c, const void* elem, claim& k) REQUIRES(c->lock) {
     if (c->is_closed()) [[unlikely]] return tried::closed;
     if (c->recvq.first()) {
         if (sudog* sg = c->recvq.dequeue()) {
@@ -234,7 +245,7 @@ inline tried send_plain(hchan* c, const void* elem, claim& k) REQUIRES(c->lock) 
     }
     return send_quick(c, elem) ? tried::went : tried::blocks;
 }
-inline tried recv_plain(hchan* c, void* elem, claim& k) REQUIRES(c->lock) {
+[[gnu::always_inline]] inline tried recv_plain(hchan* c, void* elem, claim& k) REQUIRES(c->lock) {
     const std::size_t n = c->count();
     if (c->sendq.first()) {
         if (sudog* sg = c->sendq.dequeue()) {

@@ -106,6 +106,35 @@ protected:
     std::uint32_t end_;  // what the end of the call does
 };
 
+// A runtime_call for a few steps that call nothing, so that the function they stand in needs no frame: for goroutines, from user
+// code, with nothing asked of their M.  Null: not now, nothing happened.  Else the steps, then one of the two below, come next.
+//
+// Where entering failed nobody looks at retake on the way out (RK4), for the caller's runtime_call comes next and looks.  If
+// the phase was `taking`, then M was in user code all along (RK3), for a moment with inrt 1, and waits in that call.
+[[gnu::always_inline]] inline m* enter_quick(const g* gp) {
+    if (!gp) [[unlikely]] return nullptr;
+    m* mp = gp->mp;
+    if (mp->inrt.load(memory_order_relaxed) != 0) [[unlikely]] return nullptr;  // relaxed: M's own
+    mp->inrt.store(1, memory_order_relaxed);                                    // relaxed: RK1
+    crossing_barrier();
+    if (mp->retake.load(memory_order_relaxed) == rt_live) [[likely]] return mp;  // relaxed: RK1
+    // ORDER(inrt): release; as in leave_runtime.
+    mp->inrt.store(0, memory_order_release);
+    return nullptr;
+}
+// It cannot be done like this, and nothing was done: a runtime_call comes next.
+[[gnu::always_inline]] inline void abandon_quick(m* mp) {
+    // ORDER(inrt): release; as in leave_runtime.
+    mp->inrt.store(0, memory_order_release);
+}
+// Done.  False: runtime_call_leave_slow comes next.
+[[gnu::always_inline]] inline bool leave_quick(m* mp) {
+    // ORDER(inrt): release; as in leave_runtime.
+    mp->inrt.store(0, memory_order_release);
+    crossing_barrier();
+    return mp->retake.load(memory_order_relaxed) == rt_live;  // relaxed: RK4
+}
+
 // A runtime_call that does not yield, neither before nor at its end, for whoever must be done before a G
 // that he readied goes on (stop callbacks): the next crossing yields instead.
 class runtime_call_quiet : public runtime_call {

@@ -26,6 +26,7 @@ struct state {
     model::fake_m sysmon[2] = {model::fake_m{98}, model::fake_m{99}};  // Ms without Ps
     var<int> books[3];  // of each P: touched by who has it
     int taken = 0;
+    int quick = 0;           // quick calls
     atomic<int> looking{0};  // sysmon begins
 
     state(world& w, int ps, int ms, bool stops) : c(w, ps, ms, stops) {
@@ -43,6 +44,21 @@ struct state {
     void call() {
         runtime_call rc;
         touch(rc.gp->mp->pp);
+    }
+    // One that is quick where it can be.
+    void quick_call() {
+        g* gp = getg();
+        m* mp = enter_quick(gp);
+        if (!mp) return call();
+        touch(mp->pp);
+        quick++;
+        if (!leave_quick(mp)) runtime_call_leave_slow(gp);
+    }
+    void quick_user(int n) {
+        leave_runtime(getg());
+        for (int i = 0; i < n; i++) quick_call();
+        runtime_call rc;
+        rc.stay_inside();
     }
     // A goroutine: user code with n calls.
     void user(int n) {
@@ -126,6 +142,16 @@ TEST_P(Retake, TwoGoroutines) {
     });
 }
 
+TEST_P(Retake, QuickCalls) {
+    int quick = 0;
+    explore(with(2, 5000), 1, 3, [&](world& w, state* s) {
+        s->c.go(0, [s, &quick] { s->quick_user(2), quick += s->quick; });
+        s->c.go(0, [s] { s->quick_user(1); });
+        w.thread([s] { s->take(s->c.pp(0)), s->take(s->c.pp(0)); }, &s->sysmon[0].g0);
+    });
+    EXPECT_EQ(quick > 0, GetParam());  // by fences all calls are slow
+}
+
 // RK5: by the time it stands still it may hold no P any more.
 TEST_P(Retake, OneThatLetsItsPGo) {
     explore(with(2, 4000), 1, 3, [](world& w, state* s) {
@@ -187,13 +213,14 @@ TEST_P(Retake, AStopperAndSysmonAtOneM) {
 }
 
 // RK4: a requester that met M inside has left its bit, and M has acted upon it when it is out again.
-TEST_P(Retake, TheBitIsSeenAtTheExit) {
-    model::explore(with(3, 5000), [](world& w) {
-        struct one_m {
-            model::fake_m me{0}, sysmon{1};
-            g gp;
-            bool declined = false;
-        };
+struct one_m {
+    model::fake_m me{0}, sysmon{1};
+    g gp;
+    bool declined = false;
+};
+template <class F>
+void leave_with_a_bit(F leaves) {
+    model::explore(with(3, 5000), [leaves](world& w) {
         model::fresh_sched(w, 2);
         auto s = std::make_shared<one_m>();
         s->gp.mp = &s->me.mp;
@@ -201,7 +228,7 @@ TEST_P(Retake, TheBitIsSeenAtTheExit) {
         s->me.mp.curg = &s->gp;
         s->me.mp.retake.store(retake_initial());
         s->sysmon.mp.pp = nullptr;
-        w.thread([s] { leave_runtime(&s->gp); }, &s->gp);
+        w.thread([s, leaves] { leaves(s.get()); }, &s->gp);
         w.thread([s] {
             guard l(retakelock);
             for (int i = 0; i < 2; i++) {
@@ -213,6 +240,21 @@ TEST_P(Retake, TheBitIsSeenAtTheExit) {
             }
         }, &s->sysmon.g0);
         w.after([s] { MODEL_CHECK(!s->declined || !(s->me.mp.retake.load() & rt_preempt)); });
+    });
+}
+TEST_P(Retake, TheBitIsSeenAtTheExit) {
+    leave_with_a_bit([](one_m* s) { leave_runtime(&s->gp); });
+}
+// Or at the exit of the call that follows, where it could not be quick.
+TEST_P(Retake, TheBitIsSeenAfterAQuickCall) {
+    leave_with_a_bit([](one_m* s) {
+        s->me.mp.inrt.store(0);
+        if (m* mp = enter_quick(&s->gp)) {
+            if (!leave_quick(mp)) runtime_call_leave_slow(&s->gp);
+            return;
+        }
+        s->me.mp.inrt.store(1);
+        leave_runtime(&s->gp);
     });
 }
 
