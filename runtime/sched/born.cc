@@ -20,14 +20,7 @@ public:
     explicit born_guard(p* pp) : lock_(pp->bornlock) {
         if (one_p()) return;  // RQ7: no thieves
         // ORDER(born-lock): acquire; pairs with the release below.
-        for (int i = 0; lock_.exchange(1, memory_order_acquire) != 0; i++)
-            if (i % 64 == 63) {  // its holder has lost the processor
-                forked_child_check();
-                if (i < 1024) kernel::osyield();
-                else kernel::usleep(1);  // nobody of a lower class runs while we yield (SM4)
-            } else {
-                arch::cpu_relax();
-            }
+        if (lock_.exchange(1, memory_order_acquire) != 0) [[unlikely]] wait();
         chaos_pause_debug(window::born_take);
     }
     // ORDER(born-lock): release; what was done under the lock is seen by the next holder.
@@ -37,6 +30,19 @@ public:
     born_guard& operator=(const born_guard&) = delete;
 
 private:
+    [[gnu::noinline]] void wait() {
+        int i = 1;
+        // ORDER(born-lock): acquire; as above.
+        for (; lock_.exchange(1, memory_order_acquire) != 0; i++)
+            if (i % 64 == 63) {  // its holder has lost the processor
+                forked_child_check();
+                if (i < 1024) kernel::osyield();
+                else kernel::usleep(1);  // nobody of a lower class runs while we yield (SM4)
+            } else {
+                arch::cpu_relax();
+            }
+    }
+
     atomic<std::uint32_t>& lock_;
 };
 
@@ -78,7 +84,7 @@ void fetch_ahead(const p* pp, std::uint32_t tail, std::uint32_t n) {
 }
 
 // The deque is full: its oldest half and gp go to the global queue.
-void spill(p* pp, g* gp) {
+[[gnu::noinline]] void spill(p* pp, g* gp) {
     gqueue batch;
     std::uint32_t n;
     {

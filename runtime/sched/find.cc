@@ -86,8 +86,7 @@ void wakep() {
     if (begin != 0) mp->stolewhen += kernel::nanotime() - begin;  // WK7: not what was stolen takes that long
 }
 
-void wakep_for_lone() {
-    if (sched.npidle.load(memory_order_relaxed) == 0) return;  // relaxed: WK6
+void wakep_for_lone_if() {
     m* mp = getg()->mp;
     // A foreign thread's P is passed on at the end of the call, to an M for what stands there.
     if (!mp->wakes_deferred && (mp->is_extra || not_worth_a_wake(mp->pp))) return;

@@ -31,7 +31,10 @@ void become_spinning(m* mp);
 // There is new work: get one more M looking for it, if a P idles and nobody looks yet.
 void wakep();
 // The same for a G that was just put in this P's runnext (WK7).
-void wakep_for_lone();
+void wakep_for_lone_if();
+inline void wakep_for_lone() {
+    if (sched.npidle.load(memory_order_relaxed) != 0) wakep_for_lone_if();  // relaxed: WK6
+}
 // The same for one that was just put among its newborns (WK7, BN7).
 void wakep_for_newborn();
 

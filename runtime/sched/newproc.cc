@@ -17,6 +17,7 @@
 #include <cxxabi.h>
 #include <unwind.h>
 
+#include <bit>
 #include <cstring>
 #include <new>
 
@@ -63,33 +64,32 @@ g* gfpop_stack() REQUIRES(sched.gfree.lock) {
 }
 
 // Refills pp's list from the global one; Gs with stacks first.
-void gfrefill(p* pp) {
+[[gnu::noinline]] void gfrefill(p* pp) {
     guard l(sched.gfree.lock);
     while (pp->gfree_n < cfg::gfree_batch) {
         g* gp = gfpop_stack();
         if (!gp && !(gp = sched.gfree.nostack.pop())) break;
-        sched.gfree.n.fetch_sub(1, memory_order_relaxed);  // relaxed: gfree.lock
+        --sched.gfree.n;
         pp->gfree.push(gp);
         pp->gfree_n++;
     }
 }
 
-void gfspill(p* pp, std::int32_t keep) {
+[[gnu::noinline]] void gfspill(p* pp, std::int32_t keep) {
     guard l(sched.gfree.lock);
     while (pp->gfree_n > keep) {
         g* gp = pp->gfree.pop();
         pp->gfree_n--;
         if (gp->stk.slot) sched.gfree.nstack++;
         (gp->stk.slot ? sched.gfree.stack : sched.gfree.nostack).push(gp);
-        sched.gfree.n.fetch_add(1, memory_order_relaxed);  // relaxed: gfree.lock
+        ++sched.gfree.n;
     }
 }
 
 }  // namespace
 
 g* gfget(p* pp, std::size_t size) {
-    // relaxed: a hint; gfrefill looks under the lock.
-    if (pp->gfree.empty() && sched.gfree.n.load(memory_order_relaxed) != 0) gfrefill(pp);
+    if (pp->gfree.empty() && sched.gfree.n != 0) gfrefill(pp);  // a hint; gfrefill looks under the lock
     g* gp = pp->gfree.pop();
     if (!gp) return nullptr;
     pp->gfree_n--;
@@ -187,7 +187,7 @@ g* newproc_begin(const newproc_args& a) {
     std::size_t n = a.name.size() < sizeof newg->name ? a.name.size() : sizeof newg->name - 1;
     watched_copy(newg->name, a.name.data(), n);
     watched_copy(newg->name + n, "", 1);
-    std::uintptr_t top = newg->stk.hi - (newg->stk.slot / newg->stk.size % cfg::stack_colours) * 64;
+    std::uintptr_t top = newg->stk.hi - (newg->stk.slot >> std::countr_zero(newg->stk.size)) % cfg::stack_colours * 64;
     std::size_t align = a.closure_align < arch::stack_align ? arch::stack_align : a.closure_align;
     top = (top - a.closure_size) & ~(align - 1);
     newg->closure = reinterpret_cast<void*>(top);

@@ -33,7 +33,7 @@ namespace rt0::runtime {
 
 namespace {
 
-void dropg(g* gp) {
+[[gnu::always_inline]] inline void dropg(g* gp) {
     m* mp = gp->mp;
     if (mp->curg == gp) mp->curg = nullptr;  // else the next one is already current (direct switch)
     gp->mp = nullptr;
@@ -42,20 +42,20 @@ void dropg(g* gp) {
 // ---- the leaves: what is done with a G once its context is saved (SW1).  They run on
 // the stack of whoever came next, g0 or a goroutine, and mp is the M of both.
 
+[[gnu::noinline]] void not_given_away(g* gp) {  // PK3
+    casgstatus(gp, gwaiting, grunnable);
+    runqput(getg()->mp->pp, gp, true);
+    wakep();  // the one we went to may run for long
+}
+
 void leave_parked(g* gp) {
-    m* mp = gp->mp;
+    const m* mp = gp->mp;
     unlockf_t unlockf = mp->waitunlockf;
     void* lock = mp->waitlock;
-    mp->waitunlockf = nullptr;
-    mp->waitlock = nullptr;
     casgstatus(gp, grunning, gwaiting);
     dropg(gp);
     chaos_pause_debug(window::park_commit);
-    if (unlockf && !unlockf(gp, lock)) {  // PK3
-        casgstatus(gp, gwaiting, grunnable);
-        runqput(mp->pp, gp, true);
-        wakep();  // the one we went to may run for long
-    }
+    if (unlockf && !unlockf(gp, lock)) [[unlikely]] not_given_away(gp);
 }
 
 void leave_yielded(g* gp) {
@@ -79,8 +79,6 @@ void park_m(g* gp) {
         die("an atexit handler or static destructor waits for a goroutine, but the process is exiting and none runs");
     unlockf_t unlockf = mp->waitunlockf;
     void* lock = mp->waitlock;
-    mp->waitunlockf = nullptr;
-    mp->waitlock = nullptr;
     casgstatus(gp, grunning, gwaiting);
     dropg(gp);
     chaos_pause_debug(window::park_commit);
@@ -190,7 +188,8 @@ void goparkunlock(mutex* l, wait_reason reason) NO_THREAD_SAFETY_ANALYSIS {
 }
 
 namespace {
-void ready(g* gp, bool next) {
+template <bool next>
+[[gnu::always_inline]] inline void ready(g* gp) {
     g* self = getg();
     m* mp = self->mp;
     RT0_PROBE_WITH(goready, self->goid, mp->id, mp->pp->id, gp->goid);
@@ -202,8 +201,8 @@ void ready(g* gp, bool next) {
 }
 }  // namespace
 
-void goready(g* gp) { ready(gp, true); }
-void goready_tail(g* gp) { ready(gp, false); }
+void goready(g* gp) { ready<true>(gp); }
+void goready_tail(g* gp) { ready<false>(gp); }
 
 void goready_injected(g* gp) {
     RT0_PROBE_WITH(goready, getg()->goid, getg()->mp->id, -1, gp->goid);
@@ -240,7 +239,8 @@ void gosched() {
 
 void gosched_putoff() { mcall(gosched_putoff_m); }
 
-void goexit() {
+// hot: else GCC takes what does not return for rare, and prefers few bytes to few cycles.
+[[gnu::hot]] void goexit() {
     g* gp = getg();
     RT0_PROBE(goexit, gp->goid, gp->mp->id, gp->mp->pp->id);
     if (g* next = direct_successor(gp->mp)) switch_to_final(gp, next, leave_dead);

@@ -55,6 +55,11 @@ bool empty_ring(p* pp, std::uint32_t head, std::uint32_t tail, gqueue* to) {
 
 }  // namespace
 
+void replace_runnext(p* pp, g* gp) {
+    // ORDER(runnext): acq_rel; pairs with the CAS of whoever takes it.
+    if (g* old = pp->runnext.exchange(gp, memory_order_acq_rel)) ring_put(pp, old);
+}
+
 bool runqputslow(p* pp, g* gp, std::uint32_t head, std::uint32_t tail) {
     if (tail - head != cfg::runq_size) runtime_throw("runqputslow: queue is not full");
     gqueue batch;
@@ -116,9 +121,9 @@ g* child_of_last(p* pp) {
 
 }  // namespace
 
-g* runqget_turn(p* pp, bool* inherit) {
-    // relaxed: as in runqget.
-    g* next = pp->runnext.load(memory_order_relaxed);
+namespace {
+// Somebody has a turn: RQ6, BN4 to BN6.
+[[gnu::noinline]] g* runqget_turn(p* pp, g* next, bool* inherit) {
     *inherit = false;
     if (next && pp->inherited() >= cfg::runnext_inherit_max)
         if (g* gp = turn_get(pp)) return gp;  // RQ6
@@ -127,6 +132,18 @@ g* runqget_turn(p* pp, bool* inherit) {
     if (g* gp = child_of_last(pp)) return gp;
     *inherit = false;
     if (g* gp = turn_get(pp)) return gp;
+    return born_get(pp);
+}
+}  // namespace
+
+g* runqget_rest(p* pp, bool* inherit) {
+    g* next = pp->runnext.load(memory_order_relaxed);  // relaxed: as in runqget
+    // relaxed: a hint, and our own tick.
+    const bool turn = next || pp->bornfresh || pp->preempt.load(memory_order_relaxed) ||
+                      pp->schedtick.load(memory_order_relaxed) % cfg::born_turn == 0;
+    if (turn) [[unlikely]] return runqget_turn(pp, next, inherit);
+    *inherit = false;
+    if (g* gp = ring_get(pp)) return gp;
     return born_get(pp);
 }
 

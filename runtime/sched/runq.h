@@ -38,23 +38,8 @@ inline bool ring_empty(const p* pp) {
 
 // The ring is full: all of it, and gp, go to the global queue.  False if thieves made room.
 bool runqputslow(p* pp, g* gp, std::uint32_t head, std::uint32_t tail);
-// runqget where somebody has a turn: RQ6, BN4 to BN6; and where only newborns are left.
-g* runqget_turn(p* pp, bool* inherit);
-
-// next: into runnext, and the G that was there goes to the tail.  A full ring goes to
-// the global queue.
-inline void runqput(p* pp, g* gp, bool next) {
-    if (next) {
-        // relaxed: what is there is passed on below, and the exchange reads it again.
-        if (pp->runnext.load(memory_order_relaxed) == nullptr) {
-            // ORDER(runnext): release; nobody else turns null into a G (RQ4); pairs with the CAS of whoever takes it.
-            pp->runnext.store(gp, memory_order_release);
-            return;
-        }
-        // ORDER(runnext): acq_rel; pairs with the CAS of whoever takes it.
-        gp = pp->runnext.exchange(gp, memory_order_acq_rel);
-        if (gp == nullptr) return;
-    }
+// To the tail of the ring.  A full one goes to the global queue.
+inline void ring_put(p* pp, g* gp) {
     for (;;) {
         // ORDER(runq-head): acquire; slots that thieves took are free to overwrite.
         std::uint32_t head = pp->runqhead.load(memory_order_acquire);
@@ -68,6 +53,18 @@ inline void runqput(p* pp, g* gp, bool next) {
         }
         if (runqputslow(pp, gp, head, tail)) return;
     }
+}
+
+// In the place of the G that is in runnext, which goes to the tail.
+void replace_runnext(p* pp, g* gp);
+
+// next: into runnext, and the G that was there to the ring.
+inline void runqput(p* pp, g* gp, bool next) {
+    if (!next) return ring_put(pp, gp);
+    // relaxed: what is there is passed on, and the exchange reads it again.
+    if (pp->runnext.load(memory_order_relaxed) != nullptr) [[unlikely]] return replace_runnext(pp, gp);
+    // ORDER(runnext): release; nobody else turns null into a G (RQ4); pairs with the CAS of whoever takes it.
+    pp->runnext.store(gp, memory_order_release);
 }
 
 // By the time of their switch the context of the next but one and the stack of the next are in the cache, which matters
@@ -119,21 +116,18 @@ inline bool take_runnext(p* pp, g* next) {
     return pp->runnext.compare_exchange_strong(next, nullptr, memory_order_acq_rel, memory_order_relaxed);
 }
 
+// Where runnext is empty, or its turn is over.
+g* runqget_rest(p* pp, bool* inherit);
+
 // *inherit: the G came from runnext, or as BN6 has it, and shares the time slice.
-inline g* runqget(p* pp, bool* inherit) {
+[[gnu::always_inline]] inline g* runqget(p* pp, bool* inherit) {
     // relaxed: only this M fills runnext; thieves can only empty it, and the CAS tells.
     g* next = pp->runnext.load(memory_order_relaxed);
-    *inherit = next != nullptr;
-    if (next) {
-        if (pp->inherited() < cfg::runnext_inherit_max && take_runnext(pp, next)) [[likely]] return next;
-    } else {
-        // relaxed: a hint, and our own tick.
-        bool turn = pp->bornfresh || pp->preempt.load(memory_order_relaxed) ||
-                    pp->schedtick.load(memory_order_relaxed) % cfg::born_turn == 0;
-        if (!turn) [[likely]]
-            if (g* gp = ring_get(pp)) return gp;
+    if (next && pp->inherited() < cfg::runnext_inherit_max && take_runnext(pp, next)) [[likely]] {
+        *inherit = true;
+        return next;
     }
-    return runqget_turn(pp, inherit);
+    return runqget_rest(pp, inherit);
 }
 
 // Takes half of p2's ring to pp's, or half of its newborns, or, if that is all and stealnext allows, its

@@ -73,7 +73,7 @@ struct schedt {
         glist nostack GUARDED_BY(lock);         // without [lock]
         std::int32_t nstack GUARDED_BY(lock) = 0;  // length of `stack` [lock]
         std::int32_t low GUARDED_BY(lock) = 0;  // and its least since gfcold looked last [lock]
-        atomic<std::int32_t> n{0};              // written under lock, read without
+        watched<std::int32_t> n;                // [lock to write]
     } gfree;
 
     // The M that sleeps until the next timer (find.cc), in the place of a poller.

@@ -34,12 +34,14 @@
 namespace rt0::runtime {
 
 inline void save_eh(g* gp, const m* mp) {
-    gp->eh_caught = mp->eh->caught;
-    gp->eh_uncaught = mp->eh->uncaught;
+    const eh_globals* eh = mp->eh;
+    gp->eh_caught = eh->caught;
+    gp->eh_uncaught = eh->uncaught;
 }
 inline void load_eh(const g* gp, m* mp) {
-    mp->eh->caught = gp->eh_caught;
-    mp->eh->uncaught = gp->eh_uncaught;
+    eh_globals* eh = mp->eh;
+    eh->caught = gp->eh_caught;
+    eh->uncaught = gp->eh_uncaught;
 }
 
 // ---- what sanitizers are told; nothing in other builds.
@@ -114,9 +116,10 @@ inline void finish_leave(m* mp) {
     RT0_PROBE(execute, gp->goid, mp->id, pp->id);
     // A chain of Gs that ready each other through runnext shares one time slice, but a
     // bounded one: then the tick moves, and with it the looks at the global queue and timers.
-    ++pp->turns;
-    if (inherit && pp->inherited() <= cfg::runnext_inherit_max) return;
-    pp->chain = pp->turns;
+    const std::uint32_t turns = pp->turns + 1;
+    pp->turns = turns;
+    if (inherit && turns - pp->chain <= cfg::runnext_inherit_max) return;
+    pp->chain = turns;
     // relaxed: written by this P alone, sysmon compares it with what it saw a tick ago.
     pp->schedtick.store(pp->schedtick.load(memory_order_relaxed) + 1, memory_order_relaxed);
 }

@@ -32,12 +32,12 @@ struct Gfree : testing::Test {
     void SetUp() override {
         me.g0.stk = {1, 2, 0, 0};  // on a system stack already
         pp->mcache = own;
-        ASSERT_EQ(sched.gfree.n.load(), 0);
+        ASSERT_EQ(sched.gfree.n.get(), 0);
     }
     void TearDown() override {
         gfpurge(pp);
         while (g* gp = gfget(pp, cfg::stack_default)) forget(gp);
-        EXPECT_EQ(sched.gfree.n.load(), 0);
+        EXPECT_EQ(sched.gfree.n.get(), 0);
         pp->mcache = nullptr;
         freemcache(own);
     }
@@ -79,10 +79,10 @@ TEST_F(Gfree, A64thGSpillsHalf) {
     auto v = fresh(64);
     for (int i = 0; i < 63; i++) gfput(pp, v[static_cast<std::size_t>(i)]);
     EXPECT_EQ(pp->gfree_n, 63);
-    EXPECT_EQ(sched.gfree.n.load(), 0);
+    EXPECT_EQ(sched.gfree.n.get(), 0);
     gfput(pp, v[63]);
     EXPECT_EQ(pp->gfree_n, 32);
-    EXPECT_EQ(sched.gfree.n.load(), 32);
+    EXPECT_EQ(sched.gfree.n.get(), 32);
 }
 
 TEST_F(Gfree, RefillTakes32ThoseWithStacksFirst) {
@@ -92,10 +92,10 @@ TEST_F(Gfree, RefillTakes32ThoseWithStacksFirst) {
     for (g* gp : v) gfput(pp, gp);
     gfpurge(pp);
     EXPECT_EQ(pp->gfree_n, 0);
-    EXPECT_EQ(sched.gfree.n.load(), 50);
+    EXPECT_EQ(sched.gfree.n.get(), 50);
     g* gp = gfget(pp, cfg::stack_default);
     EXPECT_EQ(pp->gfree_n, 31);
-    EXPECT_EQ(sched.gfree.n.load(), 18);
+    EXPECT_EQ(sched.gfree.n.get(), 18);
     std::set<g*> with(v.begin(), v.end());
     EXPECT_TRUE(with.count(gp));
     int got = 1;
@@ -134,7 +134,7 @@ TEST_F(Gfree, ShedGsLoseTheirStacksAndStayFree) {
     EXPECT_EQ(gfshed(100), 30) << "no more have any";
     EXPECT_EQ(gfshed(100), 0);
     EXPECT_EQ(gfcold(true), 0);
-    EXPECT_EQ(sched.gfree.n.load(), 57);
+    EXPECT_EQ(sched.gfree.n.get(), 57);
     EXPECT_EQ(read_memstats().stack_idle + own->stacks[1].n * cfg::stack_default - before, 50 * cfg::stack_default);
     for (int i = 0; i < 57; i++) {
         g* gp = gfget(pp, cfg::stack_default);
