@@ -1,8 +1,8 @@
 // timer, ticker, after.
 //
-//   UT1  A timer's state is freed when its last reference goes: handles, and goroutines
-//        about to run its function.  Before that its runtime timer is taken back, so no
-//        callback is running or will run (TM2).
+//   UT1  When the last handle goes the runtime timer is taken back: nobody can arm it any more, no callback is running or
+//        will run (TM2).  The state is freed when its last reference goes: all handles together are one, and each goroutine
+//        about to run the function.
 //   UT2  One caller at a time arms and disarms: stop, reset and the end take `lock`, or
 //        are alone.
 //   UT3  A channel of the timer's own is emptied after disarming and before arming anew:
@@ -25,6 +25,7 @@ namespace rt0::detail {
 namespace rt = runtime;
 
 struct timer_state {
+    std::atomic<std::uint32_t> handles{1};          // UT1
     std::atomic<std::uint32_t> refs{1};             // UT1
     const chan<time_point> c;
     const bool own;                                 // c was made for this timer
@@ -45,12 +46,9 @@ std::int64_t when_for(std::chrono::nanoseconds d) {
     return ns > std::numeric_limits<std::int64_t>::max() - now ? std::numeric_limits<std::int64_t>::max() : now + ns;
 }
 
-bool try_ref(timer_state* s) {
-    std::uint32_t r = s->refs.load(std::memory_order_relaxed);  // relaxed: the CAS decides
-    while (r != 0)
-        // relaxed: the timers lock orders the callback with arming.
-        if (s->refs.compare_exchange_weak(r, r + 1, std::memory_order_relaxed)) return true;
-    return false;
+void unref(timer_state* s) {
+    // ORDER(usertimer): acq_rel, so that the last one sees all use of the state; pairs with itself.
+    if (s->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) delete s;
 }
 
 // ---- callbacks, under the timers lock
@@ -63,12 +61,12 @@ void send_time(rt::timer* t, std::int64_t now) {
 
 void start_function(rt::timer* t, std::int64_t) {
     auto* s = static_cast<timer_state*>(t->arg);
-    if (!try_ref(s)) return;
+    s->refs.fetch_add(1, std::memory_order_relaxed);  // relaxed: the handles' is held until no callback runs
     rt::start_from_timer(
         [](void* p) {
             struct leave {
                 timer_state* s;
-                ~leave() { timer_unref(s); }
+                ~leave() { unref(s); }
             } l{static_cast<timer_state*>(p)};
             (*l.s->f)();
         },
@@ -120,17 +118,18 @@ bool timer_reset(timer_state* s, std::chrono::nanoseconds d, std::chrono::nanose
     return armed;
 }
 
-// relaxed: a new reference is made from one that is held.
-void timer_ref(timer_state* s) { s->refs.fetch_add(1, std::memory_order_relaxed); }
+// relaxed: a new handle is made from one that is held.
+void timer_ref(timer_state* s) { s->handles.fetch_add(1, std::memory_order_relaxed); }
 
 void timer_unref(timer_state* s) {
-    // ORDER(usertimer): acq_rel, so that the last one sees all use of the state; pairs with itself.
-    if (s->refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    // ORDER(usertimer): acq_rel, so that the last one sees what was armed; pairs with itself.
+    if (s->handles.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    if (kernel::forked()) return;  // FO4: others may have held the locks, and the memory ends with the child
     {
         rt::runtime_call rc;
-        rt::deltimer(&s->t);  // ORDER(usertimer): a callback that lost against the last reference has ended now
+        rt::deltimer(&s->t);
     }
-    delete s;
+    unref(s);
 }
 
 const chan<time_point>& timer_chan(const timer_state* s) { return s->c; }

@@ -169,6 +169,24 @@ TEST(Timer, TheLastHandleStopsIt) {
     EXPECT_EQ(ran, 0);
 }
 
+// Its function may run still, and may have been there when the timer was armed once more.
+TEST(Timer, TheLastHandleStopsItThoughItsFunctionRuns) {
+    std::atomic<int> begun{0}, ended{0};
+    rt0::chan<int> go_on(0);
+    {
+        rt0::timer t(0ns, [&, go_on]() mutable {
+            if (begun++ == 0) go_on.recv();
+            ended++;
+        });
+        await([&] { return begun == 1; });
+        t.reset(1ms);
+    }
+    tg::sleep_for(10ms);
+    EXPECT_EQ(begun, 1);
+    go_on.close();
+    await([&] { return ended == begun; });
+}
+
 TEST(Timer, DestructionRacesWithFiring) {
     auto token = std::make_shared<int>(0);
     std::atomic<int> ran{0};

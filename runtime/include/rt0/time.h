@@ -33,6 +33,7 @@ struct timer_function_of final : timer_function {
     F f;
     template <class G>
     explicit timer_function_of(G&& g) : f(std::forward<G>(g)) {}
+    ~timer_function_of() noexcept override {}  // whatever F's says
     void operator()() override { f(); }
 };
 
@@ -84,7 +85,8 @@ public:
         arm(d);
     }
 
-    /// True: it was armed and will not fire.
+    /// True: it was armed and will not fire.  (Not where it fired and nobody has received that, though nobody will: Go
+    /// 1.23's Stop says true there.)
     bool stop() { return detail::timer_stop(t_.get()); }
     /// Stops and arms anew; true: it had been armed.
     bool reset(std::chrono::nanoseconds d) { return detail::timer_reset(t_.get(), d, {}); }
