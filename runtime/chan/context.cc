@@ -5,14 +5,15 @@
 //   CN2  A node's lock guards its list of children, their links, and `cancelled`.  A child
 //        that dies takes itself off under its parent's lock, so a child found on the list
 //        is not yet freed; it may be dying (refs zero), then it is passed over.
-//   CN3  A node leaves its parent's list once: by dying or by the parent being cancelled.
-//        The canceller's worklist runs through `work`, written by the one who took the
-//        node off a list.  Neither cancelling nor freeing recurses: trees may be deep.
+//   CN3  A node stays on its parent's list until it dies; a cancelled parent gets no new ones.  Who cancels goes down the
+//        tree from child to child, with a reference to the one where it is, which keeps that on its list.  Several may be
+//        under way at once, each asks everybody to stop: one that is held up in a callback holds up nobody else's
+//        cancel() (CX2).  Neither cancelling nor freeing recurses: trees may be deep.
 //   CN4  The timer's callback takes a reference, unless the node is dying, and starts a
 //        goroutine that cancels: stop callbacks are user code.
 //   CN5  Locks here are rt0::mutex; no user code and no stop callback runs with one held.
 //   CN6  The timer is armed before anybody else sees the node, and taken back by whoever
-//        cancelled it or, if nobody did, by whoever frees it: one at a time.
+//        cancelled it first or, if nobody did, by whoever frees it: one at a time.
 #include <rt0/context.h>
 
 #include "chan/start.h"
@@ -33,12 +34,12 @@ struct context_node {
 
     mutex lock;
     bool cancelled = false;                 // [lock]
+    bool all_asked = false;                 // and so is everybody below [lock]
     context_node* children = nullptr;       // [lock]
 
     context_node* next = nullptr;           // [parent's lock]
     context_node* prev = nullptr;           // [parent's lock]
     bool linked = false;                    // [parent's lock]
-    context_node* work = nullptr;           // CN3
     bool timed = false;                     // timer was armed [const] once published
     rt::timer timer;
 
@@ -98,26 +99,46 @@ void arm(context_node* n) {
     rt::addtimer(&n->timer);
 }
 
-// Sets n cancelled and takes its children off; those that live are put on the worklist,
-// each with a reference.  False: it had been cancelled.
-bool detach_children(context_node* n, context_node** todo) {
+// c or the first after it that lives, with a reference.  Its parent's lock is held.
+context_node* first_alive(context_node* c) {
+    while (c && !try_ref(c)) c = c->next;
+    return c;
+}
+context_node* first_child(context_node* n) {
     std::lock_guard l(n->lock);
-    if (n->cancelled) return false;
-    n->cancelled = true;
-    while (context_node* c = n->children) {
-        unlink(n, c);
-        if (!try_ref(c)) continue;
-        c->work = *todo;
-        *todo = c;
-    }
-    return true;
+    return first_alive(n->children);
+}
+context_node* next_sibling(context_node* n) {
+    std::lock_guard l(n->parent->lock);
+    return first_alive(n->next);
 }
 
-// n alone; its children join the worklist.
-void cancel_one(context_node* n, context_node** todo) {
-    if (!detach_children(n, todo)) return;
-    take_timer_back(n);
+// n alone.  Its first child, with a reference, if somebody below has perhaps not been asked to stop.
+context_node* cancel_one(context_node* n) {
+    bool first;
+    {
+        std::lock_guard l(n->lock);
+        if (n->all_asked) return nullptr;
+        first = !n->cancelled;
+        n->cancelled = true;
+    }
+    if (first) take_timer_back(n);
     request_stop(n->stop);
+    return first_child(n);
+}
+
+// Whoever is asked after n, with a reference in the place of n's: n's next sibling, or its parent's, and so on up to `top`.
+context_node* go_on_from(context_node* n, const context_node* top) {
+    while (n != top) {
+        context_node* next = next_sibling(n);
+        const bool up = !next;
+        if (up) context_ref(next = n->parent);
+        context_unref(n);
+        n = next;
+        if (!up) return n;
+    }
+    context_unref(n);
+    return nullptr;
 }
 
 context_node* make_child(context_node* parent, std::optional<deadline_t> own, std::string key,
@@ -167,6 +188,7 @@ const context_value* context_find(const context_node* n, std::string_view key) {
 void context_ref(context_node* n) { n->refs.fetch_add(1, std::memory_order_relaxed); }
 
 void context_unref(context_node* n) {
+    if (kernel::forked()) return;  // FO4: others may have held the locks, and the memory ends with the child
     // ORDER(context): acq_rel, so that the last one sees all use of the node; pairs with itself.
     while (n && n->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) {
         context_node* p = n->parent;
@@ -181,15 +203,21 @@ void context_unref(context_node* n) {
 }
 
 void context_cancel(context_node* n) {
-    context_node* todo = nullptr;
+    context_ref(n);  // the callbacks may drop the last handle
     context_ref(n);
-    cancel_one(n, &todo);  // not by the worklist: n may be on another canceller's
-    context_unref(n);
-    while (context_node* c = todo) {
-        todo = c->work;
-        cancel_one(c, &todo);
-        context_unref(c);
+    for (context_node* at = n; at;) {
+        if (context_node* child = cancel_one(at)) {
+            context_unref(at);
+            at = child;
+        } else {
+            at = go_on_from(at, n);
+        }
     }
+    {
+        std::lock_guard l(n->lock);
+        n->all_asked = true;
+    }
+    context_unref(n);
 }
 
 std::stop_token context_token(const context_node* n) { return n->stop.get_token(); }

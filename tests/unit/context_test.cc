@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include <rt0/chan.h>
 #include <rt0/sync.h>
 
 #include "tests/support/kthreads.h"
@@ -215,13 +216,29 @@ TEST(Context, OverlappingCancelsMissNobody) {
                 mid[2 * k + i % 2].cancel();
             });
         wg.wait();
-        // A second canceller may return while the first is still at work below.
-        await([&] {
-            for (auto& c : leaves)
-                if (!c.stop_token().stop_requested()) return false;
-            return true;
-        });
+        for (auto& c : leaves) EXPECT_TRUE(c.stop_token().stop_requested());
     }
+}
+
+// CX2: the first canceller is held up in a stop callback, the second comes from above.
+TEST(Context, ASecondCancelReachesThoseTheFirstHasNotComeTo) {
+    rt0::context top;
+    rt0::context middle = top.child(), bottom = middle.child();
+    rt0::chan<int> in_callback(0), go_on(0);
+    std::stop_callback held_up(middle.stop_token(), [&] {
+        in_callback.close();
+        go_on.recv();
+    });
+    rt0::wait_group wg;
+    wg.go([&] { middle.cancel(); });
+    in_callback.recv();
+    EXPECT_FALSE(bottom.stop_token().stop_requested());
+    top.cancel();
+    EXPECT_TRUE(bottom.stop_token().stop_requested());
+    rt0::context late = bottom.child();
+    EXPECT_TRUE(late.stop_token().stop_requested());
+    go_on.close();
+    wg.wait();
 }
 
 // ---- nursery

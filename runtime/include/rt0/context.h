@@ -4,8 +4,8 @@
 //   CX1  A context is a node of a tree.  A child keeps its parent alive; the parent knows
 //        its children without keeping them: when the last handle of a child goes, the
 //        child leaves its parent's list and its timer is taken back.
-//   CX2  A node is cancelled once; then all its descendants are, before the cancel() that
-//        did it returns.
+//   CX2  A node is cancelled once, and all its descendants with it, before any cancel() of it returns: also one that
+//        comes second, while stop callbacks that the first has called are still at work.
 //        A child made under a cancelled parent is cancelled from the start.
 //   CX3  Stop callbacks run on the goroutine that cancels, or on one of their own when a
 //        deadline passes; never under a lock of rt0.
@@ -39,6 +39,7 @@ template <class T>
 struct context_value_of final : context_value {
     T v;
     explicit context_value_of(T&& x) : context_value(typeid(T)), v(std::move(x)) {}
+    ~context_value_of() noexcept override {}  // whatever T's says
 };
 
 using deadline_t = std::chrono::steady_clock::time_point;
