@@ -78,15 +78,16 @@ sudog* publish(hchan* c, void* node, sudog* from) {
     return to;
 }
 
-// node is empty: free, or the first waiting sender's, which is returned.  Wakes to.
+// node is empty: free, or the first waiting sender's, which is returned.  Wakes to, and after that only a sender that waits
+// keeps the channel: a receiver that has what it waited for may drop the last handle.
 sudog* give_back(hchan* c, void* node, sudog* to) {
     runtime_call rc;
-    if (to) goready(to->gp);
     lockchan(c);
     sudog* from = c->sendq.dequeue();
     if (from) c->filling++;
     else put_free(c, node);
     unlockchan(c);
+    if (to) goready(to->gp);
     return from;
 }
 

@@ -105,6 +105,7 @@ bool take_case(selection& s, std::uint32_t i) {
         t = k.c->moves ? recv_moved(k.c, s.k) : recv_plain(k.c, k.elem, s.k);
     }
     if (t == tried::blocks) return false;
+    s.moves = is_channel(k) && k.c->moves;
     s.chosen = static_cast<int>(i);
     s.ok = t == tried::went;
     return true;
@@ -122,7 +123,7 @@ inline bool may_go(const scase& k) NO_THREAD_SAFETY_ANALYSIS {
 
 // What is left to do for a plain case that was taken; a moved one is finished at 6.
 void ready_partner(selection& s) {
-    if (s.k.sg && !s.cases[s.chosen].c->moves) goready(s.k.sg->gp);
+    if (s.k.sg && !s.moves) goready(s.k.sg->gp);
 }
 
 // ---- 2
@@ -327,8 +328,8 @@ detail::select_outcome choose(selection& s, stop_cb* stops) {
     }
     if (s.chosen < 0) s.chosen = s.winner;
     // 6
-    const scase& k = s.cases[s.chosen];
-    if (is_channel(k) && k.c->moves && s.ok && !s.handed) {
+    if (s.moves && s.ok) {
+        const scase& k = s.cases[s.chosen];
         if (k.kind == case_kind::send) finish_send(k.c, k.elem, s.k);
         else finish_recv(k.c, k.elem, s.k);
     }

@@ -38,6 +38,7 @@ struct selection {
     int chosen = -1;            // the case that goes
     bool ok = true;             // as select_outcome's
     bool handed = false;        // a partner has done all of it
+    bool moves = false;         // else: its channel's elements are `moved`; noted under its lock, without which it may be gone
     claim k{};                  // else: what is left to do
     sudog* orphans = nullptr;   // channels to free, by their sudogs
 

@@ -22,7 +22,10 @@
 #include <rt0/chan.h>
 #include <rt0/go.h>
 #include <rt0/select.h>
+#include <rt0/sync.h>
 
+#include "tests/support/chan_support.h"
+#include "tests/support/kthreads.h"
 #include "tests/support/pelted_tests.h"
 
 using namespace std::chrono_literals;
@@ -270,6 +273,47 @@ TYPED_TEST(ChanStress, EveryFormAtOnce) {
             ASSERT_EQ(p.failures, 0) << "round " << round;
         }
         EXPECT_EQ(TypeParam::alive(), before) << "CS3, round " << round;
+    }
+}
+
+// Who has received what he waited for may drop the channel, whatever its sender does next (give_back in chan_moved.cc).
+template <class T>
+void replies(int rounds) {
+    for (int cap : {0, 1})
+        for (int i = 0; i < rounds; i++) {
+            auto reply = std::make_unique<chan<T>>(cap);
+            rt0::go([c = reply.get(), i] {
+                if (i % 3 == 0) rt0::this_goroutine::yield();
+                c->send(T::of({0, i}));
+            });
+            const std::optional<T> got = reply->recv();
+            reply.reset();
+            ASSERT_TRUE(got && got->get().serial == i);
+        }
+}
+TEST(ChanStress2, AReceiverMayDropTheChannel) {
+    const int rounds = test::sanitized ? 2'000 : 20'000;
+    replies<plain>(rounds);
+    replies<tracked>(rounds);
+}
+
+// CH7 with several selects: the last one that takes note of the end frees the channel.
+TEST(ChanStress2, SelectsOnAChannelThatIsClosedAndDropped) {
+    for (int i = 0; i < 1'000; i++) {
+        auto c = std::make_unique<chan<tracked>>(0);
+        chan<int> other(0);
+        rt0::wait_group wg;
+        std::atomic<int> ends{0};
+        for (int k = 0; k < 3; k++)
+            wg.go([raw = c.get(), other, &ends]() mutable {
+                rt0::select(rt0::recv(*raw, [&](std::optional<tracked> v) { ends += !v; }),
+                            rt0::recv(other, [](std::optional<int>) {}));
+            });
+        while (chantest::parked_on(c->raw()) != 3) rt0::this_goroutine::yield();
+        c->close();
+        c.reset();
+        wg.wait();
+        ASSERT_EQ(ends, 3);
     }
 }
 
