@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/prctl.h>
+#include <poll.h>
 
 #include "kernel_if/syscall.h"
 
@@ -15,6 +16,11 @@ long write_all(int fd, const void* p, std::size_t n) {
     while (done < n) {
         long r = sysc(inject::write, SYS_write, fd, s + done, n - done);
         if (r == -EINTR) continue;
+        if (r == -EAGAIN) {  // somebody has made it non-blocking
+            pollfd room{fd, POLLOUT, 0};
+            r = sysc(inject::write, SYS_ppoll, &room, 1, nullptr, nullptr, 0);
+            if (r >= 0 || r == -EINTR) continue;
+        }
         if (r < 0) return r;
         if (r == 0) return -EIO;  // no progress and no error: do not try for ever
         done += static_cast<std::size_t>(r);

@@ -4,7 +4,7 @@
 
 namespace rt0::kernel {
 
-// write(2), restarted after EINTR and short writes.  Bytes written, or -errno.
+// write(2), restarted after EINTR and short writes; waits for room also where fd is non-blocking.  Bytes written, or -errno.
 long write_all(int fd, const void* p, std::size_t n);
 // Opened for reading, close-on-exec; the descriptor or -errno.
 long open_file(const char* path);

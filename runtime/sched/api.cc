@@ -73,10 +73,19 @@ syscall_scope::~syscall_scope() {
 
 std::chrono::nanoseconds time_skipped() { return std::chrono::nanoseconds(rt::virtual_skipped()); }
 
-void line::write() {
+namespace {
+// Held during a write, without a P: who waits for it is as one whose own write blocks.
+constinit rt::mutex lines{rt::lock_rank::print};
+}
+
+// Not analysed: in a forked child somebody else may have held it for good.
+void line::write() NO_THREAD_SAFETY_ANALYSIS {
     text_.push_back('\n');
     syscall_scope in_kernel;
+    const bool shared = !kernel::forked();
+    if (shared) lines.lock();
     kernel::write_all(1, text_.data(), text_.size());
+    if (shared) lines.unlock();
 }
 
 }  // namespace detail
@@ -121,6 +130,8 @@ int gomaxprocs(int n) {
     rt::runtime_call rc;
     int old = rt::gomaxprocs_now.load(rt::memory_order_relaxed);  // relaxed: changes only in a stopped world
     if (n <= 0 || n == old || rt::seeded()) return old;
+    // relaxed: the exiting goroutine set it itself.  It stopped the world for good (EX1), and nobody would come to stop it again.
+    if (rt::sched.exiting.load(rt::memory_order_relaxed)) return old;
     if (n > rt::cfg::max_procs) n = rt::cfg::max_procs;
     rt::world_acquire();
     rt::systemstack([&] {
@@ -199,7 +210,7 @@ namespace rt0::runtime {
 int gcount() {
     rcu_reader r;
     // relaxed throughout: a number that may be old when it is read.
-    std::int64_t n = static_cast<std::int64_t>(allgs().n) - sched.gfree.n.load(memory_order_relaxed) -
+    std::int64_t n = static_cast<std::int64_t>(allgs().n) - sched.gfree.n -
                      sched.ngsys.load(memory_order_relaxed);
     for (p* pp : allp()) n -= pp->gfree_n;
     return n < 1 ? 1 : static_cast<int>(n);

@@ -1,7 +1,7 @@
 // The end of the process.
 //
-//   EX1  From process_exit on no goroutine enters the runtime: schedule() stops, crossings
-//        from user code sleep for good.  One inside user code runs on, as a detached
+//   EX1  From process_exit on no goroutine enters the runtime, nor a foreign thread: schedule() stops, crossings
+//        from user code sleep for good, and the number of Ps stays.  One inside user code runs on, as a detached
 //        std::thread would, while destructors run.
 //   EX2  The exiting goroutine keeps its P, so that static destructors may close channels
 //        and free what they own; one that would block says so and ends the process.
@@ -56,9 +56,10 @@ void exitinit() {
 void process_exit(int code) {
     {
         runtime_call rc;
-        g* none = nullptr;
-        // relaxed: only the winner goes on.
-        if (!exiting_g.compare_exchange_strong(none, rc.gp, memory_order_relaxed, memory_order_relaxed)) sleep_for_good();
+        g* first = nullptr;
+        // relaxed: only the winner goes on; in a handler once more, as libc's exit does: the other handlers and the new status.
+        if (!exiting_g.compare_exchange_strong(first, rc.gp, memory_order_relaxed, memory_order_relaxed) && first != rc.gp)
+            sleep_for_good();
         sched.exiting.store(true, memory_order_seq_cst);    // ORDER(exit): before the marks
         sched.gcwaiting.store(true, memory_order_seq_cst);  // ORDER(exit): stops every schedule(); never cleared
         sched.detour.store(true, memory_order_relaxed);     // relaxed: as for any stop

@@ -166,6 +166,11 @@ void allg_add(g* gp) {
     if (!gs.add(gp)) no_memory_for_list();
 }
 
+void await_readers() {
+    urcu_memb_synchronize_rcu();
+    tsan_readers_gone();
+}
+
 void reclaim_retired() {
     if (!any_retired.load(memory_order_relaxed)) return;  // relaxed: seen at the next tick
     if (panicking.load(memory_order_relaxed)) return;  // relaxed: a report may read lists on a thread that is no reader
@@ -176,8 +181,7 @@ void reclaim_retired() {
         retired = nullptr;
         any_retired.store(false, memory_order_relaxed);
     }
-    if (b) urcu_memb_synchronize_rcu();
-    tsan_readers_gone();
+    if (b) await_readers();
     while (b) {
         block* next = b->retired_next;
         rtfree(b);

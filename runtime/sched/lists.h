@@ -17,5 +17,7 @@ void rcu_thread_leave();
 // Frees the arrays that were replaced, after a grace period; blocks for it (70 us
 // typically).  Called by sysmon with no lock held.
 void reclaim_retired();
+// Whoever reads a list now, as it is or was, has finished; blocks for it.
+void await_readers();
 
 }  // namespace rt0::runtime

@@ -164,6 +164,7 @@ int try_allocm(void (*fn)(), bool extra, std::int64_t id, m** out) {
 }  // namespace
 
 bool bury_freem() {
+    if (panicking.load(memory_order_relaxed)) return false;  // relaxed: as in reclaim_retired, which keeps lists for the report
     bool left;
     m* gone = take_gone(&left);
     if (!allm_remove(gone)) {  // no memory: next time
@@ -175,7 +176,10 @@ bool bury_freem() {
         }
         return true;
     }
-    if (gone) reclaim_retired();
+    if (gone) {
+        await_readers();  // by itself: sysmon may have taken what was retired, and still wait
+        reclaim_retired();
+    }
     { guard l(retakelock); }  // RK6
     while (m* mp = gone) {
         gone = mp->freelink;

@@ -158,6 +158,21 @@ void late_calls() {
     rt0::exit(10);
 }
 
+// ---- the number of processors is asked to change when the others have been stopped for good
+void late_gomaxprocs() {
+    rt0::gomaxprocs(3);
+    std::atexit([] {
+        const int n = rt0::gomaxprocs(0);
+        std::printf("%d %d\n", rt0::gomaxprocs(2) == n, rt0::gomaxprocs(0) == n);
+    });
+    for (int i = 0; i < 8; i++)
+        rt0::go([] {
+            while (!ending) rt0::this_goroutine::yield();
+        });
+    for (int i = 0; i < 100; i++) rt0::this_goroutine::yield();
+    rt0::exit(19);
+}
+
 // ---- a report that would begin between the last handler and the end (RP5)
 
 enum { none, waits_for_the_end, is_waited_for, its_own } late_report = none;
@@ -227,6 +242,14 @@ struct {
     {"exit_while_some_block", exit_while_some_block},
     {"rt0_in_atexit", rt0_in_atexit},
     {"late_calls", late_calls},
+    {"late_gomaxprocs", late_gomaxprocs},
+    {"exit_in_atexit", [] {
+         std::atexit([] { rt0::exit(20); });
+     }},
+    {"exit_twice", [] {
+         std::atexit([] { rt0::exit(21); });
+         rt0::exit(1);
+     }},
     {"channels_of_static_storage", channels_of_static_storage},
     {"late_report", [] { late_report = waits_for_the_end, rt0::exit(16); }},
     {"late_report_of_its_own", [] { late_report = its_own, rt0::exit(18); }},

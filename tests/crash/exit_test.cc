@@ -75,6 +75,20 @@ TEST(Exit, CallsThatComeTooLateDoNotComeBack) {
     EXPECT_EQ(without_iostream(r.out), "buffered by stdio\nms that may go on: 0\n" + after_handlers);
 }
 
+// As libc's exit: the other handlers run, and the last status counts.
+TEST(Exit, OnceMoreInAHandler) {
+    expect_end("exit_in_atexit", 20);
+    expect_end("exit_twice", 21);
+}
+
+TEST(Exit, TheNumberOfProcessorsStaysAsItIs) {
+    for (int i = 0; i < 10; i++) {
+        child_result r = run("late_gomaxprocs");
+        EXPECT_EQ(r.status, 19) << r.summary();
+        EXPECT_EQ(without_iostream(r.out), "buffered by stdio\n1 1\n" + after_handlers);
+    }
+}
+
 // RP5: a report of which only the first words would come out.
 TEST(Exit, AReportThatIsTooLateDoesNotBegin) { expect_end("late_report", 16); }
 

@@ -43,6 +43,9 @@ struct statics {  // freed by whoever calls exit()
     rt0::chan<std::string> c{4};
     rt0::mutex m;
     rt0::wait_group wg;
+    rt0::timer timer{1h, [] {}};
+    rt0::ticker ticker{1h};
+    rt0::context parent, child = parent.child(1h);
 };
 std::unique_ptr<statics> global;
 

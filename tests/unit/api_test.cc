@@ -195,7 +195,9 @@ TEST(ApiGo, PrintlnAndDump) {
     rt0::println("n =", 3, 'c', true, 2.5, std::string("s"));
     rt0::println();
     rt0::println("", static_cast<const char*>(nullptr), false);
-    EXPECT_EQ(testing::internal::GetCapturedStdout(), "n = 3 c true 2.5 s\n\n (null) false\n");
+    char* unset = nullptr;  // getenv's, say
+    rt0::println(unset, nullptr);
+    EXPECT_EQ(testing::internal::GetCapturedStdout(), "n = 3 c true 2.5 s\n\n (null) false\n(null) nullptr\n");
     rt0::chan<int> never(0);
     rt0::go([=] { never.recv(); });
     rt0::go({.name = "waiter"}, [=] { never.recv(); });

@@ -55,7 +55,8 @@ int set_max_threads(int n);
 
 /// "panic: <what>", the goroutine's trace, exit status 2.
 [[noreturn]] void panic(std::string_view what);
-/// Flushes stdio, runs atexit handlers and static destructors, ends the process.
+/// Flushes stdio, runs atexit handlers and static destructors, ends the process; in one of them once more: the others run, and
+/// this code counts.  They run when nobody else goes on: README says what they may do.
 [[noreturn]] void exit(int code);
 /// All goroutines with their stacks, in Go's format.
 std::string stack_dump();
@@ -71,7 +72,8 @@ auto blocking(F&& f) {
     return std::forward<F>(f)();
 }
 
-/// One line on stdout in one write(2), blanks between the values.
+/// One line on stdout, blanks between the values; lines of several goroutines and threads do not mix. In one write(2), where
+/// that takes all of it.
 template <class... T>
 void println(const T&... v) {
     detail::line out;
@@ -88,8 +90,7 @@ void yield();                                   ///< to the back of the run queu
 void sleep_for(std::chrono::nanoseconds d);
 template <class C, class D>
 void sleep_until(std::chrono::time_point<C, D> t) {
-    for (auto now = detail::now_by<C>(); now < t; now = detail::now_by<C>())
-        sleep_for(std::chrono::ceil<std::chrono::nanoseconds>(t - now));
+    for (auto left = detail::left_until(t); left.count() > 0; left = detail::left_until(t)) sleep_for(left);
 }
 void lock_os_thread();    ///< stay on this thread, alone, until unlocked as often; a locked goroutine's end ends its thread
 void unlock_os_thread();

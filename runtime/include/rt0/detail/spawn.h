@@ -33,6 +33,13 @@ new_goroutine newproc_begin(const go_options& o, std::size_t size, std::size_t a
 void newproc_commit(void* g, void (*entry)(void*), const void* startpc);
 void newproc_abort(void* g) noexcept;
 
+// Calls f for the last time: as an rvalue, where it can be called so.
+template <class F>
+decltype(auto) call_last(F& f) {
+    if constexpr (std::is_invocable_v<F>) return std::move(f)();
+    else return f();
+}
+
 template <class F>
 struct closure {
     F f;
@@ -44,13 +51,13 @@ struct closure {
             closure* c;
             ~destroy() { c->~closure(); }
         } d{static_cast<closure*>(p)};
-        d.c->f();
+        call_last(d.c->f);
     }
 };
 template <class F>
 struct boxed {
     std::unique_ptr<F> f;
-    void operator()() { (*f)(); }
+    void operator()() { call_last(*f); }
 };
 
 template <class F>
@@ -116,11 +123,13 @@ private:
     bool entered_;
 };
 
-// One line being put together; written in one write(2).
+// One line being put together.
 class line {
 public:
     void add(std::string_view s) { word().append(s); }
     void add(const char* s) { word().append(s ? s : "(null)"); }
+    void add(char* s) { add(static_cast<const char*>(s)); }
+    void add(std::nullptr_t) { word().append("nullptr"); }
     void add(bool b) { word().append(b ? "true" : "false"); }
     void add(char c) { word().push_back(c); }
     template <class T>
@@ -137,7 +146,7 @@ public:
             word().append(o.str());
         }
     }
-    void write();  // appends the newline; a failed write is dropped, as by std::cout
+    void write();  // appends the newline, one line after the other; a failed write is dropped, as by std::cout
 
 private:
     std::string& word() {
