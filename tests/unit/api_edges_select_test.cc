@@ -292,4 +292,30 @@ TEST(ApiEdges, ASetThatGrowsBetweenSelects) {
     EXPECT_EQ(token::alive, 0);
 }
 
+// A set that another was made from is empty, and as good as new.
+TEST(ApiEdgesSelect, ASetThatWasMovedFrom) {
+    constexpr int many = 3 * static_cast<int>(rt0::detail::select_inline);
+    rt0::chan<int> c(1);
+    int ran = 0;
+    rt0::select_set a;
+    for (int i = 0; i < many; i++) a.add(rt0::recv(c, [&](std::optional<int>) { ran++; }));
+    auto fill = [&] { c.send(1); };
+    fill();
+    a.select();
+    auto b = std::make_unique<rt0::select_set>(std::move(a));
+    EXPECT_TRUE(a.empty());
+    for (int i = 0; i < many; i++) a.add(rt0::recv(c, [&](std::optional<int>) { ran++; }));
+    fill();
+    a.select();
+    fill();
+    b->select();
+    EXPECT_EQ(ran, 3);
+    a = std::move(*b);
+    b.reset();
+    EXPECT_EQ(a.size(), static_cast<std::size_t>(many));
+    fill();
+    a.select();
+    EXPECT_EQ(ran, 4);
+}
+
 }  // namespace

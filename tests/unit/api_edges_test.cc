@@ -1,12 +1,15 @@
 // The public interface at its edges: empty handles, counts out of range, waits with an end, tasks that do not start.  What an
 // object answers is asked in a function that the compiler does not copy into its callers, so that one piece of code gives every
 // answer, as in a program that is handed the object.  The cases of select are in api_edges_select_test.cc.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
+#include <cstdio>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -14,6 +17,8 @@
 #include <optional>
 #include <stdexcept>
 #include <stop_token>
+#include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -259,6 +264,43 @@ NOINLINE bool may_join(const rt0::task<int>& t) {
 NOINLINE bool has_ended(const rt0::task<int>& t) { return t.done(); }
 NOINLINE void assign(rt0::task<int>& to, rt0::task<int>& from) { to = std::move(from); }
 
+// Further away than the clock can say, in either direction.
+TEST(ApiEdges, TimesWithoutEnd) {
+    using days = std::chrono::duration<std::int64_t, std::ratio<86'400>>;
+    using steady = std::chrono::steady_clock;
+    using far = std::chrono::time_point<steady, days>;
+    rt0::mutex m;
+    rt0::condition_variable cv;
+    std::unique_lock l(m);
+    const auto never = [] { return false; };
+    EXPECT_FALSE(cv.wait_for(l, std::chrono::nanoseconds::min(), never));
+    EXPECT_FALSE(cv.wait_until(l, steady::time_point::min(), never));
+    EXPECT_FALSE(cv.wait_until(l, std::chrono::system_clock::time_point::min(), never));
+    EXPECT_FALSE(cv.wait_until(l, far::min(), never));
+    EXPECT_EQ(cv.wait_until(l, steady::time_point::min()), std::cv_status::timeout);
+    rt0::this_goroutine::sleep_until(far::min());
+    l.unlock();
+    EXPECT_TRUE(m.try_lock_until(far::max()));
+    EXPECT_FALSE(m.try_lock_until(far::min()));
+    EXPECT_FALSE(std::unique_lock(m, rt0::now() + 1ms).owns_lock());
+    m.unlock();
+    rt0::shared_mutex rw;
+    EXPECT_TRUE(rw.try_lock_until(rt0::now() - 1h));
+    EXPECT_FALSE(rw.try_lock_until(std::chrono::system_clock::now() + 1ms));
+    rw.unlock();
+    for (const bool in_time : {false, true}) {
+        std::unique_lock held(m);
+        rt0::task<void> notifies = rt0::spawn([&] {
+            std::lock_guard set(m);
+            cv.notify_all();
+        });
+        EXPECT_EQ(cv.wait_until(held, in_time ? far::max() : far::min()),
+                  in_time ? std::cv_status::no_timeout : std::cv_status::timeout);
+        held.unlock();
+        notifies.join();
+    }
+}
+
 TEST(ApiEdges, TasksEmptyRunningEnded) {
     rt0::task<int> none, other;
     EXPECT_FALSE(may_join(none));
@@ -295,6 +337,72 @@ TEST(ApiEdges, ATaskThatDoesNotStartLeavesNothing) {
         }
         EXPECT_EQ(got, starts ? 1 : -1);
         EXPECT_EQ(held.use_count(), 1);
+    }
+}
+
+// ---- callables
+
+struct last_call_only {
+    int v;
+    int operator()() && { return v; }
+};
+struct unsure_end {  // its destructor may throw; it does not
+    int* n = nullptr;
+    void operator()() const { ++*n; }
+    ~unsure_end() noexcept(false) {}
+};
+
+TEST(ApiEdges, CallablesThatAreCalledAsRvalues) {
+    EXPECT_EQ(rt0::spawn(last_call_only{3}).join(), 3);
+    rt0::wait_group wg;
+    wg.go(last_call_only{4});
+    wg.wait();
+    rt0::go(last_call_only{5});
+}
+
+TEST(ApiEdges, ThingsWhoseEndMayThrow) {
+    int n = 0;
+    rt0::select_set set;
+    set.add(rt0::otherwise(unsure_end{&n}));
+    set.select();
+    EXPECT_EQ(n, 1);
+    rt0::context c = rt0::context().with_value("key", unsure_end{&n});
+    EXPECT_EQ(c.value<unsure_end>("key")->n, &n);
+    rt0::timer(1h, unsure_end{&n}).stop();
+}
+
+// ---- stdout
+
+// Longer than what the kernel writes in one piece, into a pipe that nobody reads at first, made non-blocking by somebody.
+TEST(ApiEdges, LinesDoNotMix) {
+    constexpr int writers = 4, each = 20, length = 30'000;
+    int pipe_ends[2];
+    ASSERT_EQ(pipe2(pipe_ends, O_CLOEXEC), 0);
+    ASSERT_EQ(fcntl(pipe_ends[1], F_SETFL, O_NONBLOCK), 0);
+    std::fflush(stdout);
+    const int before = dup(1);
+    ASSERT_EQ(dup2(pipe_ends[1], 1), 1);
+    std::string all;
+    std::thread reader([&] {
+        usleep(20'000);
+        char some[5000];
+        for (ssize_t k; (k = read(pipe_ends[0], some, sizeof some)) > 0;) all.append(some, static_cast<std::size_t>(k));
+    });
+    rt0::wait_group wg;
+    for (char c = 'a'; c < 'a' + writers; c++)
+        wg.go([c] {
+            for (int i = 0; i < each; i++) rt0::println(std::string(length, c));
+        });
+    wg.wait();
+    dup2(before, 1);
+    close(before);
+    close(pipe_ends[1]);
+    reader.join();
+    close(pipe_ends[0]);
+    ASSERT_EQ(all.size(), std::size_t{writers} * each * (length + 1));
+    for (std::size_t at = 0; at < all.size(); at += length + 1) {
+        EXPECT_EQ(all.find_first_not_of(all[at], at), at + length);
+        EXPECT_EQ(all[at + length], '\n');
     }
 }
 

@@ -56,6 +56,10 @@ public:
     bool try_lock_for(std::chrono::nanoseconds d) {
         return try_lock() || (d.count() > 0 && detail::mutex_lock_slow(s_, detail::timeout_ns(d)));
     }
+    template <class C, class D>
+    bool try_lock_until(std::chrono::time_point<C, D> t) {
+        return try_lock_for(detail::left_until(t));
+    }
     /// Never blocks.
     void unlock() {
         std::uint32_t s = s_.word.load(std::memory_order_relaxed);  // relaxed: the CAS decides
@@ -110,6 +114,10 @@ public:
     /// Blocks at most d; true when the lock is held exclusively.
     bool try_lock_for(std::chrono::nanoseconds d) {
         return try_lock() || (d.count() > 0 && detail::shared_lock_slow(s_, readers_, detail::timeout_ns(d)));
+    }
+    template <class C, class D>
+    bool try_lock_until(std::chrono::time_point<C, D> t) {
+        return try_lock_for(detail::left_until(t));
     }
     /// Never blocks.
     void unlock() {
@@ -182,6 +190,7 @@ public:
     template <class Pred>
     bool wait_for(std::unique_lock<mutex>& lk, std::chrono::nanoseconds d, Pred pred) {
         const auto start = now();
+        if (d < d.zero()) d = d.zero();
         const bool endless = d > start.max() - start;  // nanoseconds::max(), say
         while (!pred())
             if (wait_for(lk, endless ? d : start + d - now()) == std::cv_status::timeout) return pred();
@@ -189,8 +198,8 @@ public:
     }
     template <class C, class D>
     std::cv_status wait_until(std::unique_lock<mutex>& lk, std::chrono::time_point<C, D> t) {
-        wait_for(lk, std::chrono::ceil<std::chrono::nanoseconds>(t - detail::now_by<C>()));
-        return detail::now_by<C>() < t ? std::cv_status::no_timeout : std::cv_status::timeout;
+        wait_for(lk, detail::left_until(t));
+        return detail::left_until(t).count() > 0 ? std::cv_status::no_timeout : std::cv_status::timeout;
     }
     template <class C, class D, class Pred>
     bool wait_until(std::unique_lock<mutex>& lk, std::chrono::time_point<C, D> t, Pred pred) {

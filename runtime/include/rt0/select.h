@@ -30,6 +30,7 @@
 #include <utility>
 #include <vector>
 
+#include <rt0/detail/now.h>
 #include <rt0/detail/select_core.h>
 
 namespace rt0 {
@@ -131,6 +132,14 @@ std::size_t select(C&&... cases) {
 /// goroutine at a time; a handler may add() to its own set.
 class select_set {
 public:
+    select_set() noexcept = default;
+    select_set(select_set&& o) noexcept { swap(o); }  ///< o is empty then
+    select_set& operator=(select_set&& o) noexcept {
+        select_set taken(std::move(o));
+        swap(taken);
+        return *this;
+    }
+
     /// Throws std::bad_alloc, and std::invalid_argument for a second otherwise.
     template <detail::select_case C>
         requires(!std::is_lvalue_reference_v<C>)
@@ -182,6 +191,17 @@ public:
     }
 
 private:
+    void swap(select_set& o) noexcept {
+        cases_.swap(o.cases_);
+        erased_.swap(o.erased_);
+        stale_.swap(o.stale_);
+        memory_.swap(o.memory_);
+        std::swap(scratch_bytes_, o.scratch_bytes_);
+        std::swap(scratch_, o.scratch_);
+        std::swap(ndone_, o.ndone_);
+        std::swap(has_otherwise_, o.has_otherwise_);
+    }
+
     std::vector<std::unique_ptr<detail::set_case>> cases_;
     std::vector<detail::scase> erased_;
     std::vector<std::uint32_t> stale_;  // cases to prepare before the next select

@@ -70,7 +70,7 @@ public:
                         w->done();
                     }
                 } l{this, fn};
-                (*fn)();
+                detail::call_last(*fn);
             });
         } catch (...) {
             done();

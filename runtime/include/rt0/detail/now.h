@@ -1,6 +1,8 @@
 // What time it is for the scheduler.
 #pragma once
 #include <chrono>
+#include <cstdint>
+#include <limits>
 #include <type_traits>
 
 namespace rt0 {
@@ -18,6 +20,23 @@ template <class C>
 auto now_by() {
     if constexpr (std::is_same_v<C, std::chrono::steady_clock>) return rt0::now();
     else return C::now() + time_skipped();
+}
+
+// d in ns, rounded up, at most the largest there is.
+template <class Rep, class Period>
+std::int64_t ns_of(std::chrono::duration<Rep, Period> d) {
+    using lim = std::numeric_limits<std::int64_t>;
+    const long double ns = std::chrono::duration<long double, std::nano>(d).count();
+    if (!(ns < 9.2e18L)) return lim::max();
+    if (ns <= 0) return 0;
+    return std::chrono::ceil<std::chrono::nanoseconds>(d).count();
+}
+
+// How long it is until t by its clock; 0 where that was, and never more than there is.
+template <class C, class D>
+std::chrono::nanoseconds left_until(std::chrono::time_point<C, D> t) {
+    using exact = std::chrono::duration<long double, std::nano>;  // coarse ones reach further than ns do
+    return std::chrono::nanoseconds(ns_of(exact(t.time_since_epoch()) - exact(now_by<C>().time_since_epoch())));
 }
 
 }  // namespace detail

@@ -254,18 +254,9 @@ template <class C>
 struct set_case_of final : set_case {
     C c;
     explicit set_case_of(C&& from) : c(std::move(from)) { c.own(); }
+    ~set_case_of() noexcept override {}  // whatever C's says
     void prepare(scase& k) override { c.prepare(k, true); }
     void run(bool ok) override { c.run(ok); }
 };
-
-// d in ns, rounded up, at most the largest there is.
-template <class Rep, class Period>
-std::int64_t ns_of(std::chrono::duration<Rep, Period> d) {
-    using lim = std::numeric_limits<std::int64_t>;
-    const long double ns = std::chrono::duration<long double, std::nano>(d).count();
-    if (!(ns < 9.2e18L)) return lim::max();
-    if (ns <= 0) return 0;
-    return std::chrono::ceil<std::chrono::nanoseconds>(d).count();
-}
 
 }  // namespace rt0::detail
