@@ -40,7 +40,7 @@ enum class inject : unsigned {
     realtime,     // realtime_enter and realtime_leave
     file,         // open and read of small files of procfs and sysfs
     tasks,        // count_threads
-    write,        // write_all, each call of it
+    write,        // write_all, each call of it, a wait for room too
     sleep,        // usleep
     affinity,
     sysinfo,

@@ -10,13 +10,13 @@
 
 namespace rt0::kernel {
 
-long write_all(int fd, const void* p, std::size_t n) {
+long write_all(int fd, const void* p, std::size_t n, bool waits) {
     auto* s = static_cast<const char*>(p);
     std::size_t done = 0;
     while (done < n) {
         long r = sysc(inject::write, SYS_write, fd, s + done, n - done);
         if (r == -EINTR) continue;
-        if (r == -EAGAIN) {  // somebody has made it non-blocking
+        if (r == -EAGAIN && waits) {
             pollfd room{fd, POLLOUT, 0};
             r = sysc(inject::write, SYS_ppoll, &room, 1, nullptr, nullptr, 0);
             if (r >= 0 || r == -EINTR) continue;

@@ -4,8 +4,9 @@
 
 namespace rt0::kernel {
 
-// write(2), restarted after EINTR and short writes; waits for room also where fd is non-blocking.  Bytes written, or -errno.
-long write_all(int fd, const void* p, std::size_t n);
+// write(2), restarted after EINTR and short writes.  waits: for room, also where somebody has made fd non-blocking; a report
+// that nobody reads must end.  Bytes written, or -errno.
+long write_all(int fd, const void* p, std::size_t n, bool waits = false);
 // Opened for reading, close-on-exec; the descriptor or -errno.
 long open_file(const char* path);
 void close_file(long fd);

@@ -3,7 +3,7 @@
 # STEPS names.  `make trust` calls it, with MODE, SEEDS, CHAOS and FIRST in the environment.
 #
 # A step that passed leaves a stamp, NAME, under build/trust, which holds as long as no file of the tree changes (results
-# and documents aside): a rerun goes on with what has none, so that it can be interrupted.  One that failed leaves
+# and documents aside, but for README): a rerun goes on with what has none, so that it can be interrupted.  One that failed leaves
 # NAME.failed and is done again next time; the others run all the same.  The log of each is NAME.log.
 # RESULTS: the file to which the table goes as well.  Its rows for steps that did not run here, on this machine, are those
 # that it had: so it can be filled in several sittings.  Each row names its commit.
@@ -29,7 +29,7 @@ chaos() {  # chaos NAME COMMAND FIRST COUNT
 half=$((CHAOS / 2))
 
 list() {  # NAME STEP COMMAND of make
-    sed "s/^\([^ ]*\)/\1${m:+.$MODE}/" <<END
+    sed "/^$/d; s/^\([^ ]*\)/\1${m:+.$MODE}/" <<END
 models models models
 model model MODE=model test
 mutations.1 mutations mutations N=1/4
@@ -48,7 +48,7 @@ END
 wanted() { case " ${steps:-$1} " in *" $1 "*) ;; *) false ;; esac; }
 # The tree as it lies there, committed or not.
 git rev-parse HEAD >/dev/null || { echo "trust: stamps are for a tree of git's"; exit 2; }
-tree=$(git ls-files -co --exclude-standard -- . ':!tests/results' ':!*.md' | sort | xargs -d '\n' sha1sum 2>/dev/null | sha1sum | cut -c1-12)
+tree=$({ git ls-files -co --exclude-standard -- . ':!tests/results' ':!*.md'; echo README.md; } | sort | xargs -d '\n' sha1sum 2>/dev/null | sha1sum | cut -c1-12)
 commit=$(git rev-parse --short=12 HEAD)$(git diff --quiet HEAD -- . ':!*.md' || echo +)
 
 counts() {  # counts LOG STATUS: tests passed and failed: the closing line's, or GoogleTest's, or the step itself
@@ -66,7 +66,8 @@ run() {  # run NAME COMMAND...
     rm -f "$file" "$file.failed"
     echo "  run   make $*"
     start=$(date +%s)
-    make $jobs "$@" >"$file.log" 2>&1 </dev/null
+    # Of chaos only the table here is for all seeds.
+    RESULTS=$([ "$step" = chaos ] || printf '%s' "$RESULTS") make $jobs "$@" >"$file.log" 2>&1 </dev/null
     set -- $? "$(($(date +%s) - start))" "$*"
     set -- "$@" $(counts "$file.log" "$1")
     [ "$1" = 0 ] && stamp=$file || stamp=$file.failed

@@ -23,7 +23,7 @@ enum class lock_rank : unsigned char {
     stacklarge,  // large stacks
     heap,        // the page heap: innermost but for printing
     handoff,     // orders to the template thread; any M gives them, whatever it holds
-    print,       // one diagnostic at a time; anything may fail under any lock
+    print,       // println's lines, one at a time
 };
 inline constexpr int lock_ranks = static_cast<int>(lock_rank::print) + 1;
 

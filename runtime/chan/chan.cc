@@ -14,7 +14,7 @@
 //                                       close: takes the receiver off, wakes it
 //     receiver waiting? no: would_block     never was it open with nobody waiting
 //
-// Everything else is decided under the lock by send_plain and recv_plain (hchan.h).
+// Everything else is decided under the lock, by send_plain and recv_plain or their quick parts (hchan.h).
 // Source: Go's chan.go.
 #include "chan/hchan.h"
 

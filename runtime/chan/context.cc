@@ -34,7 +34,7 @@ struct context_node {
 
     mutex lock;
     bool cancelled = false;                 // [lock]
-    bool all_asked = false;                 // and so is everybody below [lock]
+    bool all_asked = false;                 // so are all below [lock]
     context_node* children = nullptr;       // [lock]
 
     context_node* next = nullptr;           // [parent's lock]
@@ -104,13 +104,20 @@ context_node* first_alive(context_node* c) {
     while (c && !try_ref(c)) c = c->next;
     return c;
 }
+// A canceller's step among the children, each of them asked with all below before the next.  After the last all have been, or
+// are dying, and no new ones come.
+context_node* to_child(context_node* parent, context_node* from) {
+    context_node* c = first_alive(from);
+    if (!c) parent->all_asked = true;
+    return c;
+}
 context_node* first_child(context_node* n) {
     std::lock_guard l(n->lock);
-    return first_alive(n->children);
+    return to_child(n, n->children);
 }
 context_node* next_sibling(context_node* n) {
     std::lock_guard l(n->parent->lock);
-    return first_alive(n->next);
+    return to_child(n->parent, n->next);
 }
 
 // n alone.  Its first child, with a reference, if somebody below has perhaps not been asked to stop.
@@ -204,7 +211,6 @@ void context_unref(context_node* n) {
 
 void context_cancel(context_node* n) {
     context_ref(n);  // the callbacks may drop the last handle
-    context_ref(n);
     for (context_node* at = n; at;) {
         if (context_node* child = cancel_one(at)) {
             context_unref(at);
@@ -213,11 +219,6 @@ void context_cancel(context_node* n) {
             at = go_on_from(at, n);
         }
     }
-    {
-        std::lock_guard l(n->lock);
-        n->all_asked = true;
-    }
-    context_unref(n);
 }
 
 std::stop_token context_token(const context_node* n) { return n->stop.get_token(); }

@@ -275,7 +275,6 @@ void park_selection(selection& s) {
     if (!won) return;  // timer or token: `winner` is read when they are disarmed
     s.chosen = static_cast<int>(won->index);
     s.ok = won->success;
-    s.handed = true;
 }
 
 // Inside the runtime; tokens are armed if there are any.

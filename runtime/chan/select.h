@@ -37,9 +37,8 @@ struct selection {
     g* gp = nullptr;            // [const] once begun
     int chosen = -1;            // the case that goes
     bool ok = true;             // as select_outcome's
-    bool handed = false;        // a partner has done all of it
-    bool moves = false;         // else: its channel's elements are `moved`; noted under its lock, without which it may be gone
-    claim k{};                  // else: what is left to do
+    bool moves = false;         // its channel's elements are `moved`; noted under its lock, without which it may be gone
+    claim k{};                  // what is left to do, where no partner has done all
     sudog* orphans = nullptr;   // channels to free, by their sudogs
 
     // The race between partners, the timer and the tokens (selrace.cc).

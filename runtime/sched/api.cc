@@ -78,14 +78,11 @@ namespace {
 constinit rt::mutex lines{rt::lock_rank::print};
 }
 
-// Not analysed: in a forked child somebody else may have held it for good.
-void line::write() NO_THREAD_SAFETY_ANALYSIS {
+void line::write() {
     text_.push_back('\n');
     syscall_scope in_kernel;
-    const bool shared = !kernel::forked();
-    if (shared) lines.lock();
-    kernel::write_all(1, text_.data(), text_.size());
-    if (shared) lines.unlock();
+    rt::guard one_after_the_other(lines);
+    kernel::write_all(1, text_.data(), text_.size(), true);
 }
 
 }  // namespace detail

@@ -297,7 +297,8 @@ TEST(ChanStress2, AReceiverMayDropTheChannel) {
     replies<tracked>(rounds);
 }
 
-// CH7 with several selects: the last one that takes note of the end frees the channel.
+// CH7 with several selects: the last one that takes note of the end frees the channel.  (A select that looks at it after that
+// is AddressSanitizer's to find.)
 TEST(ChanStress2, SelectsOnAChannelThatIsClosedAndDropped) {
     for (int i = 0; i < 1'000; i++) {
         auto c = std::make_unique<chan<tracked>>(0);

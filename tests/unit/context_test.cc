@@ -241,6 +241,16 @@ TEST(Context, ASecondCancelReachesThoseTheFirstHasNotComeTo) {
     wg.wait();
 }
 
+// Whoever has been asked with all below is not asked again: else to cancel a chain from the top down would take its square.
+TEST(Context, CancelledOnceMoreDoesNothing) {
+    constexpr int n = 50'000;
+    std::vector<rt0::context> all{rt0::context()};
+    for (int i = 1; i < n; i++) all.push_back(all.back().child());
+    all[0].cancel();
+    for (auto& c : all) c.cancel();
+    EXPECT_TRUE(all.back().stop_token().stop_requested());
+}
+
 // ---- nursery
 
 TEST(Nursery, LeavingTheScopeJoinsAll) {

@@ -103,7 +103,7 @@ public:
         const detail::context_value* v = detail::context_find(n_, key);
         return v && *v->type == typeid(T) ? &static_cast<const detail::context_value_of<T>*>(v)->v : nullptr;
     }
-    /// Cancels this node and all its descendants; runs their stop callbacks.  Again: nothing.
+    /// Cancels this node and all its descendants, and runs their stop callbacks, but for those that are cancelled already.
     void cancel() const { detail::context_cancel(n_); }
     std::stop_token stop_token() const { return detail::context_token(n_); }
     /// The earliest deadline from here to the root.

@@ -2,14 +2,14 @@
 // <rt0/sync.h>.
 //
 //   MX1  A lock nobody contends for is one compare-and-swap to take and one to release, and a look
-//        at whether the goroutine was asked to yield.  A mutex looks when it has been taken: before the
-//        swap, which waits for every load ahead of it, the look's three would add to each section.
+//        at whether the goroutine was asked to yield.  A mutex looks when it has been taken: ahead of the swap, which
+//        waits for the loads before it, the look's three, each on the one before, would add to every section.
 //   MX2  While goroutines wait for it that stays true as long as one of them has been woken and not
 //        run yet: who comes by takes it, and who leaves need wake nobody (ML2).
-//   MX4  Who comes looks before he swaps: a swap that fails takes the line from the holder all the same, who then waits for
-//        it at the release (AMD Zen 4: eight goroutines at P=2 10.8 -> 6.4 ns a section, one alone as before).
 //   MX3  A word that is anything but "free" or "held, nobody waits" is the library's
 //        (runtime/chan/sync_lock.cc).
+//   MX4  Who comes looks at the word before he swaps: a swap that fails takes the line from the holder all the same, who then
+//        waits for it at the release (AMD Zen 4: eight goroutines at P=2 10.8 -> 6.4 ns a section, one alone as before).
 #pragma once
 #include <chrono>
 #include <condition_variable>
@@ -44,7 +44,7 @@ public:
     /// Never blocks, never fails without cause.
     bool try_lock() {
         std::uint32_t s = s_.word.load(std::memory_order_relaxed);  // relaxed: the CAS decides
-        if (s == 0) [[likely]]  // then it is a constant, and the CAS need not wait for the load (MX4)
+        if (s == 0) [[likely]]  // MX4; and the CAS swaps a constant, so nothing waits for what was loaded
             // ORDER(lock): acquire; pairs with the release in unlock().
             if (s = 0; detail::cas(s_.word, s, detail::lk_locked, std::memory_order_acquire)) return true;
         while (!(s & detail::lk_locked))
