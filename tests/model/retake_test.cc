@@ -197,8 +197,8 @@ TEST_P(Retake, TwoRequestersOfOneM) {
 }
 
 TEST_P(Retake, AStopperAndSysmonAtOneM) {
-    options o = with(2, 2000);
-    o.dfs.runs = 10'000;
+    options o = with(2, 20'000);
+    o.dfs.runs = 30'000;
     o.dfs.looks_back = 0;  // fewer points: more of the pairs
     o.timeouts = 0;
     explore(o, 2, 3, [](world& w, state* s) {
