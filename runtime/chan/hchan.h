@@ -140,22 +140,21 @@ struct hchan : detail::chan_head {
 };
 static_assert(std::is_base_of_v<detail::chan_head, hchan>);
 
-// ---- the lock (CH6).  Neither function is analysed: with one P, that is the lock.
-inline void lockchan(hchan* c) ACQUIRE(c->lock) NO_THREAD_SAFETY_ANALYSIS {
-    if (!one_p()) c->lock.lock();
+// ---- the lock (CH6).  None of these is analysed: with one P, that is the lock.
+inline void note_locked([[maybe_unused]] hchan* c) NO_THREAD_SAFETY_ANALYSIS {
     chaos_pause_debug(window::chan_locked);
 #ifdef RT0_DEBUG
     if (c->busy) runtime_throw("two goroutines inside one channel");
     c->busy = true;
 #endif
 }
+inline void lockchan(hchan* c) ACQUIRE(c->lock) NO_THREAD_SAFETY_ANALYSIS {
+    if (!one_p()) c->lock.lock();
+    note_locked(c);
+}
 inline bool trylockchan(hchan* c) TRY_ACQUIRE(true, c->lock) NO_THREAD_SAFETY_ANALYSIS {
     if (!one_p() && !c->lock.try_lock()) return false;
-    chaos_pause_debug(window::chan_locked);
-#ifdef RT0_DEBUG
-    if (c->busy) runtime_throw("two goroutines inside one channel");
-    c->busy = true;
-#endif
+    note_locked(c);
     return true;
 }
 inline void unlockchan(hchan* c) RELEASE(c->lock) NO_THREAD_SAFETY_ANALYSIS {
