@@ -21,6 +21,7 @@
 #include <sys/single_threaded.h>
 #include <unwind.h>
 
+#include <bit>
 #include <cstdlib>
 #include <cstring>
 
@@ -29,6 +30,7 @@
 #include "kernel_if/memory.h"
 #include "kernel_if/signal.h"
 #include "kernel_if/syscall.h"
+#include "kernel_if/thread.h"
 
 #if defined(__x86_64__)
 #include "arch/amd64/tcb.h"
@@ -53,6 +55,7 @@ RT0_WEAK std::atomic<std::uint32_t> _dl_stack_cache_lock;
 RT0_WEAK const rt0_db_field _thread_db_pthread_list, _thread_db_pthread_tid, _thread_db_pthread_start_routine,
     _thread_db_pthread_specific, _thread_db_pthread_cancelhandling, _thread_db_pthread_report_events;
 RT0_WEAK const std::uint32_t _thread_db_sizeof_pthread;
+RT0_WEAK std::size_t __pthread_get_minstack(const pthread_attr_t*);
 #undef RT0_WEAK
 __attribute__((weak)) extern const unsigned __rseq_size;
 }
@@ -62,7 +65,7 @@ namespace rt0::kernel {
 namespace {
 
 constexpr std::size_t pthread_max = 8192;        // bytes; struct pthread is 2368 (amd64) and 1856 (arm64) in 2.36
-constexpr std::size_t donor_stack = 256 << 10;   // bytes; PTHREAD_STACK_MIN grows with the signal frame
+constexpr std::size_t donor_room = 256 << 10;    // bytes beyond glibc's own share
 constexpr std::uint32_t flag_stackaddr = 0x8;    // glibc's ATTR_FLAG_STACKADDR
 constexpr std::uint32_t flag_do_rseq = 0x80;     // glibc's ATTR_FLAG_DO_RSEQ
 // Behind dl_stack_user in _rtld_global: itself, dl_stack_cache, its size, dl_in_flight_stack, then the lock.
@@ -170,7 +173,7 @@ constexpr std::int64_t donor_look = 10'000'000;  // ns; a wake-up that failed co
 constexpr const char* donor_lost = "joinid of the donor";
 
 // Creates and joins the donor, on a stack and with a signal mask that can be recognised.
-const char* run_donor(donor* d, char* stack) {
+const char* run_donor(donor* d, char* stack, std::size_t donor_stack) {
     pthread_attr_t attr;
     if (pthread_attr_init(&attr) != 0) return "no thread attributes";
     const char* why = nullptr;
@@ -308,7 +311,7 @@ std::uint32_t search(const donor& d, std::uint32_t size, const void* bytes, std:
     return at;
 }
 
-const char* check_donor(glibc_layout* gl, const donor& d, char* stack, const char* self) {
+const char* check_donor(glibc_layout* gl, const donor& d, char* stack, std::size_t donor_stack, const char* self) {
     const char* im = d.image;
     RT0_CHECK(peek<void*>(im + gl->start_routine) == reinterpret_cast<void*>(donor_main), "start_routine of the donor");
     RT0_CHECK(peek<const void*>(im + gl->arg) == &d, "arg of the donor");
@@ -347,19 +350,27 @@ const char* check_donor(glibc_layout* gl, const donor& d, char* stack, const cha
 
 }  // namespace
 
+std::size_t pthread_share() {
+    auto* f = &__pthread_get_minstack;
+    if (!f) f = reinterpret_cast<decltype(f)>(dlsym(RTLD_DEFAULT, "__pthread_get_minstack"));
+    pthread_attr_t attr = {};  // it looks at what is loaded alone
+    return f ? f(&attr) : 0;
+}
+
 const char* glibc_calibrate(glibc_layout* gl) {
     *gl = {};
     descriptors db = {};
     auto* self = reinterpret_cast<const char*>(pthread_self());
     if (const char* why = &_dl_stack_user ? find_static(gl, &db) : find_dynamic(gl, &db)) return why;
     if (const char* why = place_fields(gl, db, self)) return why;
+    const std::size_t donor_stack = std::bit_ceil(donor_room + pthread_share());
     void* stack = sys_reserve(donor_stack, donor_stack);
     auto* d = injected(inject::libc) ? nullptr : static_cast<donor*>(std::calloc(1, sizeof(donor)));
     const char* why = "no memory for the donor";
     if (stack && d) {
         d->gl = gl;
-        why = run_donor(d, static_cast<char*>(stack));
-        if (!why) why = check_donor(gl, *d, static_cast<char*>(stack), self);
+        why = run_donor(d, static_cast<char*>(stack), donor_stack);
+        if (!why) why = check_donor(gl, *d, static_cast<char*>(stack), donor_stack, self);
     }
     if (why != donor_lost) {
         std::free(d);

@@ -207,6 +207,8 @@ int thread_create(kthread* t, void (*fn)(void*), void* arg, void* stack_lo, std:
                                           : pthread_kind_create(t, fn, arg, stack_lo, stack_size);
 }
 
+std::size_t thread_stack_share() { return mode == thread_kind::pthread ? pthread_share() : 0; }
+
 bool thread_gone(const kthread* t) {
     if (mode == thread_kind::pthread) return pthread_kind_gone(t);
     // ORDER(ctid): acquire; pairs with the kernel's store of 0 when the thread left its memory.

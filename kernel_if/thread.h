@@ -28,6 +28,12 @@ thread_kind thread_mode();
 // 0, or -errno: -EAGAIN (limits), -ENOMEM.  The stack stays the caller's.
 int thread_create(kthread* t, void (*fn)(void*), void* arg, void* stack_lo, std::size_t stack_size);
 
+// Bytes of a thread's stack that pthread_create takes for itself, static TLS above all; 0 where glibc does not tell.
+std::size_t pthread_share();
+
+// Bytes of the stack that are not fn's: the pthread kind has the program's thread_locals there, however large they are.
+std::size_t thread_stack_share();
+
 // Has the kernel let go of the thread's stack?  Never blocks.
 bool thread_gone(const kthread* t);
 

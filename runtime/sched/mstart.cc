@@ -8,6 +8,7 @@
 //        signal stack and a g.
 #include "sched/mstart.h"
 
+#include <bit>
 #include <cerrno>
 #include <cxxabi.h>
 #include <new>
@@ -142,6 +143,8 @@ std::int64_t reserve_id(bool extra) {
     return sched.mnext++;
 }
 
+std::size_t g0_stack_size() { return std::bit_ceil(cfg::g0_stack + kernel::thread_stack_share()); }
+
 // allocm, but says what is missing: 0, -ENOSPC for the thread limit, -ENOMEM.
 int try_allocm(void (*fn)(), bool extra, std::int64_t id, m** out) {
     if (id < 0 && (id = reserve_id(extra)) < 0) return -ENOSPC;
@@ -150,7 +153,7 @@ int try_allocm(void (*fn)(), bool extra, std::int64_t id, m** out) {
         mp->id = id;
         mp->mstartfn = fn;
         mp->is_extra = extra;
-        mp->g0stack = stackalloc(current_mcache(), cfg::g0_stack);
+        mp->g0stack = stackalloc(current_mcache(), g0_stack_size());
         if (system_g(&mp->g0, mp, mp->g0stack) && mcommoninit(mp)) {
             *out = mp;
             return 0;
@@ -357,8 +360,9 @@ void to_freem(m* mp) {
 
 void mend() {
     m* mp = getg()->mp;
-    sigset_t old;
-    kernel::sigmask_block_all(&old);
+    // Not the thread library's two: destructors of thread_locals come next, and glibc's end of a thread waits for 33 where somebody
+    // calls setuid.
+    kernel::sigmask_block(nullptr);
     kernel::sigaltstack_set(nullptr, 0);
     to_freem(mp);
     rcu_thread_leave();

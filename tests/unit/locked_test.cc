@@ -294,4 +294,33 @@ TEST_F(Locked, HandTheirPsToEachOther) {
     }
 }
 
+// glibc's setuid sends each thread a signal and waits until it has been taken: also by those that are about to end, whose
+// destructors of thread_locals take their time.
+TEST_F(Locked, SetuidWhileTheirThreadsEnd) {
+    struct lingers {
+        int used = 0;
+        ~lingers() { usleep(500); }
+    };
+    static thread_local lingers l;
+    std::atomic<bool> over{false};
+    rt0::wait_group wg;
+    for (int i = 0; i < 2; i++)
+        wg.go([&] {
+            while (!over) {
+                rt0::wait_group one;
+                one.go([] {
+                    this_goroutine::lock_os_thread();
+                    l.used++;
+                });
+                one.wait();
+            }
+        });
+    for (int i = 0; i < 100; i++) {
+        rt0::blocking([] { EXPECT_EQ(setresuid(static_cast<uid_t>(-1), geteuid(), static_cast<uid_t>(-1)), 0); });
+        this_goroutine::yield();
+    }
+    over = true;
+    wg.wait();
+}
+
 }  // namespace
