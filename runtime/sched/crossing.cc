@@ -110,7 +110,7 @@ void put_extra(m* mp) {
     checkdead_later();
 }
 
-// Takes the calling thread into the runtime, without a P yet: dead -> ... -> syscall.
+// Takes the calling thread into the runtime, without a P yet: dead -> syscall.
 g* needm() {
     if (!booted()) boot_from_foreign();
     m* mp = get_extra();
@@ -123,9 +123,7 @@ g* needm() {
     gp->stk = thread_stack();
     // relaxed: only uniqueness matters.
     gp->goid = sched.goidgen.fetch_add(1, memory_order_relaxed) + 1;
-    casgstatus(gp, gdead, grunnable);
-    casgstatus(gp, grunnable, grunning);
-    casgstatus(gp, grunning, gsyscall);
+    casgstatus(gp, gdead, gsyscall);  // at once: it has no context, which dumps look for in one that is runnable
     mp->oldp = nullptr;
     // relaxed: its own bits.  A read-modify-write: a requester that read an old p.mp may be in a phase (RK5).
     mp->retake.fetch_and(~std::uint32_t{rt_preempt | rt_stop}, memory_order_relaxed);

@@ -28,7 +28,7 @@ struct timer;
 //   running         x       .       x       x     x       x      owns its stack, has an M and a P
 //   syscall         x       x       .       .     .       .      in a declared system call; has an M, its P may be gone
 //   waiting         x       x       .       .     .       .      blocked in the runtime; on no run queue
-//   dead            x       .       .       .     .       .      on a free list, or being set up by newproc
+//   dead            x       .       x       .     .       .      on a free list, or being set up; a foreign thread comes in
 //   detached        x       x       .       .     .       .      in user code without a P; stack moves, not scannable
 //
 // gscan is or'ed in by whoever looks at the stack of a G that is not running

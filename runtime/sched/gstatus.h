@@ -48,7 +48,7 @@ inline constexpr std::uint32_t gstatus_edges[gstates] = {
     /* syscall  */ gstatus_set({grunnable, grunning}),
     /* waiting  */ gstatus_set({grunnable, grunning}),
     /* (unused) */ 0,
-    /* dead     */ gstatus_set({grunnable}),
+    /* dead     */ gstatus_set({grunnable, gsyscall}),
     /* detached */ gstatus_set({grunnable, grunning}),
 };
 

@@ -22,7 +22,7 @@ const std::vector<std::pair<std::uint32_t, std::uint32_t>> edges = {
     {gidle, gdead},         {grunnable, grunning}, {grunning, grunnable},  {grunning, gsyscall},
     {grunning, gwaiting},   {grunning, gdead},     {grunning, gdetached},  {gsyscall, grunnable},
     {gsyscall, grunning},   {gwaiting, grunnable}, {gwaiting, grunning},   {gdead, grunnable},
-    {gdetached, grunnable}, {gdetached, grunning},
+    {gdead, gsyscall},      {gdetached, grunnable}, {gdetached, grunning},
 };
 bool legal(std::uint32_t from, std::uint32_t to) {
     for (auto& e : edges)
