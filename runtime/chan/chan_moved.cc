@@ -32,6 +32,8 @@
 //   MV6  A partner taken off its queue (CH2) stays parked until the element has been moved from
 //        or into its stack; then it is readied, and after its element is published, so that
 //        it cannot overtake itself.
+//   MV7  Whoever moves one element after the other for partners (chain) lets each go before the next, and that one may drop
+//        the last handle: so he counts in npark, from the step that found him a partner to the one that finds none.
 #include "chan/hchan.h"
 
 #include <cstring>
@@ -59,9 +61,34 @@ void put_free(hchan* c, void* node) REQUIRES(c->lock) {
     c->freenode = node;
 }
 
+// What keeps the channel of whoever goes on for partners (MV7).
+class chain {
+public:
+    explicit chain(hchan* c) : c_(c) {}
+    // Outside the runtime: elements that are left run their destructors.
+    ~chain() {
+        if (last_) release_chan(c_);
+    }
+    chain(const chain&) = delete;
+    chain& operator=(const chain&) = delete;
+
+    void go_on(bool on) {
+        assert_locked(c_);
+        if (on == held_) return;
+        held_ = on;
+        c_->npark += on ? 1 : -1;
+        last_ = !on && c_->npark == 0 && c_->orphan;
+    }
+
+private:
+    hchan* const c_;
+    bool held_ = false;
+    bool last_ = false;
+};
+
 // node holds an element, from's if from is not null: into the ring, or to the first
 // waiting receiver, which is returned and then owns it.  Wakes from.
-sudog* publish(hchan* c, void* node, sudog* from) {
+sudog* publish(hchan* c, void* node, sudog* from, chain& k) {
     runtime_call rc;
     lockchan(c);
     sudog* to = c->recvq.dequeue();
@@ -72,20 +99,21 @@ sudog* publish(hchan* c, void* node, sudog* from) {
     }
     c->filling--;
     sudog* drained = take_receivers(c);
+    k.go_on(to);
     unlockchan(c);
     if (from) goready(from->gp);
     ready_list(drained);
     return to;
 }
 
-// node is empty: free, or the first waiting sender's, which is returned.  Wakes to, and after that only a sender that waits
-// keeps the channel: a receiver that has what it waited for may drop the last handle.
-sudog* give_back(hchan* c, void* node, sudog* to) {
+// node is empty: free, or the first waiting sender's, which is returned.  Wakes to.
+sudog* give_back(hchan* c, void* node, sudog* to, chain& k) {
     runtime_call rc;
     lockchan(c);
     sudog* from = c->sendq.dequeue();
     if (from) c->filling++;
     else put_free(c, node);
+    k.go_on(from);
     unlockchan(c);
     if (to) goready(to->gp);
     return from;
@@ -108,11 +136,11 @@ void ready(sudog* sg) {
 // node was filled (from: by whoever sent it, waiting) and is published.  If that finds a
 // receiver waiting, the node comes free at once, which may serve another sender, and so
 // on: each round is one element from a parked goroutine to another.
-void filled(hchan* c, void* node, sudog* from) {
-    while (sudog* to = publish(c, node, from)) {
+void filled(hchan* c, void* node, sudog* from, chain& k) {
+    while (sudog* to = publish(c, node, from, k)) {
         move_out(c, to->elem, node);
         to->success = true;
-        from = give_back(c, node, to);
+        from = give_back(c, node, to, k);
         if (!from) return;
         move_in(c, node, from);
     }
@@ -146,7 +174,8 @@ void finish_send(hchan* c, void* elem, const claim& k) {
         ready(k.sg);
     } else {
         c->type->move(k.node, elem);
-        filled(c, k.node, nullptr);
+        chain on(c);
+        filled(c, k.node, nullptr, on);
     }
 }
 
@@ -158,9 +187,10 @@ void finish_recv(hchan* c, void* elem, const claim& k) {
         return;
     }
     move_out(c, elem, k.node);
-    if (sudog* from = give_back(c, k.node, nullptr)) {
+    chain on(c);
+    if (sudog* from = give_back(c, k.node, nullptr, on)) {
         move_in(c, k.node, from);
-        filled(c, k.node, from);
+        filled(c, k.node, from, on);
     }
 }
 

@@ -15,8 +15,8 @@
 //        (upcross.h UC1), no P changes hands between lockchan and unlockchan, and the
 //        number of Ps changes only while the world is stopped, that is with nobody
 //        inside.  So one P is the lock; debug builds check that nobody meets anybody.
-//   CH7  npark counts the sudogs queued here, and those of selects that were won but not
-//        yet taken note of; while it is not 0 the channel is not freed: a parked
+//   CH7  npark counts the sudogs queued here, those of selects that were won but not
+//        yet taken note of, and chains of moves that are under way (MV7); while it is not 0 the channel is not freed: a parked
 //        goroutine keeps its channel as if it held a handle.
 //
 // Elements (rt0/detail/chan_core.h, EK1).  plain (boxed too): buf is a ring of them, and
