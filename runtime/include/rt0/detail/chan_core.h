@@ -183,10 +183,11 @@ op_status send_ref(T& v, Op op) {
     }
 }
 // The same for receiving into an existing v, by move assignment.  If that throws, the
-// element has left the channel and is destroyed.
+// element has left the channel and is destroyed.  Bytes go straight into a scalar alone: v may be a base, or a member
+// without an address of its own, and others live in its padding.
 template <class T, class Op>
 op_status recv_ref(T& v, Op op) {
-    if constexpr (kind_of<T> == elem_kind::plain) {
+    if constexpr (std::is_scalar_v<T>) {
         return op(const_cast<void*>(static_cast<const volatile void*>(std::addressof(v))));
     } else if constexpr (is_boxed<T>) {
         T* p = nullptr;
