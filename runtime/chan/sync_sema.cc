@@ -4,7 +4,8 @@
 //        permits in the word: they go straight to the first in line, so the order is
 //        that of asking and a newcomer cannot overtake.
 //   SE2  The releaser's last access is the CAS that lets others through, or it hands the
-//        permits to goroutines that are still parked while it touches the queue.
+//        permits to goroutines that are still parked while it touches the queue.  Permits that are left
+//        over are put into the word after the queue's lock: who takes one may be the last to use the semaphore.
 #include "chan/waitq.h"
 
 namespace rt0::detail {
@@ -59,36 +60,42 @@ bool sema_acquire_slow(sema_state& s, std::int64_t ns) {
     return w.success;
 }
 
+namespace {
+
+// Puts k permits into the word, if nobody waits.  False: somebody does; word is what was seen.
+bool put_permits(sema_state& s, std::uint64_t k, std::uint64_t& word, bool* too_many) {
+    while (!(word & queued)) {
+        if ((*too_many = (word >> 1) + k > max_permits)) return true;
+        // ORDER(sema): release; pairs with the acquires of who takes a permit.
+        if (cas(s.word, word, word + (k << 1), std::memory_order_release)) return true;
+    }
+    return false;
+}
+
+}  // namespace
+
 void sema_release_slow(sema_state& s, std::uint64_t k) {
-    // A loop: the queue may be emptied by timeouts between two looks.
+    bool too_many = false;
     std::uint64_t word = s.word.load(std::memory_order_relaxed);  // relaxed: the CAS decides
-    for (;;) {
-        if (!(word & queued)) {
-            if ((word >> 1) + k > max_permits) throw_invalid("semaphore: count out of range");
-            // ORDER(sema): release; pairs with the acquires of who takes a permit.
-            if (cas(s.word, word, word + (k << 1), std::memory_order_release))
-                return;
-            continue;
-        }
+    if (!put_permits(s, k, word, &too_many)) {
         runtime::runtime_call rc;
         waitlist wake;
-        {
+        do {  // again, where timeouts emptied the queue between two looks, or permits are left
             guard g(lock_of(s.q));
+            const bool any = s.q.list.head;
             while (k && s.q.list.head) {
                 waiter* w = runtime::dequeue(s.q.list);
                 w->success = true;
                 runtime::collect(wake, w);
                 k--;
             }
-            if (wake.head) {
-                // The list is empty if permits are left: they become visible with the bit's going.
-                // ORDER(sema): release; pairs with the acquires of who takes a permit.
-                if (!s.q.list.head) s.word.store(k << 1, std::memory_order_release);
-            }
-        }
-        if (wake.head) return runtime::let_go(wake);
-        word = s.word.load(std::memory_order_relaxed);  // relaxed: as above
+            // Those that are left follow without the lock (SE2).  relaxed: no permit is in it.
+            if (any && !s.q.list.head) s.word.store(0, std::memory_order_relaxed);
+            word = s.word.load(std::memory_order_relaxed);  // relaxed: as above
+        } while (k && !put_permits(s, k, word, &too_many));
+        if (wake.head) runtime::let_go(wake);
     }
+    if (too_many) throw_invalid("semaphore: count out of range");
 }
 
 }  // namespace rt0::detail
