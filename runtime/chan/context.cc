@@ -16,6 +16,8 @@
 //        cancelled it first or, if nobody did, by whoever frees it: one at a time.
 #include <rt0/context.h>
 
+#include <mutex>
+
 #include "chan/start.h"
 #include "sched/timer.h"
 #include "sched/upcross.h"
@@ -70,6 +72,14 @@ bool try_ref(context_node* n) {
         // relaxed: whoever showed us the node orders what it holds.
         if (n->refs.compare_exchange_weak(r, r + 1, std::memory_order_relaxed)) return true;
     return false;
+}
+
+// False: the process is exiting, and who holds it goes on no more (EX1).
+bool lock_to_unlink(std::unique_lock<mutex>& l) {
+    // relaxed: set by the very thread that runs the last destructors.
+    if (rt::sched.exiting.load(std::memory_order_relaxed)) return l.try_lock();
+    l.lock();
+    return true;
 }
 
 void take_timer_back(context_node* n) {
@@ -200,7 +210,8 @@ void context_unref(context_node* n) {
     while (n && n->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) {
         context_node* p = n->parent;
         if (p) {
-            std::lock_guard l(p->lock);
+            std::unique_lock l(p->lock, std::defer_lock);
+            if (!lock_to_unlink(l)) return;
             if (n->linked) unlink(p, n);
         }
         take_timer_back(n);

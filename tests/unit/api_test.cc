@@ -198,6 +198,16 @@ TEST(ApiGo, PrintlnAndDump) {
     char* unset = nullptr;  // getenv's, say
     rt0::println(unset, nullptr);
     EXPECT_EQ(testing::internal::GetCapturedStdout(), "n = 3 c true 2.5 s\n\n (null) false\n(null) nullptr\n");
+#ifdef __SIZEOF_INT128__
+    testing::internal::CaptureStdout();
+    __extension__ using wide = __int128;
+    if constexpr (std::is_integral_v<wide>) {  // with -std=gnu++20
+        rt0::println(static_cast<wide>(1) << 100, -(static_cast<wide>(1) << 100));
+        EXPECT_EQ(testing::internal::GetCapturedStdout(), "1267650600228229401496703205376 -1267650600228229401496703205376\n");
+    } else {
+        testing::internal::GetCapturedStdout();
+    }
+#endif
     rt0::chan<int> never(0);
     rt0::go([=] { never.recv(); });
     rt0::go({.name = "waiter"}, [=] { never.recv(); });

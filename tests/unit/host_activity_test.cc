@@ -1,6 +1,7 @@
 // kernel::activity: what the kernel says of threads whose state is known, and the scheduling classes of threads.
 // What is waited for without a limit comes, or the test hangs: that is how it fails.
 #include <gtest/gtest.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
@@ -57,8 +58,8 @@ struct Activity : testing::Test {
 // From when it is first seen blocked until it is woken it is blocked at each look, and uses no processor.
 void expect_blocked(known_thread& t) {
     while (activity_now(t.tid()) != activity::blocked) sched_yield();
-    const int fd = activity_open(t.tid());
-    ASSERT_GE(fd, 0);
+    const activity_file fd = activity_open(t.tid());
+    ASSERT_GE(fd.fd, 0);
     const std::int64_t used = thread_cputime(t.tid());
     EXPECT_GT(used, 0);
     for (int i = 0; i < 1000; i++) ASSERT_EQ(activity_read(fd), activity::blocked) << i;
@@ -116,8 +117,8 @@ TEST_F(Activity, LoopsThatHaveAProcessorOrWaitForOne) {
         }));
     while (looping.load() < static_cast<int>(ts.size())) sched_yield();
     for (auto& t : ts) {
-        const int fd = activity_open(t->tid());
-        ASSERT_GE(fd, 0);
+        const activity_file fd = activity_open(t->tid());
+        ASSERT_GE(fd.fd, 0);
         for (int i = 0; i < 300; i++) ASSERT_EQ(activity_read(fd), activity::running) << i;
         const std::int64_t used = thread_cputime(t->tid());
         while (thread_cputime(t->tid()) == used) {}  // its turn comes
@@ -131,9 +132,9 @@ TEST_F(Activity, LoopsThatHaveAProcessorOrWaitForOne) {
 TEST_F(Activity, ByTheStateOfTheThread) {
     auto open_refused = [](std::int32_t tid) {
         inject_fail(inject::activity, 1, EACCES);
-        const int fd = activity_open(tid);
+        const activity_file fd = activity_open(tid);
         inject_off();
-        EXPECT_GE(fd, 0);
+        EXPECT_GE(fd.fd, 0);
         return fd;
     };
     int pipe_fd[2];
@@ -148,7 +149,7 @@ TEST_F(Activity, ByTheStateOfTheThread) {
         prctl(PR_SET_NAME, "a) S (b");
         while (!end.load(std::memory_order_relaxed)) {}
     });
-    const int blocked = open_refused(reads.tid()), running = open_refused(loops.tid());
+    const activity_file blocked = open_refused(reads.tid()), running = open_refused(loops.tid());
     while (activity_read(blocked) != activity::blocked) sched_yield();
     while (activity_read(running) != activity::running) sched_yield();
     for (int i = 0; i < 300; i++) {
@@ -159,7 +160,20 @@ TEST_F(Activity, ByTheStateOfTheThread) {
     EXPECT_EQ(write(pipe_fd[1], "x", 1), 1);
     reads.join();
     loops.join();
-    for (int fd : {blocked, running, pipe_fd[0], pipe_fd[1]}) close(fd);
+    for (int fd : {blocked.fd, running.fd, pipe_fd[0], pipe_fd[1]}) close(fd);
+}
+
+// Where the program has closed a descriptor that is not its own and got the number for a file, that one stays open.
+TEST_F(Activity, ADescriptorThatIsAnotherFileByNow) {
+    const activity_file f = activity_open(static_cast<std::int32_t>(syscall(SYS_gettid)));
+    ASSERT_GE(f.fd, 0);
+    int pipe_fd[2];
+    ASSERT_EQ(pipe(pipe_fd), 0);
+    ASSERT_EQ(dup2(pipe_fd[0], f.fd), f.fd);
+    EXPECT_EQ(activity_read(f), activity::unknown);
+    activity_close(f);
+    EXPECT_NE(fcntl(f.fd, F_GETFD), -1);
+    for (int fd : {f.fd, pipe_fd[0], pipe_fd[1]}) EXPECT_EQ(close(fd), 0);
 }
 
 TEST_F(Activity, AThreadThatHasEnded) {
@@ -167,24 +181,24 @@ TEST_F(Activity, AThreadThatHasEnded) {
     known_thread t([&] {
         while (!end.load()) sched_yield();
     });
-    const int fd = activity_open(t.tid());
-    ASSERT_GE(fd, 0);
+    const activity_file fd = activity_open(t.tid());
+    ASSERT_GE(fd.fd, 0);
     EXPECT_NE(activity_read(fd), activity::unknown);
     end = true;
     t.join();
     while (activity_read(fd) != activity::unknown) sched_yield();  // joined a moment before the kernel is done with it
     activity_close(fd);
-    EXPECT_EQ(activity_open(t.tid()), -ENOENT);
+    EXPECT_EQ(activity_open(t.tid()).fd, -ENOENT);
     EXPECT_EQ(activity_now(t.tid()), activity::unknown);
     EXPECT_LT(thread_cputime(t.tid()), 0);
 }
 
 TEST_F(Activity, WhereTheKernelRefuses) {
     const auto me = static_cast<std::int32_t>(syscall(SYS_gettid));
-    const int fd = activity_open(me);
+    const activity_file fd = activity_open(me);
     EXPECT_NE(activity_read(fd), activity::unknown);
     inject_fail(inject::activity, 1, EMFILE, -1);
-    EXPECT_EQ(activity_open(me), -EMFILE);
+    EXPECT_EQ(activity_open(me).fd, -EMFILE);
     EXPECT_EQ(activity_read(fd), activity::unknown);
     EXPECT_EQ(activity_now(me), activity::unknown);
     inject_off();

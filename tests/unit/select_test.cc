@@ -363,6 +363,30 @@ TEST(Select, OwnsATemporaryChannel) {
     rt0::select(rt0::send(rt0::sender<int>(chan<int>(1)), 1, [] {}));
 }
 
+// As for a receive: called as what they are, whatever their qualifier.
+TEST(Select, HandlersOfAllKinds) {
+    struct lvalue {
+        int& n;
+        void operator()() & { n++; }
+    };
+    struct other {
+        int& n;
+        void operator()() const { n++; }
+    };
+    int n = 0;
+    std::stop_source stop;
+    stop.request_stop();
+    rt0::select(after(0ns, lvalue{n}));
+    rt0::select(done(stop.get_token(), lvalue{n}));
+    rt0::select(otherwise(lvalue{n}));
+    rt0::select(after(0ns, other{n}), rt0::recv(chan<int>(), &std::optional<int>::has_value));
+    EXPECT_EQ(n, 4);
+    chan<int> c(1);
+    c.send(1);
+    EXPECT_EQ(rt0::select(rt0::recv(c, &std::optional<int>::has_value)), 0u);
+    EXPECT_EQ(c.len(), 0u);
+}
+
 TEST(Select, OneWayViews) {
     chan<long> c(1);
     rt0::sender<long> s = c;

@@ -101,7 +101,7 @@ public:
     template <class T>
     const T* value(std::string_view key) const {
         const detail::context_value* v = detail::context_find(n_, key);
-        return v && *v->type == typeid(T) ? &static_cast<const detail::context_value_of<T>*>(v)->v : nullptr;
+        return v && *v->type == typeid(T) ? &static_cast<const detail::context_value_of<std::remove_cv_t<T>>*>(v)->v : nullptr;
     }
     /// Cancels this node and all its descendants, and runs their stop callbacks, but for those that are cancelled already.
     void cancel() const { detail::context_cancel(n_); }
@@ -121,12 +121,12 @@ private:
 /// Source: Nathaniel J. Smith, "Notes on structured concurrency" (2018).
 class nursery {
 public:
-    nursery() : unwinding_(std::uncaught_exceptions()) {}
+    nursery() : unwinding_(std::uncaught_exceptions()), exiting_(detail::goroutine_exiting()) {}
     nursery(const nursery&) = delete;
     nursery& operator=(const nursery&) = delete;
     /// Blocks until all goroutines have ended.
     ~nursery() noexcept(false) {
-        bool leaving = std::uncaught_exceptions() > unwinding_ || detail::goroutine_exiting();
+        bool leaving = std::uncaught_exceptions() > unwinding_ || (detail::goroutine_exiting() && !exiting_);
         if (leaving) cancel();
         running_.wait();
         if (first_ && !leaving) std::rethrow_exception(std::move(first_));
@@ -145,10 +145,9 @@ private:
     template <class F>
     void run(F& f) {
         try {
-            if constexpr (std::is_invocable_v<F&, std::stop_token>)
-                f(stop_.get_token());
-            else
-                f();
+            if constexpr (std::is_invocable_v<F, std::stop_token>) std::move(f)(stop_.get_token());
+            else if constexpr (std::is_invocable_v<F&, std::stop_token>) f(stop_.get_token());
+            else detail::call_last(f);
         } catch (...) {
             std::exception_ptr error = std::current_exception();
             if (!error) throw;  // this_goroutine::exit (detail/task.h)
@@ -164,7 +163,8 @@ private:
     wait_group running_;
     std::atomic<bool> failed_{false};
     std::exception_ptr first_;
-    int unwinding_;
+    int unwinding_;   // exceptions that were under way when it began
+    bool exiting_;    // as for this_goroutine::exit
 };
 
 }  // namespace rt0

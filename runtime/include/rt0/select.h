@@ -81,19 +81,22 @@ template <class T, class V, class F = detail::no_handler>
 }
 
 /// A case that can go d after the select began, if nothing else could; of several the earliest.
-template <class Rep, class Period, std::invocable F>
+template <class Rep, class Period, class F>
+    requires std::invocable<F&>
 [[nodiscard]] auto after(std::chrono::duration<Rep, Period> d, F f) {
     return detail::after_case<F>(detail::ns_of(d), std::move(f));
 }
 
 /// A case that can go as soon as a stop is requested.
-template <std::invocable F>
+template <class F>
+    requires std::invocable<F&>
 [[nodiscard]] auto done(std::stop_token st, F f) {
     return detail::done_case<F>(std::move(st), std::move(f));
 }
 
 /// The case that runs when no other can go at once; one at most.
-template <std::invocable F>
+template <class F>
+    requires std::invocable<F&>
 [[nodiscard]] auto otherwise(F f) {
     return detail::otherwise_case<F>(std::move(f));
 }

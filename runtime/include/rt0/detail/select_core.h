@@ -92,6 +92,8 @@ public:
         if constexpr (!std::is_invocable_v<F&, std::optional<T>>) {
             if (ok) static_cast<void>(take());
             f_();
+        } else if constexpr (std::is_member_pointer_v<F>) {
+            std::invoke(f_, ok ? take() : nothing());
         } else if (ok) {
             f_(take());
         } else {

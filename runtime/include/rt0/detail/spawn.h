@@ -137,7 +137,7 @@ public:
         if constexpr (std::is_convertible_v<const T&, std::string_view>) {
             add(std::string_view(v));
         } else if constexpr (std::is_integral_v<T>) {
-            char buf[24];
+            char buf[48];  // of 128 bits, too
             auto [end, err] = std::to_chars(buf, buf + sizeof buf, v);
             word().append(buf, static_cast<std::size_t>(end - buf));
         } else {
