@@ -106,7 +106,7 @@ $(B)/librt0_main.a: $(B)/runtime/main/rt0_main.cc.o
 	$(Q)rm -f $@ && ar rcs $@ $^
 $(B)/librt0.so: $(LIB_OBJ) runtime/main/librt0.map
 	$(call say,LD,$@)
-	$(Q)$(CXX) -shared $(LDFLAGS) -Wl,-soname,librt0.so.$(SOMAJOR) -Wl,--version-script,runtime/main/librt0.map \
+	$(Q)$(CXX) -shared $(LDFLAGS) -Wl,-soname,librt0.so.$(SOMAJOR) -Wl,-z,nodelete -Wl,--version-script,runtime/main/librt0.map \
 	    $(LIB_OBJ) -o $@ $(LDLIBS)
 $(patsubst %,%.cc.o,$(HOST) $(ALL_ONRT) $(MODELS)) $(ENGINE) $(SUP_OBJ) $(B)/tests/support/rt_gtest_main.cc.o: | need-test
 $(patsubst %,%.cc.o,$(PROGS)): | need-prog

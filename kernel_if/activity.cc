@@ -6,6 +6,7 @@
 #include <linux/capability.h>
 #include <sched.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include <atomic>
@@ -40,17 +41,37 @@ int open_of_thread(std::int32_t tid, const char* name) {
 
 }  // namespace
 
-int activity_open(std::int32_t tid) {
-    int fd = open_of_thread(tid, "syscall");
-    // The file is root's where the process has dropped root (PR_SET_DUMPABLE in proc(5)); the other is for everybody.
-    return fd == -EACCES || fd == -EPERM ? open_of_thread(tid, "stat") : fd;
+namespace {
+
+// 0 or -errno.
+int identify(activity_file* f) {
+    struct stat st;
+    const long r = sysc(inject::activity, SYS_fstat, f->fd, &st);
+    if (r < 0) return static_cast<int>(r);
+    f->device = st.st_dev;
+    f->inode = st.st_ino;
+    return 0;
 }
 
-activity activity_read(int fd) {
+}  // namespace
+
+activity_file activity_open(std::int32_t tid) {
+    int fd = open_of_thread(tid, "syscall");
+    // The file is root's where the process has dropped root (PR_SET_DUMPABLE in proc(5)); the other is for everybody.
+    if (fd == -EACCES || fd == -EPERM) fd = open_of_thread(tid, "stat");
+    activity_file f{.fd = fd};
+    if (fd < 0) return f;
+    const int error = identify(&f);
+    if (error == 0) return f;
+    close_file(fd);
+    return {.fd = error};
+}
+
+activity activity_read(const activity_file& f) {
     char text[64];
     long n;
     do
-        n = sysc(inject::activity, SYS_pread64, fd, text, sizeof text, 0);
+        n = sysc(inject::activity, SYS_pread64, f.fd, text, sizeof text, 0);
     while (n == -EINTR);
     if (n <= 0) return activity::unknown;
     // syscall: "running", or a system call's number and arguments, or -1 for a thread that waits for a page.
@@ -61,13 +82,16 @@ activity activity_read(int fd) {
     return running ? activity::running : activity::blocked;
 }
 
-void activity_close(int fd) { close_file(fd); }
+void activity_close(const activity_file& f) {
+    activity_file now{.fd = f.fd};
+    if (identify(&now) == 0 && now.device == f.device && now.inode == f.inode) close_file(f.fd);
+}
 
 activity activity_now(std::int32_t tid) {
-    int fd = activity_open(tid);
-    if (fd < 0) return activity::unknown;
-    activity a = activity_read(fd);
-    activity_close(fd);
+    const activity_file f = activity_open(tid);
+    if (f.fd < 0) return activity::unknown;
+    activity a = activity_read(f);
+    activity_close(f);
     return a;
 }
 

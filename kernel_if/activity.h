@@ -15,11 +15,16 @@ enum class activity {
     unknown,  // /proc cannot tell
 };
 
-// A descriptor (close-on-exec) of /proc/self/task/TID/syscall, or of TID/stat where that is for root only; or -errno.
-int activity_open(std::int32_t tid);
+// A descriptor (close-on-exec) of /proc/self/task/TID/syscall, or of TID/stat where that is for root only.
+struct activity_file {
+    int fd = -1;                        // -errno: it could not be had
+    std::uint64_t device = 0, inode = 0;  // a program may close descriptors that are not its own, and get their numbers again
+};
+activity_file activity_open(std::int32_t tid);
 // 1.3 to 3 us, of stat half as much again.  A thread that runs user code is "running" there however long it waits for a processor.
-activity activity_read(int fd);
-void activity_close(int fd);
+activity activity_read(const activity_file& f);
+// Not where the descriptor is another file by now.
+void activity_close(const activity_file& f);
 // Opened, read and closed: for a look that is not repeated soon.
 activity activity_now(std::int32_t tid);
 

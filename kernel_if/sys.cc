@@ -58,6 +58,8 @@ long read_small_file(const char* path, char* buf, std::size_t cap) {
     return r < 0 ? r : static_cast<long>(n);
 }
 
+bool is_init() { return sysc_sure(SYS_getpid) == 1; }
+
 void exit_group(int status) {
     dump_coverage();
     for (;;) sysc_sure(SYS_exit_group, status);

@@ -12,6 +12,9 @@ long open_file(const char* path);
 void close_file(long fd);
 // The whole of a small file (procfs, sysfs) into buf, NUL-terminated; length or -errno.
 long read_small_file(const char* path, char* buf, std::size_t cap);
+// Is this process 1 of its pid namespace, as a container's first is?  It gets no signal that it has no handler for, but for faults
+// of its own (signal(7)).
+bool is_init();
 // Ends the process at once: no atexit handlers.
 [[noreturn]] void exit_group(int status);
 // MODE=coverage: writes gcov's counters out, which else only exit() does; for ends without it.

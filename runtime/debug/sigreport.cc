@@ -86,7 +86,7 @@ bool in_allocator(const pc_list& pcs) {
 // ---- the watchdog, SR4
 
 [[noreturn]] void end_by_signal() {
-    die_by_default(*subject);
+    die_by_default(*subject, false);
     for (;;) kernel::sigmask_unblock_one(subject->sig);
 }
 

@@ -255,7 +255,7 @@ void boot_from_foreign() {
     pthread_attr_t a;
     pthread_attr_init(&a);
     pthread_attr_setdetachstate(&a, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&a, 1 << 20);
+    pthread_attr_setstacksize(&a, (1 << 20) + kernel::pthread_share());
     bool made = !kernel::injected(kernel::inject::libc) &&
                 pthread_create(&t, &a, [](void*) -> void* { boot_thread(nullptr); return nullptr; }, nullptr) == 0;
     if (!made) die("cannot create the first thread of the runtime (see ulimit -u)");

@@ -7,6 +7,7 @@
 #include "base/config.h"
 #include "base/lock.h"
 #include "base/watched.h"
+#include "kernel_if/activity.h"
 #include "sched/g.h"
 
 namespace rt0::runtime {
@@ -68,8 +69,8 @@ struct alignas(64) p {
     std::uint32_t sysmontick = 0;
     std::uint32_t sysmonstill = 0;              // looks at the same sysmontick [own:sysmon]
     std::int64_t sysmoncpu = 0;                 // processor time of its M's thread at the last of them, ns [own:sysmon]
-    std::int32_t activitytid = 0;               // thread that activityfd tells of, 0: none [own:sysmon]
-    int activityfd = -1;                        // kernel_if/activity.h [own:sysmon]
+    std::int32_t activitytid = 0;               // thread that activityfile tells of, 0: none [own:sysmon]
+    kernel::activity_file activityfile;         // [own:sysmon]
     m* victim = nullptr;                        // the last that lost it blocked, and when, SM5 [own:sysmon]
     std::int64_t victimwhen = 0;
     std::int64_t syscallwhen = 0;               // when sysmon saw syscalltick move last, and to what [own:sysmon]

@@ -39,6 +39,7 @@
 #include "kernel_if/futex.h"
 #include "kernel_if/signal.h"
 #include "kernel_if/sys.h"
+#include "sched/checkdead.h"
 #include "sched/debugvars.h"
 #include "sched/init.h"
 #include "sched/mstart.h"
@@ -249,6 +250,11 @@ namespace {
 
 void dumper() {
     kernel::set_thread_name("rt0-dumper");
+    {
+        guard l(sched.lock);
+        sched.nmsys++;  // here: ahead of newm, where this M does not count as made yet, main would seem to be missing
+        checkdead();
+    }
     kernel::sigmask_unblock_one(dumpsig);
     upcall_dumper();
 }
@@ -256,12 +262,7 @@ void dumper() {
 }  // namespace
 
 void start_dumper() {
-    if (dumpsig == 0) return;
-    {
-        guard l(sched.lock);
-        sched.nmsys++;
-    }
-    newm(dumper, nullptr);
+    if (dumpsig != 0) newm(dumper, nullptr);
 }
 
 void block_all_but_faults() {
@@ -292,7 +293,9 @@ bool walk_safely(void (*walk)(void*), void* arg) {
     return whole;
 }
 
-void die_by_default(const signal_context& c) {
+void die_by_default(const signal_context& c, bool again) {
+    // As a shell says it, where no signal but the fault itself, once it comes again, would end us.
+    if (kernel::is_init() && (!again || c.info->si_code <= 0)) kernel::exit_group(128 + c.sig);
     kernel::dump_coverage();
     kernel::sigaction_default(c.sig);
     kernel::sigmask_block_one(c.sig);  // it waits for the handler's end

@@ -46,8 +46,9 @@ void wait_for_dump_request();
 // the process.  False: it did.
 bool walk_safely(void (*walk)(void*), void* arg);
 
-// After a report: the signal's default action, on the way out of the handler (SG5).
-void die_by_default(const signal_context& c);
+// After a report: the signal's default action, on the way out of the handler (SG5).  again: the handler returns, so that a
+// fault comes a second time.
+void die_by_default(const signal_context& c, bool again = true);
 
 // Asks the thread of mp to run upcall_signal_stack() in a handler.  Once per process, the first
 // time, the signal for it is taken over: for a process that is going to die.

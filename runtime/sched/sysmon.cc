@@ -115,12 +115,12 @@ bool work_waits(const p* pp, std::int64_t now, bool backlog) {
 // What the kernel says of the thread.  The descriptor is kept per P, so there are few.
 kernel::activity activity_of(p* pp, std::int32_t tid) {
     if (pp->activitytid != tid) {
-        if (pp->activityfd >= 0) kernel::activity_close(pp->activityfd);
-        pp->activityfd = kernel::activity_open(tid);  // -errno (no /proc, no descriptor left): unknown
-        pp->activitytid = pp->activityfd >= 0 ? tid : 0;
+        if (pp->activityfile.fd >= 0) kernel::activity_close(pp->activityfile);
+        pp->activityfile = kernel::activity_open(tid);  // -errno (no /proc, no descriptor left): unknown
+        pp->activitytid = pp->activityfile.fd >= 0 ? tid : 0;
     }
-    if (pp->activityfd < 0) return kernel::activity::unknown;
-    kernel::activity a = kernel::activity_read(pp->activityfd);
+    if (pp->activityfile.fd < 0) return kernel::activity::unknown;
+    kernel::activity a = kernel::activity_read(pp->activityfile);
     if (a == kernel::activity::unknown) pp->activitytid = 0;  // gone, and its number may come again
     return a;
 }
