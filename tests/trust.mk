@@ -42,10 +42,11 @@ coverage:  ## make test counting lines and branches; table per file, HTML in bui
 # retake_fence, a scene of which takes two to six minutes (the same ones with membarrier do not: retake); nor stack_use, which
 # reads below the stack's pointer to see how deep it was; nor chaos_windows, which waits until threads have met in each window.
 VG_NOT   := $(patsubst %,$(B)/tests/unit/%_test,chaos_windows left_alone retake_fence stack_use)
-# Nor, of the others: what takes tens of millions of turns, or thousands of threads; a count held against the clock; a child
-# that drops gtest's printer, which then counts as lost; resident memory, which is memcheck's there, and so is operator new.
+# Nor, of the others: what takes tens of millions of turns, thousands of threads, or more mappings than valgrind counts; a count held
+# against the clock; a child that drops gtest's printer, which then counts as lost; resident memory, which is memcheck's there, and
+# so is operator new.
 VG_LESS  := -Fairness.AThousandThat*:Foreign.ThousandsInTurnLeaveNothing:RetakeLooks.ALoneLoopIsLookedAtOnceAMillisecond
-VG_LESS  := $(VG_LESS):Fork.TheChildOfAThreadMayEndAsAThreadDoes:Locked.ThreadsGoWithTheirGoroutines:StackDump.WithoutMemoryItThrows
+VG_LESS  := $(VG_LESS):SchedStress.HundredThousandSleepers:Fork.TheChildOfAThreadMayEndAsAThreadDoes:Locked.ThreadsGoWithTheirGoroutines:StackDump.WithoutMemoryItThrows
 # With PART, for CI, of five that take seconds; foreign_test takes seven minutes.
 VG_TESTS := $(STRESSES) $(filter $(B)/tests/unit/%,$(filter-out $(VG_NOT),$(ALL_ONRT)))
 VG_TESTS := $(if $(PART),$(call PART_OF,$(patsubst %,$(B)/tests/unit/%_test,chan context newproc select time)),$(VG_TESTS))
@@ -59,6 +60,6 @@ memchecked: $(VG_TESTS) $(if $(PART),,$(PROGS))
 	    for t in $(VG_PROGS); do echo "$$p $(MEMCHECK) $(B)/tests/programs/$$t" | tr : ' '; done; \
 	  done;) \
 	} | sh tests/support/run.sh $(B)
-valgrind:  ## programs, unit and stress tests under valgrind's memcheck, without suppressions: SECS=10 of the storm, PART=k/n: of the tests alone
+valgrind:  ## programs, unit and stress tests under valgrind's memcheck, without suppressions for rt0: SECS=10 of the storm, PART=k/n: of the tests alone
 	$(Q)[ -e /usr/include/valgrind/memcheck.h ] || { $(NEED) valgrind && touch kernel_if/valgrind.h; }  # objects without it are old
 	$(Q)$(MAKE) --no-print-directory memchecked

@@ -22,7 +22,7 @@ namespace {
 volatile bool sure = true;
 int* volatile nowhere = nullptr;
 
-[[gnu::noinline, gnu::no_sanitize("null")]] void read_null() {  // the fault is what it is for
+__attribute__((noinline, no_sanitize("null"))) void read_null() {  // the fault is what it is for
     if (*nowhere == 1) std::puts("not reached");
 }
 void fault_on_goroutine() {
