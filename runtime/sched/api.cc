@@ -25,32 +25,6 @@ namespace rt = runtime;
 
 namespace detail {
 
-new_goroutine newproc_begin(const go_options& o, std::size_t size, std::size_t align) {
-    static_assert(closure_on_stack == rt::cfg::closure_on_stack);
-    if (o.stack_size > rt::cfg::stack_max) throw std::length_error("rt0::go: stack_size over 1 GiB");
-    rt::g* newg;
-    {
-        rt::runtime_call rc;
-        newg = rt::newproc_begin({.closure_size = size,
-                                  .closure_align = align,
-                                  .stack_size = o.stack_size,
-                                  .name = o.name,
-                                  .callerpc = reinterpret_cast<std::uintptr_t>(__builtin_return_address(0))});
-    }
-    if (!newg) throw std::bad_alloc();
-    return {newg, newg->closure};
-}
-
-void newproc_commit(void* newg, void (*entry)(void*), const void* startpc) {
-    rt::runtime_call rc;
-    rt::newproc_commit(static_cast<rt::g*>(newg), entry, reinterpret_cast<std::uintptr_t>(startpc));
-}
-
-void newproc_abort(void* newg) noexcept {
-    rt::runtime_call rc;
-    rt::newproc_abort(static_cast<rt::g*>(newg));
-}
-
 // A goroutine outside already (nested, or a foreign thread) stays as it is.
 syscall_scope::syscall_scope() : entered_(false) {
     rt::forked_child_check();

@@ -20,6 +20,9 @@
 #include <bit>
 #include <cstring>
 #include <new>
+#include <stdexcept>
+
+#include <rt0/go.h>
 
 #include "base/throw.h"
 #include "mem/asan.h"
@@ -176,12 +179,14 @@ std::uint64_t next_goid(p* pp) {
     return pp->goidcache++;
 }
 
-g* newproc_begin(const newproc_args& a) {
-    g* self = getg();
+namespace {
+
+[[gnu::always_inline]] inline g* begin(g* self, const newproc_args& a) {
+    p* pp = self->mp->pp;
     std::size_t size = stack_size_for(a.stack_size);
-    g* newg = gfget(self->mp->pp, size);
-    if (!newg && !(newg = malg(size))) return nullptr;
-    newg->goid = next_goid(self->mp->pp);
+    g* newg = gfget(pp, size);
+    if (!newg && !(newg = malg(size))) [[unlikely]] return nullptr;
+    newg->goid = next_goid(pp);
     newg->parentgoid = self->goid;
     newg->gopc = a.callerpc;
     std::size_t n = a.name.size() < sizeof newg->name ? a.name.size() : sizeof newg->name - 1;
@@ -195,17 +200,22 @@ g* newproc_begin(const newproc_args& a) {
     return newg;
 }
 
-void newproc_commit(g* newg, void (*entry)(void*), std::uintptr_t startpc) {
+[[gnu::always_inline]] inline void commit(g* self, g* newg, void (*entry)(void*), std::uintptr_t startpc) {
     newg->entry = entry;
     newg->startpc = startpc;
     newg->sched.sp = arch::make_context(newg->stack_top, rt0_goentry, goroutine_main, newg);
     san_born(newg);
     casgstatus(newg, gdead, grunnable);
-    g* self = getg();
     RT0_PROBE_G(newproc, self, newg->goid);
     born_put(self->mp->pp, newg);
     wakep_for_newborn();
 }
+
+}  // namespace
+
+g* newproc_begin(const newproc_args& a) { return begin(getg(), a); }
+
+void newproc_commit(g* newg, void (*entry)(void*), std::uintptr_t startpc) { commit(getg(), newg, entry, startpc); }
 
 void newproc_abort(g* newg) { gfput(getg()->mp->pp, newg); }
 
@@ -280,3 +290,60 @@ void goexit_unwind() {
 }
 
 }  // namespace rt0::runtime
+
+namespace rt0::detail {
+
+namespace rt = runtime;
+
+static_assert(closure_on_stack == rt::cfg::closure_on_stack);
+
+namespace {
+// Inside: the goroutine, dead yet.  callerpc: of the go statement.
+[[gnu::always_inline]] inline rt::g* begin(rt::g* self, const go_options& o, std::size_t size, std::size_t align, void* callerpc) {
+    return rt::begin(self, {.closure_size = size,
+                            .closure_align = align,
+                            .stack_size = o.stack_size,
+                            .name = o.name,
+                            .callerpc = reinterpret_cast<std::uintptr_t>(callerpc)});
+}
+void check_options(const go_options& o) {
+    if (o.stack_size > rt::cfg::stack_max) throw std::length_error("rt0::go: stack_size over 1 GiB");
+}
+}  // namespace
+
+new_goroutine newproc_begin(const go_options& o, std::size_t size, std::size_t align) {
+    check_options(o);
+    rt::g* newg;
+    {
+        rt::runtime_call rc;
+        newg = begin(rc.gp, o, size, align, __builtin_return_address(0));
+    }
+    if (!newg) throw std::bad_alloc();
+    return {newg, newg->closure};
+}
+
+void newproc_commit(void* newg, void (*entry)(void*)) {
+    rt::runtime_call rc;
+    rt::commit(rc.gp, static_cast<rt::g*>(newg), entry, reinterpret_cast<std::uintptr_t>(entry));
+}
+
+void newproc_abort(void* newg) noexcept {
+    rt::runtime_call rc;
+    rt::newproc_abort(static_cast<rt::g*>(newg));
+}
+
+void newproc_bytes(const go_options& o, const void* closure, std::size_t size, std::size_t align, void (*entry)(void*)) {
+    check_options(o);
+    rt::g* newg;
+    {
+        rt::runtime_call rc;
+        newg = begin(rc.gp, o, size, align, __builtin_return_address(0));
+        if (newg) {
+            std::memcpy(newg->closure, closure, size);
+            rt::commit(rc.gp, newg, entry, reinterpret_cast<std::uintptr_t>(entry));
+        }
+    }
+    if (!newg) throw std::bad_alloc();
+}
+
+}  // namespace rt0::detail

@@ -30,8 +30,10 @@ struct new_goroutine {
 };
 // Throws std::length_error, std::bad_alloc.
 new_goroutine newproc_begin(const go_options& o, std::size_t size, std::size_t align);
-void newproc_commit(void* g, void (*entry)(void*), const void* startpc);
+void newproc_commit(void* g, void (*entry)(void*));
 void newproc_abort(void* g) noexcept;
+// Both at once, for a closure that its bytes make.
+void newproc_bytes(const go_options& o, const void* closure, std::size_t size, std::size_t align, void (*entry)(void*));
 
 // Calls f for the last time: as an rvalue, where it can be called so.
 template <class F>
@@ -93,7 +95,12 @@ auto bind_call(F&& f, A&&... a) {
 template <class F>
 [[gnu::always_inline]] inline void spawn(const go_options& o, F&& f) {
     using C = closure<F>;
-    if constexpr (sizeof(C) <= closure_on_stack && alignof(C) <= 64) {
+    if constexpr (sizeof(C) > closure_on_stack || alignof(C) > 64) {
+        spawn(o, boxed<F>{std::make_unique<F>(std::move(f))});
+    } else if constexpr (std::is_trivially_copyable_v<F> && std::is_trivially_move_constructible_v<F>) {
+        const C c(std::move(f));
+        newproc_bytes(o, &c, sizeof(C), alignof(C), &C::run);
+    } else {
         new_goroutine n = newproc_begin(o, sizeof(C), alignof(C));
         if constexpr (std::is_nothrow_move_constructible_v<F>) {
             new (n.closure) C(std::move(f));
@@ -105,9 +112,7 @@ template <class F>
                 throw;
             }
         }
-        newproc_commit(n.g, &C::run, reinterpret_cast<const void*>(&C::run));
-    } else {
-        spawn(o, boxed<F>{std::make_unique<F>(std::move(f))});
+        newproc_commit(n.g, &C::run);
     }
 }
 
