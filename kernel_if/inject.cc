@@ -38,6 +38,12 @@ void inject_fail(inject call, std::uint32_t nth, int err, std::int32_t count) {
 // relaxed: a call that still sees the bit finds its rule intact.
 void inject_off() { detail::inject_armed.store(0, std::memory_order_relaxed); }
 
+namespace {
+constinit std::atomic<std::atomic<std::uint32_t>*> also_here{nullptr};
+}
+// relaxed: set before the first rule.
+void inject_count_in(std::atomic<std::uint32_t>* word) { also_here.store(word, std::memory_order_relaxed); }
+
 std::uint32_t inject_hits(inject call) {
     // relaxed: a count; the test joined or stopped what it counts.
     return rules[static_cast<unsigned>(call)].hits.load(std::memory_order_relaxed);
@@ -51,7 +57,9 @@ int detail::inject_slow(inject call) {
     std::uint32_t n = r.calls.fetch_add(1, std::memory_order_relaxed) + 1;
     if (n < r.nth) return 0;
     if (r.count >= 0 && n - r.nth >= static_cast<std::uint32_t>(r.count)) return 0;
-    r.hits.fetch_add(1, std::memory_order_relaxed);  // relaxed: a count
+    // relaxed: counts.
+    r.hits.fetch_add(1, std::memory_order_relaxed);
+    if (auto* word = also_here.load(std::memory_order_relaxed)) word->fetch_add(1, std::memory_order_relaxed);
     return -r.err;
 }
 

@@ -59,6 +59,8 @@ void inject_fail(inject call, std::uint32_t nth, int err, std::int32_t count = 1
 void inject_off();
 // Times a call of this kind failed by its rule since inject_fail.
 std::uint32_t inject_hits(inject call);
+// Counts every call that fails by any rule in word, too.  Before the first rule.
+void inject_count_in(std::atomic<std::uint32_t>* word);
 
 namespace detail {
 extern std::atomic<std::uint64_t> inject_armed;  // bit per call that has a rule
