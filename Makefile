@@ -166,11 +166,12 @@ export ASAN_OPTIONS ?= detect_stack_use_after_return=0
 # TSan sleeps a second at each exit, takes an M not yet buried for a leak, minds that a last report's demangler allocates.
 export TSAN_OPTIONS ?= atexit_sleep_ms=0:report_thread_leaks=0:report_signal_unsafe=0
 test: $(if $(filter model,$(MODE)),model-tests,everything)  ## build and run everything (MODE=model: seeded schedules): programs at P = 1, 2, 3, 4, 8, 64; 60 s of stress
-everything: all tests programs $(STATIC) | need-check need-lint
+everything: all tests programs $(if $(SMALL),,benches) $(STATIC) | need-check need-lint
 	$(Q){ echo "- 240 $(STORM) $(if $(SMALL),20,60) $(SEED)"; \
 	  echo "- 240 env RT0DEBUG=chaos=$(HASH) $(STORM) $(if $(SMALL),10,20) $(HASH)"; \
 	  for t in $(HOST); do echo "- 240 $$t"; done; \
 	  echo "- 240 bash tests/programs/treesum_test.sh $(B)/tests/programs/treesum"; \
+	  $(if $(SMALL),,echo "2 240 bash tests/perf/bench_test.sh $(B)";) \
 	  for t in support/run lint/lint; do echo "- 240 sh tests/$${t}_test.sh"; done; \
 	  for t in $(filter $(STATIC_TEST),$(STATIC)); do echo "2 240 $$t"; done; \
 	  for p in 1 2 3 8 64; do echo "$$p 240 $(CSP) $(HASH) $(if $(SMALL),15,60)"; done; \
