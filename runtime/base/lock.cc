@@ -61,7 +61,6 @@ const char* rank_name(lock_rank r) {
     case lock_rank::world: return "world";
     case lock_rank::retake: return "retake";
     case lock_rank::timers: return "timers";
-    case lock_rank::context: return "context";
     case lock_rank::waitq: return "waitq";
     case lock_rank::hchan: return "hchan";
     case lock_rank::sched: return "sched";
@@ -102,9 +101,14 @@ void check_order(const mcore* c, lock_rank r) {
 
 }  // namespace
 
-void lock_took(lock_rank r) {
+void lock_took(lock_rank r, const void* lock) {
     mcore* c = this_core();
     check_order(c, r);
+    if (r == lock_rank::hchan) {
+        if (c->held[static_cast<int>(r)] != 0 && lock <= c->last_hchan)
+            runtime_throw("lock order: hchan wanted while holding one of a higher address");
+        c->last_hchan = lock;
+    }
     c->locks++;
     c->held[static_cast<int>(r)]++;
 }

@@ -29,11 +29,11 @@ namespace rt0::runtime {
 // The books of who holds what: LK4.
 #ifdef RT0_DEBUG
 inline constexpr bool lock_books = true;
-void lock_took(lock_rank r);
+void lock_took(lock_rank r, const void* lock);
 void lock_dropping(lock_rank r, bool is_locked);
 #else
 inline constexpr bool lock_books = false;
-inline void lock_took(lock_rank) {}
+inline void lock_took(lock_rank, const void*) {}
 inline void lock_dropping(lock_rank, bool) {}
 #endif
 
@@ -71,7 +71,7 @@ private:
 
     void lock_slow();
     void wake_one();
-    void took() const { lock_took(rank_); }
+    void took() const { lock_took(rank_, this); }
     void dropping() const {
         if constexpr (lock_books) lock_dropping(rank_, is_locked());
     }
@@ -89,11 +89,11 @@ public:
     void lock() ACQUIRE() {
         if (!take()) [[unlikely]]
             lock_slow();
-        lock_took(rank_);
+        lock_took(rank_, this);
     }
     bool try_lock() TRY_ACQUIRE(true) {
         if (!take()) return false;
-        lock_took(rank_);
+        lock_took(rank_, this);
         return true;
     }
     void unlock() RELEASE() {

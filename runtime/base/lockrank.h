@@ -1,5 +1,5 @@
 // The lock order of the runtime: a thread may take a lock only if its rank is higher
-// than every rank it holds (hchan excepted: select takes many, by address).
+// than every rank it holds (hchan excepted: select takes many, in the order of their addresses).
 // Debug builds check it in base/lock.cc.
 #pragma once
 
@@ -10,7 +10,6 @@ enum class lock_rank : unsigned char {
     world,       // stop-the-world is wanted by one at a time, before anything else
     retake,      // the retake handshake's requesters, one at a time; they stop Ps under sched
     timers,      // a P's timer heap; its callbacks ready Gs, send on channels, start Gs
-    context,     // contexts' trees wake goroutines
     waitq,       // a mutex', semaphore's ... queue of waiters; readies Gs under it
     hchan,       // a channel; readies Gs under it
     sched,       // sched.lock: global queue, idle lists; startm is called with it dropped

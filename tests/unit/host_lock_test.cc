@@ -355,6 +355,18 @@ TEST_F(LockDeathTest, OrderViolated) {
         "lock order: hchan wanted while holding sched");
     EXPECT_DEATH(
         {
+            struct {
+                spin_mutex low{lock_rank::hchan};
+                spin_mutex high{lock_rank::hchan};
+            } a;
+            a.low.lock();
+            a.high.lock();  // select's order
+            a.low.unlock();
+            a.low.lock();
+        },
+        "lock order: hchan wanted while holding one of a higher address");
+    EXPECT_DEATH(
+        {
             mutex a(lock_rank::hchan);
             a.lock();
             std::thread([&] { a.unlock(); }).join();

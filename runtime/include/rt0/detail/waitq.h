@@ -34,7 +34,7 @@ struct waitlist {
 
 struct waitq {
     atomic<std::uint32_t> key{0};
-    unsigned char rank = 5;  // lock_rank::waitq, asserted in waitq.cc
+    unsigned char rank = 4;  // lock_rank::waitq, asserted in waitq.cc
     waitlist list;
 };
 
