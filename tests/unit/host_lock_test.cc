@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <ctime>
@@ -306,6 +307,7 @@ TEST_F(Lock, OrderAccepted) {
     }
     std::vector<std::unique_ptr<spin_mutex>> channels;  // a select may hold as many channels as it likes
     for (int i = 0; i < 300; i++) channels.push_back(std::make_unique<spin_mutex>(lock_rank::hchan));
+    std::sort(channels.begin(), channels.end());  // by address
     for (auto& m : channels) m->lock();
     for (auto& m : channels) m->unlock();
     guard again(a);
@@ -355,6 +357,17 @@ TEST_F(LockDeathTest, OrderViolated) {
         "lock order: hchan wanted while holding sched");
     EXPECT_DEATH(
         {
+            mutex a(lock_rank::hchan);
+            a.lock();
+            std::thread([&] { a.unlock(); }).join();
+        },
+        "does not hold it");
+}
+
+TEST_F(LockDeathTest, ChannelsByAddress) {
+    testing::FLAGS_gtest_death_test_style = "threadsafe";
+    EXPECT_DEATH(
+        {
             struct {
                 spin_mutex low{lock_rank::hchan};
                 spin_mutex high{lock_rank::hchan};
@@ -365,13 +378,6 @@ TEST_F(LockDeathTest, OrderViolated) {
             a.low.lock();
         },
         "lock order: hchan wanted while holding one of a higher address");
-    EXPECT_DEATH(
-        {
-            mutex a(lock_rank::hchan);
-            a.lock();
-            std::thread([&] { a.unlock(); }).join();
-        },
-        "does not hold it");
 }
 
 TEST_F(LockDeathTest, OrderIsCheckedBeforeSleeping) {
