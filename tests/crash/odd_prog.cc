@@ -48,12 +48,9 @@ void closes_all() {
     std::puts("done");
 }
 
-rt0::context of_all;
-rt0::context* child;
-
 void static_context() {
-    static rt0::context last = of_all.child();  // dies in exit()
-    child = &last;
+    static rt0::context& of_all = *new rt0::context;  // outlives all
+    static rt0::context last = of_all.child();        // dies in exit()
     for (int i = 0; i < 4; i++)
         rt0::go([] {
             for (;;) {

@@ -74,7 +74,7 @@ void race() {
     }
     // What they leave behind, so that all of them end.
     std::atomic<bool> done{false};
-    rt0::go([&] {
+    auto sweeper = rt0::spawn([&] {
         for (int v; !done;) {
             if (un.try_recv(v) == rt0::op_status::ok) log.note(60'000 + v);
             int seven = 7;
@@ -84,6 +84,7 @@ void race() {
     });
     all.wait();
     done = true;
+    sweeper.join();
     rt0::println(log.hash, rt0::runtime::seeded_hash(), rt0::now().time_since_epoch().count());
 }
 
