@@ -85,8 +85,8 @@ namespace this_goroutine {
 std::uint64_t id();
 std::string_view name();
 void yield();                                   ///< to the back of the run queue
-/// d <= 0: yields.  By rt0::now().  As late as a thread that sleeps so long; and if all processors idle, a sleep that ends less
-/// than 100 us after another may end with those 100 us, so that timers that come thick are run in groups.
+/// d <= 0: yields.  By rt0::now().  As late as a thread that sleeps so long; and if all processors idle, where timers come thick,
+/// up to 500 us later: they are run in groups then, 30 us apart for each that the last group had.
 void sleep_for(std::chrono::nanoseconds d);
 template <class C, class D>
 void sleep_until(std::chrono::time_point<C, D> t) {
