@@ -1,7 +1,7 @@
 // newproc: from a callable to a runnable goroutine, and back to the free list.
 //
 //   NP1  Between newproc_begin and newproc_commit a G is dead and belongs to the caller:
-//        user code moves the closure onto its stack meanwhile.
+//        user code moves the closure onto its stack meanwhile (newproc_bytes copies it, inside the runtime).
 //   NP2  The closure lies at the top of the new stack, above the first frame, and is
 //        destroyed by its entry function before goexit.
 //   NP3  A G on a free list keeps its stack if it has the default size.  Lists: pp.gfree
