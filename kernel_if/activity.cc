@@ -39,15 +39,12 @@ int open_of_thread(std::int32_t tid, const char* name) {
     return static_cast<int>(sysc(inject::activity, SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC));
 }
 
-}  // namespace
-
-namespace {
-
-// 0 or -errno.
+// 0 or -errno.  -EBADF: it is not ours any more; some other thread closes what it finds, and may have opened something else.
 int identify(activity_file* f) {
     struct stat st;
     const long r = sysc(inject::activity, SYS_fstat, f->fd, &st);
     if (r < 0) return static_cast<int>(r);
+    if (!S_ISREG(st.st_mode)) return -EBADF;
     f->device = st.st_dev;
     f->inode = st.st_ino;
     return 0;
@@ -63,7 +60,7 @@ activity_file activity_open(std::int32_t tid) {
     if (fd < 0) return f;
     const int error = identify(&f);
     if (error == 0) return f;
-    close_file(fd);
+    if (error != -EBADF) close_file(fd);
     return {.fd = error};
 }
 
