@@ -2,6 +2,7 @@
 // goroutine; and one that parks all the time, beside a peer.  No call in it is a tail call.
 // `make tests` builds it with a frame pointer and, as chain_nofp_prog, without.
 #include <chrono>
+#include <cstdlib>
 #include <ctime>
 
 #include <rt0/rt0.h>
@@ -54,4 +55,5 @@ void main_main() {
     all.go([=] { chain::echo(there, back); });
     all.go([=] { chain::parks(there, back); });
     all.wait();
+    if (rt0::this_goroutine::id() != 1) std::abort();  // whose code tools_test looks at
 }
