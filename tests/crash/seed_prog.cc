@@ -51,8 +51,7 @@ void race() {
         all.go([&, id] {
             {
                 std::lock_guard l(m);
-                turns++;
-                log.note(turns * 16 + id);
+                log.note(++turns * 16 + id);
                 cv.notify_all();
             }
             std::unique_lock l(m);
