@@ -3,10 +3,7 @@
 
 #include <atomic>
 #include <chrono>
-#include <functional>
 #include <memory>
-#include <optional>
-#include <stdexcept>
 #include <stop_token>
 #include <string>
 #include <vector>

@@ -5,7 +5,6 @@
 #include <chrono>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <stdexcept>
 #include <stop_token>
 #include <string>
@@ -14,17 +13,10 @@
 #include <rt0/chan.h>
 #include <rt0/sync.h>
 
-#include "tests/support/kthreads.h"
-
 using namespace std::chrono_literals;
 namespace tg = rt0::this_goroutine;
 
 namespace {
-
-template <class F>
-void await(F cond) {
-    while (!cond()) tg::sleep_for(100us);
-}
 
 // ---- nursery
 
@@ -167,7 +159,7 @@ TEST(Nursery, CancelAsksAllToStop) {
         });
     s.cancel();
     EXPECT_TRUE(s.stop_token().stop_requested());
-    await([&] { return n == 10; });
+    while (n != 10) tg::yield();
 }
 
 TEST(Nursery, ExitOfTheBodyStopsAndJoins) {
