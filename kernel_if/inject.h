@@ -34,7 +34,7 @@ enum class inject : unsigned {
     sigaction,
     membarrier,   // membarrier_register, once in a process
     membarrier_all,
-    activity,     // activity_open and activity_read: nothing is known of a thread
+    activity,     // activity_open, activity_read, activity_close: nothing is known of a thread; a descriptor stays open
     cputime,      // thread_cputime
     idle_class,   // idle_class_enter and idle_class_leave, two calls each, the looks one; the probe is the first four
     realtime,     // realtime_enter and realtime_leave
