@@ -117,6 +117,12 @@ inline pid_t thread_named(std::string_view name) {
     return -1;
 }
 
+// May a thread become SCHED_IDLE here, and come back?
+inline bool idle_class_permitted() {
+    std::thread(rt0::kernel::idle_class_probe).join();
+    return rt0::kernel::idle_class_permitted();
+}
+
 // May a thread become SCHED_FIFO here?
 inline bool realtime_permitted() {
     int rc = 0;
