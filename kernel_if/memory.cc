@@ -142,6 +142,11 @@ guard_kind guard_mode() {
     return v == 1 ? guard_kind::madvise : guard_kind::mprotect;
 }
 
+bool guards_take_mappings() {
+    // relaxed: a fact of its own; a no that is old is one guard more.
+    return guard_mode() == guard_kind::mprotect || mixed.load(std::memory_order_relaxed);
+}
+
 int guard_install(void* p, std::size_t n) {
     if (guard_mode() == guard_kind::madvise) {
         int r = madvise_retry(inject::guard, p, n, madv_guard_install);

@@ -28,6 +28,8 @@ void sys_name(void* p, std::size_t n, const char* name);  // PR_SET_VMA_ANON_NAM
 
 enum class guard_kind { madvise, mprotect };
 guard_kind guard_mode();  // probed on first use: a system call on an installed guard must give EFAULT
+// Whether a guard costs two mappings: in mprotect's mode, and from the first on that could not be a guard region.
+bool guards_take_mappings();
 
 // Makes [p, p+n) fault on any access.  Survives sys_unused.  0 or -errno (mprotect
 // guards: -ENOMEM at vm.max_map_count, about 32,700 guards).

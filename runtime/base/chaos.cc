@@ -45,14 +45,25 @@ void chaos_stream(std::int64_t id) {
 
 std::uint64_t chaos_draw() { return draw(windows); }
 
-void chaos_pause_slow(window w) {
-    seen(w);
+chaos_step chaos_decide(window w) {
     const std::uint64_t z = draw(static_cast<unsigned>(w));
     const std::uint32_t of1024 = z & 1023, sleeps = share(w);
-    if (of1024 < sleeps) return kernel::usleep(z >> 10 & 127);
-    if (of1024 < 3 * sleeps) return kernel::osyield();
-    if (of1024 < 5 * sleeps)
-        for (std::uint64_t i = z >> 10 & 1023; i > 0; i--) arch::cpu_relax();
+    if (of1024 < sleeps) return {delay::sleep, static_cast<std::uint32_t>(z >> 10 & 127)};
+    if (of1024 < 3 * sleeps) return {delay::yield, 0};
+    if (of1024 < 5 * sleeps) return {delay::spin, static_cast<std::uint32_t>(z >> 10 & 1023)};
+    return {delay::none, 0};
+}
+
+void chaos_pause_slow(window w) {
+    seen(w);
+    const chaos_step step = chaos_decide(w);
+    switch (step.how) {
+    case delay::none: return;
+    case delay::sleep: return kernel::usleep(step.n);
+    case delay::yield: return kernel::osyield();
+    case delay::spin:
+        for (std::uint32_t i = step.n; i > 0; i--) arch::cpu_relax();
+    }
 }
 
 }  // namespace rt0::runtime

@@ -75,6 +75,15 @@ inline constexpr window first_debug_window = window::crossing;
 extern atomic<std::uint64_t> chaos_state;     // the seed, 0: off
 extern atomic<std::uint64_t> chaos_seen;      // bit n: window n was come to, for tests
 static_assert(static_cast<int>(window::count) <= 64);
+
+// What the calling thread does at this visit of a window: the next of its decisions there (CS1).
+enum class delay : std::uint8_t { none, spin, yield, sleep };
+struct chaos_step {
+    delay how;
+    std::uint32_t n;  // turns of the spin, microseconds of the sleep
+    bool operator==(const chaos_step&) const = default;
+};
+chaos_step chaos_decide(window w);
 void chaos_pause_slow(window w);
 
 inline std::uint64_t chaos_seed() {

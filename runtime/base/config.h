@@ -115,7 +115,7 @@ inline constexpr std::size_t stack_span = 2 << 20;       // bytes; what small st
 inline constexpr std::size_t stack_large = 1 << 20;      // bytes; from here on a stack is a span of its own
 inline constexpr std::size_t stack_cache = 2 << 20;      // bytes of idle slots a P keeps per order
 inline constexpr int stack_fresh_batch = 4;              // never used slots taken at a time: each costs a guard, 0.7 us
-inline constexpr std::size_t spare_mappings = 8192;      // of vm.max_map_count, left to the program by mprotect guards
+inline constexpr std::size_t spare_mappings = 8192;      // of vm.max_map_count, left to the program by guards that take some
 
 // ---- locks
 inline constexpr int lock_active_spin = 4;        // rounds of lock_active_pause PAUSEs, when there is a second processor

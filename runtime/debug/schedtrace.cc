@@ -12,6 +12,7 @@
 //
 // Source: Go's proc.go (schedtrace).
 #include <cstring>
+#include <optional>
 
 #include "base/upcall.h"
 #include "debug/sink.h"
@@ -119,13 +120,14 @@ void put_g(sink& out, const g* gp) {
 }  // namespace
 
 void upcall_schedtrace(bool detailed) {
+    std::optional<report> whole;  // outlives the reader: to write it may block, and for a reader burials wait
     rcu_reader reading;
     auto ps = allp();
     auto ms = allm();
     auto gs = allgs();
     constexpr std::size_t line = 192;  // bytes; the longest have 160
-    report whole(4 * line + ps.n * line + (detailed ? ms.n * line + gs.n * line / 2 : 0));
-    sink out(report::add, &whole);
+    whole.emplace(4 * line + ps.n * line + (detailed ? ms.n * line + gs.n * line / 2 : 0));
+    sink out(report::add, &*whole);
     put_totals(out, detailed);
     if (detailed) {
         for (const p* pp : ps)

@@ -27,8 +27,8 @@ struct mheap {
     atomic<std::uint32_t> sweepgen{2};                          // SP4; += 2 with the world stopped [stw]
     std::size_t physHugePageSize = 0;                           // [const] after mallocinit
     std::size_t memory_max = 0;                                 // bytes of memory and swap in the machine [const] after mallocinit
-    std::size_t guards_max = 0;                                 // mprotect guards there may be; 0: no limit [const]
-    atomic<std::size_t> guards{0};                              // mprotect guards in place [atomic]
+    std::size_t guards_max = 0;                                 // guards there may be where they take mappings [const]
+    atomic<std::size_t> guards{0};                              // in place, of either kind [atomic]
     std::size_t metadata GUARDED_BY(lock) = 0;                  // bytes reserved for books [lock:heap]
     std::size_t object_pages GUARDED_BY(lock) = 0;              // in spans of objects [lock:heap]
 };

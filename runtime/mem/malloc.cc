@@ -30,14 +30,13 @@ namespace {
 constinit atomic<bool> initialised{false};
 constinit mcache* free_mcaches GUARDED_BY(heap.lock) = nullptr;  // [lock:heap]
 
-// How many mprotect guards there may be: each splits a mapping in two places.
+// How many guards there may be where they take mappings: each splits one in two places.
 std::size_t guard_limit() {
-    if (kernel::guard_mode() == kernel::guard_kind::madvise) return 0;
     char text[32];
     std::size_t maps = 0;
     if (kernel::read_small_file("/proc/sys/vm/max_map_count", text, sizeof text) <= 0) maps = 65530;
     else for (const char* t = text; *t >= '0' && *t <= '9'; t++) maps = maps * 10 + static_cast<std::size_t>(*t - '0');
-    return maps > 2 * cfg::spare_mappings ? (maps - cfg::spare_mappings) / 2 : cfg::spare_mappings / 2;
+    return maps > 2 * cfg::spare_mappings ? (maps - cfg::spare_mappings) / 2 : maps / 4;
 }
 
 void* cleared(void* p, std::size_t n, unsigned cls) {

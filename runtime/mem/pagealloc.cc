@@ -136,10 +136,10 @@ void pagealloc::erase(mspan* s) {
     note_dirty();
 }
 
-mspan* pagealloc::best_fit(std::size_t npages) const {
+mspan* pagealloc::best_fit(std::size_t npages, std::uintptr_t start) const {
     mspan* best = nullptr;
     for (mspan* t = root_; t;) {
-        if (t->npages >= npages) {
+        if (t->npages > npages || (t->npages == npages && t->start >= start)) {
             best = t;
             t = t->left;
         } else {
@@ -150,15 +150,22 @@ mspan* pagealloc::best_fit(std::size_t npages) const {
 }
 
 mspan* pagealloc::alloc(std::size_t npages, std::size_t align_pages, span_state state) REQUIRES(heap.lock) {
-    std::uintptr_t align = align_pages << shift_;
+    const std::uintptr_t align = align_pages << shift_;
+    // Where an aligned run lies in s; 0: nowhere.
+    auto run_in = [&](const mspan* s) {
+        std::uintptr_t start = (s->start + align - 1) & ~(align - 1);
+        return start + (npages << shift_) <= s->start + (s->npages << shift_) ? start : 0;
+    };
     for (int attempt = 0; attempt < 2; attempt++) {
         // First the tightest span, if it happens to be aligned; then one in which an aligned run must be.
         for (std::size_t want : {npages, npages + align_pages - 1}) {
             mspan* s = best_fit(want);
             if (!s) break;
-            std::uintptr_t start = (s->start + align - 1) & ~(align - 1);
-            if (start + (npages << shift_) <= s->start + (s->npages << shift_)) return carve(s, start, npages, state);
+            if (std::uintptr_t start = run_in(s)) return carve(s, start, npages, state);
         }
+        // Before the kernel is asked, those between the two.
+        for (mspan* s = best_fit(npages); s; s = best_fit(s->npages, s->start + 1))
+            if (std::uintptr_t start = run_in(s)) return carve(s, start, npages, state);
         if (!grow(npages, align_pages)) return nullptr;
     }
     return nullptr;
@@ -233,7 +240,8 @@ bool pagealloc::grow(std::size_t npages, std::size_t align_pages) REQUIRES(heap.
         bool small = want < cfg::arena_granule;
         std::size_t unit = small ? page_size() : cfg::arena_granule;
         std::size_t n = (want + unit - 1) & ~(unit - 1), own = small ? std::bit_ceil(n) : cfg::arena_granule;
-        if (void* p = kernel::sys_reserve(n, own > align ? own : align)) return add_arena(p, n, !first);
+        void* p = kernel::sys_reserve(n, own > align ? own : align);
+        if (p && add_arena(p, n, !first)) return true;  // its books may be what there is no memory for
         if (want == need) return false;
         want = want / 2 > need ? want / 2 : need;
     }
@@ -259,8 +267,8 @@ bool pagealloc::add_arena(void* p, std::size_t n, bool huge_ok) REQUIRES(heap.lo
     a->guards = a->released + words;
     map_arena(a);
     std::size_t huge = heap.physHugePageSize;
-    if (stacks_) kernel::sys_nohugepage(p, n);  // refused where there are no huge pages: just as good
-    else if (huge_ok && huge != 0 && n % huge == 0 && a->base % huge == 0) a->huge = kernel::sys_hugepage(p, n) == 0;
+    if (!stacks_ && huge_ok && huge != 0 && n % huge == 0 && a->base % huge == 0) a->huge = kernel::sys_hugepage(p, n) == 0;
+    else kernel::sys_nohugepage(p, n);  // or they come where the kernel is set to `always`; refused without any: just as good
     kernel::sys_name(p, n, stacks_ ? "rt0-stacks" : "rt0-heap");
     if (!stacks_) lsan_add_roots(p, n);  // stacks contain guards: they are named to it when it looks
     s->ar = a;

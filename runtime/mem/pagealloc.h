@@ -76,7 +76,8 @@ public:
     void set_arena_size(std::size_t n) { arena_size_ = n; }
 
 private:
-    mspan* best_fit(std::size_t npages) const;
+    // The first by pages and address from there on; null: none.
+    mspan* best_fit(std::size_t npages, std::uintptr_t start = 0) const;
     mspan* carve(mspan* s, std::uintptr_t start, std::size_t npages, span_state state);
     bool grow(std::size_t npages, std::size_t align_pages);
     bool add_arena(void* p, std::size_t n, bool huge_ok);

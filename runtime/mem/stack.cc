@@ -53,7 +53,7 @@ void warn_unguarded() {
     static constinit atomic<bool> said{false};
     if (said.exchange(true, memory_order_relaxed)) return;  // relaxed: only one line, whoever prints it
     warn(textbuf() << "no guard pages left for stacks after " << std::uint64_t{heap.guards.load(memory_order_relaxed)}
-                   << " (each takes two of vm.max_map_count mappings; Linux 6.13 needs none): "
+                   << " (each takes two of vm.max_map_count mappings; none since Linux 6.13, but in locked memory): "
                       "further stacks have none, and an overflow will not be caught");
 }
 
@@ -61,14 +61,10 @@ void warn_unguarded() {
 // stacks do without, said once.
 guarding install_guard(std::uintptr_t slot) {
     // relaxed: a count; nothing else hangs on it.
-    if (heap.guards_max != 0 && heap.guards.fetch_add(1, memory_order_relaxed) >= heap.guards_max) {
-        heap.guards.fetch_sub(1, memory_order_relaxed);  // relaxed: a count
-        warn_unguarded();
-        return guarding::without;
-    }
-    if (kernel::guard_install(reinterpret_cast<void*>(slot), cfg::stack_guard) == 0) return guarding::done;
-    if (heap.guards_max == 0) return guarding::refused;
+    const bool room = heap.guards.fetch_add(1, memory_order_relaxed) < heap.guards_max || !kernel::guards_take_mappings();
+    if (room && kernel::guard_install(reinterpret_cast<void*>(slot), cfg::stack_guard) == 0) return guarding::done;
     heap.guards.fetch_sub(1, memory_order_relaxed);  // relaxed: a count
+    if (!kernel::guards_take_mappings()) return guarding::refused;
     warn_unguarded();
     return guarding::without;
 }
@@ -227,16 +223,15 @@ void large_count(std::ptrdiff_t n) REQUIRES(stacklarge.lock) { add_hint(stacklar
     }
     if (!s) s = stackspan_alloc(size, 1);
     if (!s) return {};
-    s->slot_free = s->slot_clean = 0;
     if (!s->slot_guarded) {
         guarding r = install_guard(s->start);
         if (r == guarding::done) s->slot_guarded = 1;
         if (r == guarding::refused) {
-            s->slot_clean = 1;
             stackspan_free(s);
             return {};
         }
     }
+    s->slot_free = s->slot_clean = 0;
     return make_stack(s->start, size);
 }
 
@@ -256,34 +251,59 @@ void large_count(std::ptrdiff_t n) REQUIRES(stacklarge.lock) { add_hint(stacklar
 
 // ---- spans
 
+namespace {
+
+// f(i) for each page i of the span in which an old guard lies (PA5); f says whether that goes on to be known there.
+template <class F>
+void for_guards(mspan* s, F f) REQUIRES(heap.lock) {
+    const std::size_t first = s->ar->page_of(s->start);
+    for (std::size_t i = 0; i < s->npages; i++) {
+        std::uint64_t& w = s->ar->guards[(first + i) / 64];
+        const std::uint64_t bit = std::uint64_t{1} << ((first + i) % 64);
+        if ((w & bit) != 0 && !f(i)) w &= ~bit;
+    }
+}
+
+// All at once; where that is refused (RLIMIT_DATA counts what becomes writable), one by one as far as it goes.  False:
+// some are left, and known.
+bool remove_guards(mspan* s) {
+    const bool all = kernel::guard_remove(reinterpret_cast<void*>(s->start), s->npages * cfg::stack_min) == 0;
+    bool left = false;
+    guard g(heap.lock);
+    for_guards(s, [&](std::size_t i) {
+        if (!all && kernel::guard_remove(reinterpret_cast<void*>(s->start + i * cfg::stack_min), cfg::stack_guard) != 0)
+            return left = true;
+        heap.guards.fetch_sub(1, memory_order_relaxed);  // relaxed: a count
+        return false;
+    });
+    return !left;
+}
+
+}  // namespace
+
 mspan* stackspan_alloc(std::size_t slot_size, std::size_t nslots) {
     std::size_t pages = slot_size * nslots / cfg::stack_min, per_slot = pages / nslots;
     mspan* s;
     bool misfit = false;
-    std::size_t found = 0;
     {
         guard g(heap.lock);
         s = heap.stacks.alloc(pages, pages, span_state::manual);
         if (!s) return nullptr;
         s->nslots = static_cast<std::uint8_t>(nslots);
-        std::size_t first = s->ar->page_of(s->start);
-        for (std::size_t i = 0; i < pages; i++) {
-            std::uint64_t& w = s->ar->guards[(first + i) / 64];
-            std::uint64_t bit = std::uint64_t{1} << ((first + i) % 64);
-            if ((w & bit) == 0) continue;
-            w &= ~bit;
-            found++;
+        for_guards(s, [&](std::size_t i) {
             if (i % per_slot == 0) s->slot_guarded |= std::uint64_t{1} << (i / per_slot);
             else misfit = true;
-        }
+            return true;
+        });
+        if (!misfit) for_guards(s, [](std::size_t) { return false; });  // the span knows
     }
     s->slot_clean = s->needzero ? 0 : low_bits(nslots);
     if (!misfit) return s;
     // Pages cut anew: the old guards may lie in the middle of a new slot.
     s->slot_guarded = 0;
-    if (heap.guards_max != 0) heap.guards.fetch_sub(found, memory_order_relaxed);  // relaxed: a count
-    if (kernel::guard_remove(reinterpret_cast<void*>(s->start), pages * cfg::stack_min) == 0) return s;
-    runtime_throw("stackalloc: cannot remove a guard");
+    if (remove_guards(s)) return s;
+    stackspan_free(s);
+    return nullptr;
 }
 
 void stackspan_free(mspan* s) {

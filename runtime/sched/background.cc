@@ -65,6 +65,15 @@ std::int32_t take_cold(std::int32_t most) {
     return n;
 }
 
+// Less than asked for were there: they live again, and sysmon's word is old.
+void forget_cold() {
+    guard l(scavenger.lock);
+    scavenger.cold = 0;
+}
+
+// Bytes that the last round left, all of what there were: the kernel takes none back (locked memory).
+atomic<std::size_t> in_vain{0};
+
 // Between two steps.  In an idle process nobody is in the way, and who waits for the end of everything (checkdead) should
 // not wait for this: a timer would keep the process alive.
 void pause_scavenging() {
@@ -83,11 +92,14 @@ void bgscavenge(void*) {
         // In steps, so that a P is not held for long: 1.5 us a stack.
         constexpr std::int32_t step = cfg::scavenge_step / cfg::stack_default;
         wait_for_scavenging();
-        for (bool more = true; more;) {
-            std::int32_t shed = gfshed(take_cold(step));
+        bool any = false;
+        for (bool more = true; more; any |= more) {
+            const std::int32_t asked = take_cold(step), shed = gfshed(asked);
+            if (shed < asked) forget_cold();
             more = scavenge(cfg::scavenge_step) != 0 || shed != 0;
             if (more) pause_scavenging();
         }
+        in_vain.store(any ? 0 : scavengeable(), memory_order_relaxed);  // relaxed: a hint
     }
 }
 
@@ -104,6 +116,8 @@ void wake_scavenger(std::int32_t cold, bool idle) {
     }
     if (gp) goready_injected(gp);
 }
+
+std::size_t scavenged_in_vain() { return in_vain.load(memory_order_relaxed); }  // relaxed: a hint
 
 void gcenable() {
     newproc_system(bgsweep, nullptr, "bgsweep");

@@ -175,7 +175,8 @@ g* born_steal(p* pp, p* p2) {
         return nullptr;
     }
     std::uint32_t mine = pp->borntail.load(memory_order_relaxed);               // relaxed: BN1
-    std::uint32_t room = cfg::born_size - born_len(pp);
+    // ORDER(born-head): acquire; as in born_put.
+    std::uint32_t room = cfg::born_size - (mine - pp->bornhead.load(memory_order_acquire));
     std::uint32_t n;
     {
         born_guard l(p2);

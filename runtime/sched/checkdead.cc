@@ -5,7 +5,8 @@
 // any other thread (std::thread, an own main) nobody can know what it will send, so
 // nothing is reported.
 // A foreign thread in the runtime counts by its extra M; between that and its end it is
-// any other thread.  After the end sysmon looks, before it sleeps deeply again; for other threads it looks now and then.
+// any other thread, and so is the thread of an M that has ended, until the kernel is done with it.  Then sysmon looks, before
+// it sleeps deeply again; for other threads it looks now and then.
 // The M that sleeps until a timer is not on the idle list, so timers count as running, but only as long as
 // there are any: one that was stopped does not wake that M.
 //
@@ -37,8 +38,8 @@ bool other_threads_exist() {
     int ours = sanitizer_threads;
     for (m* mp : allm()) {
         if (mp->is_extra) continue;  // its thread, if it has one, is a stranger
-        // One that ended is on allm until it is buried, but a thread of the process only until the kernel is done with it.
-        if (mp == &m0 || !kernel::thread_gone(&mp->thread)) ours++;
+        // The thread of one that ended runs the destructors of its thread_locals, which may send: a stranger until it is gone.
+        if (!mp->ended) ours++;
     }
     return all < 0 || all > ours;
 }

@@ -20,6 +20,7 @@
 
 #include "base/chaos.h"
 #include "base/forked.h"
+#include "base/seeded.h"
 #include "base/throw.h"
 #include "kernel_if/clock.h"
 #include "kernel_if/sys.h"
@@ -290,6 +291,10 @@ void pass_oldp_on(m* mp) {
     p* pp = mp->oldp;
     // relaxed: hints; sysmon mends what they miss.  Who ends the process keeps its P (EX2).
     if (sched.exiting.load(memory_order_relaxed)) return;
+    if (seeded()) {  // SS2: sysmon takes nothing back, not for a timer either
+        if ((pp = take_oldp(mp))) handoffp(pp);
+        return;
+    }
     if (runqempty(pp) && sched.runqsize.load(memory_order_relaxed) == 0) return;
     m* heir = reserve_m();
     if (!heir) return;

@@ -184,11 +184,13 @@ bool bury_freem() {
         reclaim_retired();
     }
     { guard l(retakelock); }  // RK6
+    const bool any = gone != nullptr;
     while (m* mp = gone) {
         gone = mp->freelink;
         if (!mp->is_extra) kernel::thread_reap(&mp->thread);
         free_m(mp);
     }
+    if (any) checkdead_later();  // what was left of them counted as strangers
     return left;
 }
 
@@ -351,6 +353,7 @@ void give_slot_up(bool extra) {
 void to_freem(m* mp) {
     {
         guard l(sched.lock);
+        mp->ended = true;
         mp->freelink = sched.freem;
         sched.freem = mp;
     }

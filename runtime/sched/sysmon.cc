@@ -246,6 +246,7 @@ std::int64_t trace_if_due() {
 // Sleeps until a P leaves the idle list (pidleget wakes us) or the world starts again; at most `most` ns if that is
 // not negative.  True: woken, or not even asleep.
 bool sleep_deeply(std::int64_t most) {
+    const std::int64_t begin = kernel::nanotime();
     for (std::int64_t look = cfg::stranger_look;; look = std::min(2 * look, cfg::stranger_look_max)) {
         bool strangers;
         {
@@ -254,8 +255,9 @@ bool sleep_deeply(std::int64_t most) {
             strangers = checkdead();  // again: a thread that was counted as a stranger may have ended since
             sched.sysmonwait.store(true, memory_order_relaxed);  // relaxed: sched.lock
         }
-        bool look_again = strangers && (most < 0 || look < most);
-        bool woken = notetsleep(&sched.sysmonnote, look_again ? look : most);
+        std::int64_t left = most < 0 ? most : std::max(most - (kernel::nanotime() - begin), std::int64_t{0});
+        bool look_again = strangers && (left < 0 || look < left);
+        bool woken = notetsleep(&sched.sysmonnote, look_again ? look : left);
         if (!woken) {
             guard l(sched.lock);
             sched.sysmonwait.store(false, memory_order_relaxed);  // relaxed: sched.lock; from here nobody wakes us
@@ -273,6 +275,7 @@ void consider_scavenging(bool idle, std::int64_t now) {
     last = now;
     std::int32_t cold = gfcold(idle);
     std::size_t bytes = scavengeable() + static_cast<std::size_t>(cold) * cfg::stack_default;
+    if (idle && bytes == scavenged_in_vain()) return;
     if (bytes > (idle ? 0 : cfg::scavenge_slack)) wake_scavenger(cold, idle);
 }
 

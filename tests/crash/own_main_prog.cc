@@ -1,7 +1,7 @@
 // A program with a plain main: the runtime boots at the first call, from several threads
 // at once when argv[1] is "many", in a static constructor when RT0_TEST_EARLY is set.
 // "busy" exits beside runnable goroutines, "hold" beside parked ones, "hold!" on a thread that never called rt0; "late" and
-// "parked" wait long.
+// "parked" wait long; "timer" waits outside the runtime.
 #include <unistd.h>
 
 #include <atomic>
@@ -15,6 +15,7 @@
 
 #include <rt0/chan.h>
 #include <rt0/go.h>
+#include <rt0/time.h>
 
 #include "tests/support/armed.h"
 
@@ -53,6 +54,14 @@ static int send_late() {
     c.send(7);
     while (ran.load() == 0) this_goroutine::yield();
     return 4;
+}
+
+// Nobody but the one timer, and main never comes back.
+static int wait_outside() {
+    std::atomic<bool> done{false};
+    rt0::timer t(1ms, [&] { done = true; });
+    while (!done) usleep(1000);
+    return 8;
 }
 
 // Main itself waits for ever, and no goroutine can run: who knows what a handler of the program would do.
@@ -101,6 +110,7 @@ static int exit_beside_others() {
 int main(int argc, char** argv) {
     if (argc > 1 && !std::strcmp(argv[1], "busy")) return exit_beside_others();
     if (argc > 1 && !std::strcmp(argv[1], "late")) return send_late();
+    if (argc > 1 && !std::strcmp(argv[1], "timer")) return wait_outside();
     if (argc > 1 && !std::strcmp(argv[1], "parked")) return park_for_ever();
     if (argc > 1 && !std::strncmp(argv[1], "hold", 4)) return end_beside_holders(argv[1][4]);
     bool many = argc > 1 && !std::strcmp(argv[1], "many");

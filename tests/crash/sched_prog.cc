@@ -1,6 +1,8 @@
 // Scenes for tests/crash/sched_test.cc: argv[1] names one.  RT0_TEST_INJECT arms faults (armed.h).
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -155,6 +157,47 @@ void locked_thread_local() {
     while (here.load() < n || rt0::num_goroutine() > 1) this_goroutine::yield();
     while (destroyed.load() < n - initial.load()) this_goroutine::yield();
     rt0::println("all gone");
+}
+
+// What a thread of rt0's says last, when all goroutines wait already.
+struct last_words {
+    rt0::chan<int> to;
+    ~last_words() {
+        if (!to) return;
+        usleep(50'000);
+        to.send(7);
+    }
+};
+void waits_for_last_words(bool any) {
+    this_goroutine::lock_os_thread();  // the initial thread is ours and would stay
+    rt0::chan<int> c(0);
+    rt0::go([c, any] {
+        this_goroutine::lock_os_thread();
+        static thread_local last_words mine;
+        if (any) mine.to = c;
+    });
+    rt0::println("heard", c.recv().value_or(0));
+}
+
+// Nobody reads sysmon's reports: threads that ended are buried all the same, and others made.
+void trace_unread() {
+    int fds[2];
+    if (pipe(fds) != 0 || fcntl(fds[1], F_SETPIPE_SZ, 4096) < 0 || dup2(fds[1], 2) < 0) rt0::exit(98);
+    int unread = 0;
+    for (int before = -1; unread != before || unread < 3000; usleep(50'000)) {
+        before = unread;
+        if (ioctl(fds[0], FIONREAD, &unread) != 0) rt0::exit(97);
+    }
+    for (int round = 0; round < 20; round++) {
+        rt0::chan<int> all(0);
+        for (int i = 0; i < 10; i++)
+            rt0::go([all]() mutable {
+                this_goroutine::lock_os_thread();
+                all.send(1);
+            });
+        for (int i = 0; i < 10; i++) all.recv();
+    }
+    rt0::println("all ended");
 }
 
 // Reads its own standard error until five reports came, and copies them to standard output.
@@ -407,7 +450,9 @@ void ends(const std::string& what) {
         this_goroutine::sleep_for(10s);
     }
     if (what == "locked-thread-local") locked_thread_local();
+    if (what == "last-words" || what == "no-last-words") waits_for_last_words(what == "last-words");
     if (what == "traced") traced();
+    if (what == "trace-unread") trace_unread();
 }
 
 }  // namespace

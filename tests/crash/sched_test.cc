@@ -383,6 +383,27 @@ TEST(Threads, ThreadLocalsOfALockedGoroutineAreDestroyed) {
     EXPECT_TRUE(contains(r.out, "thread_local destructor of a locked goroutine\n")) << r.out;
 }
 
+// The thread of an M that has ended is any other thread, until it is gone.
+TEST(Threads, LastWordsAreHeard) {
+    if (test::sanitized) GTEST_SKIP() << "its threads run the destructors later, beside their own";
+    for (const char* p : {"1", "2", "8"}) {
+        child_result r = with("last-words", "RT0_MAXPROCS", p);
+        EXPECT_EQ(r.out, "heard 7\n") << r.summary();
+        EXPECT_EQ(r.status, 0) << r.summary();
+        r = with("no-last-words", "RT0_MAXPROCS", p);
+        EXPECT_TRUE(contains(r.err, "fatal error: all goroutines are asleep - deadlock!")) << r.summary();
+        EXPECT_EQ(r.status, 2) << r.summary();
+    }
+}
+
+// SS3, though sysmon takes no P back.
+TEST(OwnMain, LeavesTheSeedsProcessorToATimer) {
+    child_options o;
+    o.env = {{"RT0DEBUG", "schedseed=1"}};
+    child_result r = run_child({built_program("tests/crash/own_main_prog"), "timer"}, o);
+    EXPECT_EQ(r.status, 8) << r.summary();
+}
+
 TEST(OwnMain, NobodyKnowsWhatItWillSend) {
     child_result r = run_child({built_program("tests/crash/own_main_prog"), "late"}, {});
     EXPECT_EQ(r.err, "") << r.summary();

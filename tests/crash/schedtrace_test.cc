@@ -81,6 +81,14 @@ TEST(SchedTrace, GoesOnWhileEverythingSleeps) {
     EXPECT_NE(r.out.find("idleprocs=2"), std::string::npos) << r.out;
 }
 
+TEST(SchedTrace, NobodyReadsIt) {
+    for (const char* procs : {"1", "2", "8"}) {
+        child_result r = traced("schedtrace=1", procs, "trace-unread");
+        EXPECT_EQ(r.out, "all ended\n") << r.summary();
+        EXPECT_EQ(r.status, 0) << r.summary();
+    }
+}
+
 TEST(SchedTrace, DetailWithoutPeriodAndZeroPrintNothing) {
     for (const char* debug : {"scheddetail=1", "schedtrace=0", "schedtrace=0,scheddetail=1"}) {
         child_result r = traced(debug, "2", "up");

@@ -5,6 +5,8 @@
 #include <chrono>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <utility>
 
 #include <rt0/mutex.h>
 #include <rt0/sync.h>
@@ -27,6 +29,8 @@ struct state {
     rt0::wait_group wg;
     rt0::once once;
     rt0::latch latch{2};
+    rt0::barrier<> barrier{2};
+    std::optional<rt0::barrier<>::arrival_token> arrived_first;
     var<int> data[2];
     int items = 0, arrived = 0, waiting = 0;  // under l
     bool cv_gone = false;
@@ -71,6 +75,12 @@ struct state {
         }
     }
 };
+
+// Destroyed; a gate that nobody opens is in its place: closed is that of a count, or of missing arrivals in the first phase.
+template <class T>
+void close_for_good(T& t, std::uint64_t closed) {
+    reinterpret_cast<rt0::detail::gate&>(t).word.store(closed, std::memory_order_relaxed);
+}
 
 template <class F>
 void explore(const options& o, F f) {
@@ -232,6 +242,23 @@ TEST_F(Group, Latch) {
     explore(with(1, 3000), [](state& s) {
         for (int i : {0, 1}) s.c.user(i, [&s, i] { s.done(i), s.latch.count_down(); });
         for (int i : {0, 1}) s.c.user(i, [&s] { s.latch.wait(), s.both_done(); });
+    });
+}
+
+// WQ4: destroyed by who was let through, while the last one to arrive is on the way out of its own wait.  What is left in
+// its place is closed for good.
+TEST_F(Group, LatchGoneOnceItIsOpen) {
+    explore(with(1, 3000), [](state& s) {
+        s.c.user(1, [&s] { s.latch.wait(), close_for_good(s.latch, 4); });
+        s.c.user(0, [&s] { s.latch.arrive_and_wait(2); });
+    });
+}
+
+TEST_F(Group, BarrierGoneOnceThePhaseIsOver) {
+    explore(with(1, 3000), [](state& s) {
+        s.arrived_first.emplace(s.barrier.arrive());
+        s.c.user(1, [&s] { s.barrier.wait(std::move(*s.arrived_first)), close_for_good(s.barrier, 2); });
+        s.c.user(0, [&s] { s.barrier.arrive_and_wait(); });
     });
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 
@@ -18,18 +19,34 @@ namespace testing_support {
 inline std::atomic<long> pelts{0};  // signals handled
 inline constexpr double pelts_per_second = 1000;  // at least, over all threads (pelted_enough)
 
+inline timespec later(timespec t, useconds_t us) {
+    t.tv_nsec += us * 1000L;
+    t.tv_sec += t.tv_nsec / 1'000'000'000;
+    t.tv_nsec %= 1'000'000'000;
+    return t;
+}
+inline bool before(timespec a, timespec b) { return a.tv_sec != b.tv_sec ? a.tv_sec < b.tv_sec : a.tv_nsec < b.tv_nsec; }
+
 [[noreturn]] inline void pelt(pid_t target, useconds_t us) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     prctl(PR_SET_NAME, "pelt");
     char tasks[64];
     std::snprintf(tasks, sizeof tasks, "/proc/%d/task", target);
+    prctl(PR_SET_TIMERSLACK, 1UL);  // of 50 us otherwise
+    timespec next;
+    clock_gettime(CLOCK_MONOTONIC, &next);
     while (getppid() == target) {
         DIR* d = opendir(tasks);
         if (!d) break;
         while (dirent* e = readdir(d))
             if (int tid = std::atoi(e->d_name)) syscall(SYS_tgkill, target, tid, SIGUSR2);
         closedir(d);
-        usleep(us);
+        // The next period that has not begun: signals that came too late are left out.
+        timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        do next = later(next, us);
+        while (before(next, now));
+        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &next, nullptr) == EINTR) {}
     }
     _exit(0);
 }
@@ -37,7 +54,7 @@ inline constexpr double pelts_per_second = 1000;  // at least, over all threads 
 inline const struct pelted_from_the_start {
     pelted_from_the_start() {
         const char* us = std::getenv("RT0_TEST_PELT");
-        if (!us || !*us) return;
+        if (!us || std::atoi(us) <= 0) return;
         struct sigaction sa = {};
         sa.sa_handler = [](int) { pelts.fetch_add(1, std::memory_order_relaxed); };
         sigaction(SIGUSR2, &sa, nullptr);

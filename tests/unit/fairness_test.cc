@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
@@ -17,6 +18,7 @@
 #include <rt0/sync.h>
 #include <rt0/time.h>
 
+#include "kernel_if/inject.h"
 #include "tests/support/kthreads.h"
 
 using namespace std::chrono_literals;
@@ -171,23 +173,41 @@ std::uint64_t wakeups() {
     return n;
 }
 
+// While all are parked.
+std::uint64_t wakeups_at_rest() {
+    std::atomic<std::uint64_t> woken{0};
+    rt0::chan<int> end(0);
+    std::thread watcher([&] {
+        std::this_thread::sleep_for(1s);  // sysmon sleeps deeply by then
+        std::uint64_t before = wakeups();
+        std::this_thread::sleep_for(500ms);
+        woken = wakeups() - before;
+        end.close();
+    });
+    end.recv();
+    watcher.join();
+    return woken;
+}
+
 // Once all are parked nobody polls: what the watcher itself does are its own sleeps.
 TEST_F(Fairness, AnIdleProcessDoesNothing) {
     for (int p : {1, 2, 64}) {
         rt0::gomaxprocs(p);
-        std::atomic<std::uint64_t> woken{0};
-        rt0::chan<int> end(0);
-        std::thread watcher([&] {
-            std::this_thread::sleep_for(1s);  // sysmon sleeps deeply by then
-            std::uint64_t before = wakeups();
-            std::this_thread::sleep_for(500ms);
-            woken = wakeups() - before;
-            end.close();
-        });
-        end.recv();
-        watcher.join();
-        EXPECT_LE(woken, 10u) << p << " Ps; a thread that looked each 10 ms would make 50";
+        EXPECT_LE(wakeups_at_rest(), 10u) << p << " Ps; a thread that looked each 10 ms would make 50";
     }
+}
+
+// Nor where the kernel takes no memory back, which it does not if it is locked.
+TEST_F(Fairness, AnIdleProcessWithLockedMemoryDoesNothing) {
+    rt0::gomaxprocs(2);
+    rt0::wait_group all;
+    for (int i = 0; i < 1000; i++) all.go([] { rt0::this_goroutine::sleep_for(1ms); });
+    all.wait();
+    rt0::kernel::inject_fail(rt0::kernel::inject::madvise, 1, EINVAL, -1);
+    std::uint64_t woken = wakeups_at_rest();
+    EXPECT_GT(rt0::kernel::inject_hits(rt0::kernel::inject::madvise), 0u);
+    rt0::kernel::inject_off();
+    EXPECT_LE(woken, 10u) << "once more for each look makes 40 and more";
 }
 
 }  // namespace

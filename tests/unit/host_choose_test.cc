@@ -59,6 +59,37 @@ TEST_F(Choose, AnMsStreamIsMadeOfSeedAndNumber) {
     EXPECT_EQ(all.size(), 9u);
 }
 
+// CS1 at the windows: `mixed` goes to others, and draws for the scheduler, between two visits.
+std::vector<chaos_step> visits(window w, int n, bool mixed) {
+    std::vector<chaos_step> v;
+    for (int i = 0; i < n; i++) {
+        if (mixed) chaos_decide(w == window::retake_turn ? window::crossing : window::retake_turn);
+        if (mixed && i % 3 == 0) chaos_draw();
+        v.push_back(chaos_decide(w));
+    }
+    return v;
+}
+
+TEST_F(Choose, TheNthVisitOfAWindowDoesTheSame) {
+    int differ = 0;
+    for (window w : {window::retake_turn, window::syscall_exit, window::crossing, window::timer_delete}) {
+        chaos(1, 5);
+        auto first = visits(w, 2000, false);
+        for (bool mixed : {false, true}) {
+            chaos(1, 5);
+            EXPECT_EQ(first, visits(w, 2000, mixed)) << static_cast<int>(w) << mixed;
+        }
+        chaos(2, 5);
+        differ += first != visits(w, 2000, false);
+        chaos(1, 6);
+        differ += first != visits(w, 2000, false);
+        std::set<delay> kinds;
+        for (const chaos_step& s : first) kinds.insert(s.how);
+        EXPECT_EQ(kinds.size(), 4u) << static_cast<int>(w);
+    }
+    EXPECT_EQ(differ, 8);
+}
+
 // What runs in `rounds` rounds of n Gs that take turns, one of which is made ready next each time.
 std::vector<std::uint64_t> turns(int rounds, std::size_t n, int* asked = nullptr) {
     fake_m me;

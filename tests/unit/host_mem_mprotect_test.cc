@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <vector>
 
+#include "kernel_if/inject.h"
 #include "kernel_if/memory.h"
 #include "mem/heap.h"
 #include "mem/stack.h"
@@ -82,6 +83,35 @@ TEST_F(Mprotect, GuardsStayRecutAndCount) {
     stack s = stackalloc(nullptr, cfg::stack_default);
     EXPECT_TRUE(guarded(s));
     stackfree(nullptr, s);
+    guard g(heap.lock);
+    EXPECT_TRUE(heap.stacks.is_valid());
+}
+
+// What becomes writable counts for RLIMIT_DATA: the kernel may refuse.
+TEST_F(Mprotect, AGuardThatCannotBeRemovedStays) {
+    std::vector<stack> v;
+    for (int i = 0; i < 70; i++) v.push_back(stackalloc(nullptr, cfg::stack_large));
+    for (auto& s : v) stackfree(nullptr, s);
+    while (stacklarge_retire()) {
+    }
+    v.clear();
+    const std::size_t before = heap.guards;
+    kernel::inject_fail(kernel::inject::guard_remove, 1, ENOMEM, -1);
+    stack refused = stackalloc(nullptr, 2 * cfg::stack_large);
+    for (int i = 0; i < 200 && refused.slot; i++) {  // where no guards are in the way
+        v.push_back(refused);
+        refused = stackalloc(nullptr, 2 * cfg::stack_large);
+    }
+    EXPECT_EQ(refused.slot, 0u);
+    EXPECT_GT(kernel::inject_hits(kernel::inject::guard_remove), 1u);
+    EXPECT_EQ(heap.guards, before + v.size());
+    kernel::inject_off();
+    stack s = stackalloc(nullptr, 2 * cfg::stack_large);
+    ASSERT_TRUE(guarded(s));
+    for (std::uintptr_t at = s.slot + cfg::stack_min; at < s.hi; at += cfg::stack_min) ASSERT_TRUE(readable(at));
+    EXPECT_LT(heap.guards, before);
+    v.push_back(s);
+    for (auto& held : v) stackfree(nullptr, held);
     guard g(heap.lock);
     EXPECT_TRUE(heap.stacks.is_valid());
 }

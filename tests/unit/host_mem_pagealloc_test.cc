@@ -81,6 +81,23 @@ TEST_F(PageAlloc, AlignedRunsFromUnalignedHoles) {
     EXPECT_EQ(pa.free_pages(), pa.reserved());
 }
 
+// Neither the tightest span has an aligned run, nor is there one of which any part would do.
+TEST_F(PageAlloc, AnAlignedRunInASpanBetween) {
+    mspan *first = alloc(1), *unaligned = alloc(65), *wall = alloc(62), *aligned = alloc(66), *rest = alloc(318);
+    const std::uintptr_t at = aligned->start;
+    ASSERT_EQ(at % (64 * page), 0u);
+    free(unaligned);
+    free(aligned);
+    kernel::inject_fail(kernel::inject::mmap, 1, 12, -1);
+    mspan* s = alloc(64, 64);
+    kernel::inject_off();
+    ASSERT_NE(s, nullptr);
+    EXPECT_EQ(s->start, at);
+    check();
+    for (mspan* held : {first, wall, rest, s}) free(held);
+    EXPECT_EQ(pa.free_pages(), pa.reserved());
+}
+
 TEST_F(PageAlloc, LargerThanAnArenaGetsOneOfItsOwn) {
     mspan* s = alloc(3000, 4);
     ASSERT_NE(s, nullptr);

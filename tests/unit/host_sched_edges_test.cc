@@ -8,7 +8,9 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <string>
+#include <vector>
 
 #include <rt0/chan.h>
 
@@ -146,6 +148,51 @@ TEST(Memory, GuardsOfAnUnknownLimitAndBeyondIt) {
     });
     EXPECT_EQ(lines(text), 1) << text;
     EXPECT_NE(text.find("no guard pages left for stacks after 1 "), text.npos) << text;
+}
+
+// In locked memory a guard cannot be a region: from there on they count, and in the end stacks have none.
+TEST(Memory, GuardsInLockedMemory) {
+    if (rt0::kernel::guard_mode() != rt0::kernel::guard_kind::madvise) GTEST_SKIP() << "no guard regions here";
+    for (const bool refused : {false, true}) {
+        std::string text = errors_of([&] {
+            mallocinit();
+            stack region = stackalloc(nullptr, cfg::stack_large);
+            EXPECT_FALSE(rt0::kernel::guards_take_mappings());
+            if (!refused) heap.guards_max = heap.guards.load() + 1;
+            rt0::kernel::inject_fail(rt0::kernel::inject::guard, 1, EINVAL, -1);
+            if (refused) rt0::kernel::inject_fail(rt0::kernel::inject::mprotect, 1, ENOMEM, -1);
+            stack with = stackalloc(nullptr, cfg::stack_large), without = stackalloc(nullptr, cfg::stack_large);
+            ASSERT_NE(with.slot, 0u);
+            ASSERT_NE(without.slot, 0u);
+            EXPECT_TRUE(rt0::kernel::guards_take_mappings());
+            if (!test::sanitized) *reinterpret_cast<volatile char*>(without.slot) = 1;  // would fault
+            for (const stack& s : {region, with, without}) stackfree(nullptr, s);
+        });
+        EXPECT_EQ(lines(text), 1) << text;
+        const std::string want = std::string("no guard pages left for stacks after ") + (refused ? "1 " : "2 ");
+        EXPECT_NE(text.find(want), text.npos) << text;
+    }
+}
+
+// PA4: what was in memory before stays known to be.
+TEST(Memory, AStackWithoutItsGuardIsStillToBeGivenBack) {
+    errors_of([] {
+        mallocinit();
+        std::vector<stack> v;
+        for (int i = 0; i < 64; i++) v.push_back(stackalloc(nullptr, cfg::stack_large));
+        for (const stack& s : v) {
+            ASSERT_NE(s.slot, 0u);
+            std::memset(reinterpret_cast<void*>(s.hi - 4096), 1, 4096);
+            stackfree(nullptr, s);
+        }
+        while (stacklarge_retire()) {
+        }
+        const std::size_t idle = scavengeable();
+        ASSERT_GE(idle, 64 * cfg::stack_large);
+        rt0::kernel::inject_fail(rt0::kernel::inject::guard, 1, ENOMEM, -1);
+        EXPECT_EQ(stackalloc(nullptr, 2 * cfg::stack_large).slot, 0u);
+        EXPECT_EQ(scavengeable(), idle);
+    });
 }
 
 TEST(Memory, LessThanAPageIsNotGivenBack) {

@@ -145,9 +145,9 @@ private:
     template <class F>
     void run(F& f) {
         try {
-            if constexpr (std::is_invocable_v<F, std::stop_token>) std::move(f)(stop_.get_token());
-            else if constexpr (std::is_invocable_v<F&, std::stop_token>) f(stop_.get_token());
-            else detail::call_last(f);
+            if constexpr (std::is_invocable_v<F, std::stop_token>) static_cast<void>(std::move(f)(stop_.get_token()));
+            else if constexpr (std::is_invocable_v<F&, std::stop_token>) static_cast<void>(f(stop_.get_token()));
+            else static_cast<void>(detail::call_last(f));
         } catch (...) {
             std::exception_ptr error = std::current_exception();
             if (!error) throw;  // this_goroutine::exit (detail/task.h)

@@ -59,22 +59,22 @@ template <class T, class F>
 
 /// A case that sends v, which it holds; f() runs when v went.  In a select_set, or named and
 /// used again, it sends a copy each time if T can be copied.
-template <class T, class V, class F = detail::no_handler>
+template <class T, class V = T, class F = detail::no_handler>
     requires std::convertible_to<V, T> && std::invocable<F&>
 [[nodiscard]] auto send(const chan<T>& c, V&& v, F f = {}) {
     return detail::send_case<T, F>(c.raw(), false, static_cast<T>(std::forward<V>(v)), std::move(f));
 }
-template <class T, class V, class F = detail::no_handler>
+template <class T, class V = T, class F = detail::no_handler>
     requires std::convertible_to<V, T> && std::invocable<F&>
 [[nodiscard]] auto send(const sender<T>& c, V&& v, F f = {}) {
     return detail::send_case<T, F>(c.raw(), false, static_cast<T>(std::forward<V>(v)), std::move(f));
 }
-template <class T, class V, class F = detail::no_handler>
+template <class T, class V = T, class F = detail::no_handler>
     requires std::convertible_to<V, T> && std::invocable<F&>
 [[nodiscard]] auto send(chan<T>&& c, V&& v, F f = {}) {
     return detail::send_case<T, F>(c.raw(), true, static_cast<T>(std::forward<V>(v)), std::move(f));
 }
-template <class T, class V, class F = detail::no_handler>
+template <class T, class V = T, class F = detail::no_handler>
     requires std::convertible_to<V, T> && std::invocable<F&>
 [[nodiscard]] auto send(sender<T>&& c, V&& v, F f = {}) {
     return detail::send_case<T, F>(c.raw(), true, static_cast<T>(std::forward<V>(v)), std::move(f));

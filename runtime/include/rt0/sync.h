@@ -70,7 +70,7 @@ public:
                         w->done();
                     }
                 } l{this, fn};
-                detail::call_last(*fn);
+                static_cast<void>(detail::call_last(*fn));
             });
         } catch (...) {
             done();
@@ -116,7 +116,7 @@ private:
             detail::gate& g;
             ~leave() { detail::gate_open(g, running, done); }
         } l{g_};
-        std::forward<F>(f)();
+        static_cast<void>(std::forward<F>(f)());
     }
 
     detail::gate g_{0, {}};
@@ -186,20 +186,10 @@ public:
 
     /// Never blocks.  Throws std::invalid_argument, nothing changed, for n < 0 and for n
     /// greater than what is left.
-    void count_down(std::ptrdiff_t n = 1) {
-        std::uint64_t k = check(n) * one;
-        std::uint64_t s = g_.word.load(std::memory_order_relaxed);  // relaxed: the CAS below decides
-        for (;;) {
-            if (k > (s & ~(one - 1))) detail::throw_invalid("latch: counted below zero");
-            bool wakes = k != 0 && s - k == detail::gate_queued;
-            // ORDER(latch): acq_rel, of all who count; pairs with the acquire in try_wait().
-            if (detail::cas(g_.word, s, wakes ? opening | detail::gate_queued : s - k, std::memory_order_acq_rel))
-                return wakes ? detail::gate_open(g_, opening, 0) : void();
-        }
-    }
+    void count_down(std::ptrdiff_t n = 1) { last(n); }
     /// Whether the count is zero.
     bool try_wait() const noexcept {
-        // ORDER(latch): acquire; pairs with the acq_rel in count_down() and the release of gate_open().
+        // ORDER(latch): acquire; pairs with the acq_rel in last() and the release of gate_open().
         return g_.word.load(std::memory_order_acquire) == 0;
     }
     /// Blocks until the count is zero.
@@ -207,8 +197,7 @@ public:
         if (!try_wait()) detail::gate_wait(g_, [](std::uint64_t w, std::uint64_t) { return w != 0; }, 0);
     }
     void arrive_and_wait(std::ptrdiff_t n = 1) {
-        count_down(n);
-        wait();
+        if (!last(n)) wait();
     }
 
 private:
@@ -217,6 +206,19 @@ private:
     static constexpr std::uint64_t check(std::ptrdiff_t n) {
         if (n < 0 || n > max()) detail::throw_invalid("latch: count out of range");
         return static_cast<std::uint64_t>(n);
+    }
+    // True: that made the count zero, and the latch may be gone (WQ4).
+    bool last(std::ptrdiff_t n) {
+        std::uint64_t k = check(n) * one;
+        std::uint64_t s = g_.word.load(std::memory_order_relaxed);  // relaxed: the CAS below decides
+        for (;;) {
+            if (k > (s & ~(one - 1))) detail::throw_invalid("latch: counted below zero");
+            const bool zero = k != 0 && s - k <= detail::gate_queued, wakes = zero && s - k != 0;
+            // ORDER(latch): acq_rel, of all who count; pairs with the acquire in try_wait().
+            if (!detail::cas(g_.word, s, wakes ? opening | detail::gate_queued : s - k, std::memory_order_acq_rel)) continue;
+            if (wakes) detail::gate_open(g_, opening, 0);
+            return zero;
+        }
     }
 
     mutable detail::gate g_;
@@ -252,7 +254,11 @@ public:
     [[nodiscard]] arrival_token arrive(std::ptrdiff_t n = 1) { return arrival_token(arrive_phase(check(n))); }
     /// Blocks until the token's phase is over.
     void wait(arrival_token&& t) const { b_.wait(t.phase_); }
-    void arrive_and_wait() { b_.wait(arrive_phase(1)); }
+    void arrive_and_wait() {
+        std::uint64_t phase;
+        if (b_.arrive(1, &phase)) complete(phase);  // the phase is over, and the barrier may be gone (WQ4)
+        else b_.wait(phase);
+    }
     /// Arrives, and is not expected in later phases.
     void arrive_and_drop() {
         b_.drop();
@@ -275,7 +281,7 @@ private:
         return phase;
     }
     void complete(std::uint64_t phase) noexcept {
-        f_();
+        static_cast<void>(f_());
         b_.end_phase(phase);
     }
 

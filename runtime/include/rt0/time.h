@@ -34,7 +34,7 @@ struct timer_function_of final : timer_function {
     template <class G>
     explicit timer_function_of(G&& g) : f(std::forward<G>(g)) {}
     ~timer_function_of() noexcept override {}  // whatever F's says
-    void operator()() override { f(); }
+    void operator()() override { static_cast<void>(f()); }
 };
 
 timer_state* timer_make(chan<time_point> c, bool own, std::unique_ptr<timer_function> f);

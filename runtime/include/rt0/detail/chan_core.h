@@ -172,11 +172,11 @@ void unbox_into(T& v, std::unique_ptr<T>& b) {
 template <class T, class Op>
 op_status send_ref(T& v, Op op) {
     if constexpr (is_boxed<T>) {
-        std::unique_ptr<T> b = box(v);
+        std::unique_ptr<T> b = detail::box(v);
         T* p = b.get();
         op_status s = op(static_cast<void*>(&p));
         if (s == op_status::ok) static_cast<void>(b.release());
-        else unbox_into(v, b);
+        else detail::unbox_into(v, b);
         return s;
     } else {
         return op(const_cast<void*>(static_cast<const volatile void*>(std::addressof(v))));
@@ -190,6 +190,7 @@ op_status recv_ref(T& v, Op op) {
     if constexpr (std::is_scalar_v<T>) {
         return op(const_cast<void*>(static_cast<const volatile void*>(std::addressof(v))));
     } else if constexpr (is_boxed<T>) {
+        static_assert(std::is_move_assignable_v<T>, "rt0: an element whose move may throw is assigned here; use recv()");
         T* p = nullptr;
         op_status s = op(static_cast<void*>(&p));
         if (s != op_status::ok) return s;

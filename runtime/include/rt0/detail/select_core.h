@@ -91,13 +91,13 @@ public:
     void run(bool ok) {
         if constexpr (!std::is_invocable_v<F&, std::optional<T>>) {
             if (ok) static_cast<void>(take());
-            f_();
+            static_cast<void>(f_());
         } else if constexpr (std::is_member_pointer_v<F>) {
-            std::invoke(f_, ok ? take() : nothing());
+            static_cast<void>(std::invoke(f_, ok ? take() : nothing()));
         } else if (ok) {
-            f_(take());
+            static_cast<void>(f_(take()));
         } else {
-            f_(nothing());
+            static_cast<void>(f_(nothing()));
         }
     }
 
@@ -186,7 +186,7 @@ public:
     void run(bool ok) {
         if (!ok) throw_closed_channel(chan_misuse::send_closed);
         out_.sent();
-        std::invoke(f_);
+        static_cast<void>(std::invoke(f_));
     }
 
 private:
@@ -205,7 +205,7 @@ public:
         k.kind = kind;
         k.ns = ns_;
     }
-    void run(bool) { std::invoke(f_); }
+    void run(bool) { static_cast<void>(std::invoke(f_)); }
 
 private:
     std::int64_t ns_;
@@ -222,7 +222,7 @@ public:
         k.kind = kind;
         k.stop = &st_;
     }
-    void run(bool) { std::invoke(f_); }
+    void run(bool) { static_cast<void>(std::invoke(f_)); }
 
 private:
     std::stop_token st_;
@@ -236,7 +236,7 @@ public:
     explicit otherwise_case(F f) : f_(std::move(f)) {}
     void own() noexcept {}
     void prepare(scase& k, bool) noexcept { k.kind = kind; }
-    void run(bool) { std::invoke(f_); }
+    void run(bool) { static_cast<void>(std::invoke(f_)); }
 
 private:
     [[no_unique_address]] F f_;

@@ -53,13 +53,13 @@ struct closure {
             closure* c;
             ~destroy() { c->~closure(); }
         } d{static_cast<closure*>(p)};
-        call_last(d.c->f);
+        static_cast<void>(call_last(d.c->f));
     }
 };
 template <class F>
 struct boxed {
     std::unique_ptr<F> f;
-    void operator()() { call_last(*f); }
+    void operator()() { static_cast<void>(call_last(*f)); }
 };
 
 template <class F>
@@ -96,7 +96,7 @@ template <class F>
 [[gnu::always_inline]] inline void spawn(const go_options& o, F&& f) {
     using C = closure<F>;
     if constexpr (sizeof(C) > closure_on_stack || alignof(C) > 64) {
-        spawn(o, boxed<F>{std::make_unique<F>(std::move(f))});
+        detail::spawn(o, boxed<F>{std::make_unique<F>(std::move(f))});
     } else if constexpr (std::is_trivially_copyable_v<F> && std::is_trivially_move_constructible_v<F>) {
         const C c(std::move(f));
         newproc_bytes(o, &c, sizeof(C), alignof(C), &C::run);

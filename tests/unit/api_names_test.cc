@@ -1,0 +1,117 @@
+// A program's own names and types beside rt0's: found by argument-dependent lookup, they must not take over what rt0 calls
+// inside; results that must not be dropped may be dropped by rt0; braces stand for an element.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <stop_token>
+
+#include <rt0/rt0.h>
+
+using namespace std::chrono_literals;
+
+namespace own {
+
+struct rect {};
+// Its move may throw: it travels in a box.
+struct widget {
+    int n = 0;
+    explicit widget(int k) : n(k) {}
+    widget(const widget& w) : n(w.n) {}
+    widget& operator=(const widget& w) {
+        n = w.n;
+        return *this;
+    }
+};
+
+[[maybe_unused]] rect box(const widget&) { return {}; }
+template <class T>
+[[maybe_unused]] std::unique_ptr<T> box(T&) {
+    return nullptr;
+}
+[[maybe_unused]] void unbox_into(widget&, std::unique_ptr<widget>&) {}
+template <class... A>
+[[maybe_unused]] void spawn(A&&...) {}
+template <class... A>
+[[maybe_unused]] void call_last(A&&...) {}
+
+// More than a goroutine's own stack takes in: it is boxed, too.
+struct big {
+    char c[300] = {};
+    rt0::chan<int> done;
+    void operator()() { done.send(1); }
+};
+
+struct point {
+    int x, y;
+};
+
+}  // namespace own
+
+namespace {
+
+TEST(ApiNames, OfTheProgramAreItsOwn) {
+    rt0::chan<own::widget> c(2);
+    own::widget w(7);
+    ASSERT_EQ(c.try_send(w), rt0::op_status::ok);
+    ASSERT_EQ(c.send_for(w, 1s), rt0::op_status::ok);
+    EXPECT_EQ(c.try_send(w), rt0::op_status::would_block);
+    EXPECT_EQ(w.n, 7) << "it did not go";
+    EXPECT_EQ(c.recv()->n, 7);
+    own::widget got(0);
+    EXPECT_EQ(c.try_recv(got), rt0::op_status::ok);
+    EXPECT_EQ(got.n, 7);
+
+    rt0::chan<std::deque<own::widget>> d(1);
+    std::deque<own::widget> some(3, own::widget(1));
+    ASSERT_EQ(d.try_send(some), rt0::op_status::ok);
+    EXPECT_EQ(d.recv()->size(), 3u);
+
+    own::big b;
+    b.done = rt0::chan<int>(1);
+    rt0::go(b);
+    EXPECT_EQ(b.done.recv(), 1);
+}
+
+// A result that its type forbids to drop: nobody asked for it here.
+TEST(ApiNames, ResultsMayBeDropped) {
+    std::atomic<int> ran{0};
+    auto f = [&ran](auto&&...) { return rt0::spawn([&ran] { ran++; }); };
+    rt0::chan<int> c(1);
+    rt0::go(f);
+    rt0::wait_group all;
+    all.go(f);
+    all.wait();
+    {
+        rt0::nursery n;
+        n.go([&] { return f(); });
+        n.go([&](std::stop_token) { return f(); });
+    }
+    rt0::once o;
+    o.call(f);
+    rt0::barrier b(1, [&]() noexcept { return f(); });
+    b.arrive_and_wait();
+    rt0::select(rt0::recv(c, f), rt0::otherwise(f));
+    rt0::select(rt0::send(c, 1, f));
+    rt0::select(rt0::recv(c, [&](std::optional<int>) { return f(); }));
+    rt0::select(rt0::recv(rt0::chan<int>(), f), rt0::after(1us, f));
+    rt0::timer t(1us, f);
+    while (ran < 11) rt0::this_goroutine::sleep_for(10us);
+    EXPECT_EQ(ran, 11);
+}
+
+TEST(ApiNames, BracesAreAnElement) {
+    rt0::chan<own::point> c(2);
+    c.send({1, 2});
+    rt0::select(rt0::send(c, {3, 4}, [] {}));
+    EXPECT_EQ(c.recv()->y, 2);
+    EXPECT_EQ(c.recv()->y, 4);
+    rt0::chan<own::rect> done(1);
+    rt0::select(rt0::send(done, {}, [] {}));
+    EXPECT_TRUE(done.recv().has_value());
+}
+
+}  // namespace
