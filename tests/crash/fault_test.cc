@@ -145,6 +145,8 @@ bool is_made(inject call) {
     case inject::robust_list:
     case inject::idle_class: return !test::sanitized;  // the pthread kind (TH4) copies no thread, and tries no class
     case inject::realtime: return !test::sanitized && test::idle_class_permitted();
+    case inject::membarrier:
+    case inject::membarrier_all: return !test::tsan;  // it would not see those fences
     default: return true;
     }
 }

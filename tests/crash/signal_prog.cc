@@ -221,8 +221,11 @@ rt0::chan<int> waited_for() {
 rt0::runtime::g* named(const char* name) {
     rt0::runtime::runtime_call rc;
     rt0::runtime::rcu_reader reading;
-    for (auto* gp : rt0::runtime::allgs())
-        if (!std::strcmp(gp->name, name)) return gp;
+    char text[sizeof(rt0::runtime::g::name)];
+    for (auto* gp : rt0::runtime::allgs()) {
+        rt0::runtime::watched_copy(text, gp->name, sizeof text);
+        if (!std::strcmp(text, name)) return gp;
+    }
     return nullptr;
 }
 void start_all_kinds() {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tests/stress/csp_world.h"
+#include "tests/support/join.h"
 
 namespace csp {
 
@@ -273,7 +274,7 @@ private:
         wg.wait();
         for (auto& t : tasks)
             try { t.join(); } catch (const std::runtime_error&) {}  // it left
-        for (auto& t : threads) rt0::blocking([&] { t.join(); });
+        for (auto& t : threads) rt0::blocking([&] { testing_support::join(t); });
     }
     template <class F>
     void started_by_hand(rt0::wait_group& wg, F& child) {

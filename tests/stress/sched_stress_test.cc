@@ -19,6 +19,7 @@
 #include "sched/sched.h"
 #include "sched/timer.h"
 #include "tests/support/gate.h"
+#include "tests/support/join.h"
 #include "tests/support/pelted_tests.h"
 #include "tests/support/report.h"
 
@@ -347,7 +348,7 @@ TEST(SchedStress, ForeignThreads) {
             });
         }
         rt0::blocking([&] {
-            for (auto& t : ts) t.join();
+            for (auto& t : ts) testing_support::join(t);
         });
     }
     while (ran.load() < batches * 50) this_goroutine::yield();

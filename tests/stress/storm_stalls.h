@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tests/stress/storm.h"
+#include "tests/support/join.h"
 
 namespace {
 
@@ -83,7 +84,7 @@ void strangers(rng r) {
         sum += p.value;
         back.send(p);
     }
-    for (auto& t : threads) rt0::blocking([&] { t.join(); });
+    for (auto& t : threads) rt0::blocking([&] { testing_support::join(t); });
     expect("strangers", "the sum", sum, each * 100L * n * (n - 1) / 2 + n * (each * (each - 1L) / 2));
 }
 
