@@ -147,13 +147,13 @@ bool guards_take_mappings() {
     return guard_mode() == guard_kind::mprotect || mixed.load(std::memory_order_relaxed);
 }
 
-int guard_install(void* p, std::size_t n) {
+int guard_install(void* p, std::size_t n, bool may_map) {
     if (guard_mode() == guard_kind::madvise) {
         int r = madvise_retry(inject::guard, p, n, madv_guard_install);
         if (r != -EINVAL) return r;
         mixed.store(true, std::memory_order_relaxed);  // relaxed: whoever removes this guard was handed it by us
     }
-    return mprotect_guard(p, n, PROT_NONE);
+    return may_map ? mprotect_guard(p, n, PROT_NONE) : -ENOSPC;
 }
 
 int guard_remove(void* p, std::size_t n) {

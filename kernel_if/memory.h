@@ -32,8 +32,8 @@ guard_kind guard_mode();  // probed on first use: a system call on an installed 
 bool guards_take_mappings();
 
 // Makes [p, p+n) fault on any access.  Survives sys_unused.  0 or -errno (mprotect
-// guards: -ENOMEM at vm.max_map_count, about 32,700 guards).
-int guard_install(void* p, std::size_t n);
+// guards: -ENOMEM at vm.max_map_count, about 32,700 guards).  Without may_map -ENOSPC where it would cost two mappings.
+int guard_install(void* p, std::size_t n, bool may_map = true);
 int guard_remove(void* p, std::size_t n);
 
 }  // namespace rt0::kernel

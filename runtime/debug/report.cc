@@ -19,7 +19,13 @@
 
 namespace rt0::runtime {
 
-constinit sink report_sink{[](void*, std::string_view s) { kernel::write_all(2, s.data(), s.size()); }, nullptr};
+constinit atomic<bool> report_writing{false};
+static void put_report(void*, std::string_view s) {
+    report_writing.store(true, memory_order_relaxed);  // relaxed: the watchdog counts by it, no more
+    kernel::write_all(2, s.data(), s.size());
+    report_writing.store(false, memory_order_relaxed);  // relaxed: as above
+}
+constinit sink report_sink{put_report, nullptr};
 
 namespace {
 

@@ -1,5 +1,6 @@
 // The text of the report that ends the process; between report_begin and report_end.
 #pragma once
+#include "base/atomic.h"
 #include "debug/sink.h"
 #include "debug/traceback.h"
 
@@ -15,6 +16,7 @@ enum class report_kind {
 
 // The report's way to standard error; flushed by report_failed too.
 extern sink report_sink;
+extern atomic<bool> report_writing;  // it waits, perhaps, for who reads standard error: it is not stuck (SR4)
 // Prints the stacks of a report as RT0TRACEBACK has it.
 void report_stacks(report_kind kind);
 // The same for what a signal interrupted, in two steps on a stack that is large enough.

@@ -120,7 +120,7 @@ void put_g(sink& out, const g* gp) {
 }  // namespace
 
 void upcall_schedtrace(bool detailed) {
-    std::optional<report> whole;  // outlives the reader: to write it may block, and for a reader burials wait
+    std::optional<report> whole;  // outlives the reader: to write it may block, and for a reader burials wait (in pieces they do)
     rcu_reader reading;
     auto ps = allp();
     auto ms = allm();

@@ -51,7 +51,13 @@ void on_report_stack(const signal_context& c, F&& f) {
         if (here >= c.mp->gsigstack.lo && here < c.mp->gsigstack.hi) return f();
         top = c.mp->gsigstack.hi - 64;
     }
-    rt0_oncall(top, [](void* a) { (*static_cast<std::remove_reference_t<F>*>(a))(); }, &f);
+    rt0_oncall(
+        top,
+        [](void* a) {
+            kernel::sigaltstack_set(nullptr, 0);  // or the next signal would begin at its top, over the frames below us
+            (*static_cast<std::remove_reference_t<F>*>(a))();
+        },
+        &f);
 #endif
 }
 
@@ -95,7 +101,7 @@ void watchdog(int, siginfo_t*, void*) {
     static int still = 0;
     static constinit atomic<bool> fired{false};
     std::uint32_t n = frames_done.load(memory_order_relaxed);  // relaxed: looked at for change
-    if (n != last) still = 0;
+    if (n != last || report_writing.load(memory_order_relaxed)) still = 0;  // relaxed: as above
     last = n;
     if (++still < cfg::report_patience) return;
     if (fired.exchange(true, memory_order_relaxed)) return;  // relaxed: one of them goes on
@@ -118,7 +124,7 @@ void begin(const signal_context& c, bool signal_ends) {
 void put_interrupted(report_kind kind, const signal_context& c) {
     on_report_stack(c, [&] {
         const running_stack& r = interrupted_stack(kind, c);
-        if (in_allocator(r.on_system ? r.system : r.user))
+        if (traceback != traceback_level::none && in_allocator(r.on_system ? r.system : r.user))
             naming.store(naming_mode::plain, memory_order_relaxed);  // relaxed: for this thread
         report_interrupted();
     });

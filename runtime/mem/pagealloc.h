@@ -10,8 +10,8 @@
 //        pages the kernel could have back.
 //   PA4  an arena's `released` bit is set for pages never touched or given back: they read as
 //        zero.  It is 0 for each page of a span in use.
-//   PA5  an arena's `guards` bit (stacks only) is set for a page in a free span that still
-//        starts with a guard.
+//   PA5  an arena's `guards` bit (stacks only) is set for a page in a free span, or in one that
+//        stackspan_alloc is taking, that still starts with a guard.
 // All of it is under heap.lock.  Nothing here calls malloc; headers, tables and bitmaps come
 // from persistentalloc.  The treap is Go's choice of 1.12 (mgclarge.go), its priorities a
 // hash of the address, so that runs repeat.  Rejected: a radix tree of summaries (Go since

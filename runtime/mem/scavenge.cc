@@ -88,16 +88,20 @@ std::size_t release_runs(pagealloc* pa, mspan* s, std::size_t max_pages) {
 std::size_t heap_scavenge(pagealloc* pa, std::size_t limit) {
     std::size_t max_pages = limit >> pa->page_shift();
     if (max_pages == 0) return 0;
-    mspan* s;
-    {
+    // One that is refused goes to the warm end; behind it may be others that are not.
+    for (int tries = 0; tries < cfg::scavenge_tries; tries++) {
+        mspan* s;
+        {
+            guard g(heap.lock);
+            s = pa->scavenge_begin();
+        }
+        if (!s) return 0;
+        std::size_t n = release_runs(pa, s, max_pages);
         guard g(heap.lock);
-        s = pa->scavenge_begin();
+        pa->scavenge_end(s);
+        if (n != 0) return n << pa->page_shift();
     }
-    if (!s) return 0;
-    std::size_t n = release_runs(pa, s, max_pages);
-    guard g(heap.lock);
-    pa->scavenge_end(s);
-    return n << pa->page_shift();
+    return 0;
 }
 
 }  // namespace

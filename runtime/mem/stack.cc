@@ -61,8 +61,8 @@ void warn_unguarded() {
 // stacks do without, said once.
 guarding install_guard(std::uintptr_t slot) {
     // relaxed: a count; nothing else hangs on it.
-    const bool room = heap.guards.fetch_add(1, memory_order_relaxed) < heap.guards_max || !kernel::guards_take_mappings();
-    if (room && kernel::guard_install(reinterpret_cast<void*>(slot), cfg::stack_guard) == 0) return guarding::done;
+    const bool room = heap.guards.fetch_add(1, memory_order_relaxed) < heap.guards_max;
+    if (kernel::guard_install(reinterpret_cast<void*>(slot), cfg::stack_guard, room) == 0) return guarding::done;
     heap.guards.fetch_sub(1, memory_order_relaxed);  // relaxed: a count
     if (!kernel::guards_take_mappings()) return guarding::refused;
     warn_unguarded();
@@ -264,8 +264,8 @@ void for_guards(mspan* s, F f) REQUIRES(heap.lock) {
     }
 }
 
-// All at once; where that is refused (RLIMIT_DATA counts what becomes writable), one by one as far as it goes.  False:
-// some are left, and known.
+// All at once; where that is refused (RLIMIT_DATA counts what becomes writable), one by one as far as it goes, under the lock,
+// which so rare a case may bear.  False: some are left, and known.
 bool remove_guards(mspan* s) {
     const bool all = kernel::guard_remove(reinterpret_cast<void*>(s->start), s->npages * cfg::stack_min) == 0;
     bool left = false;
@@ -333,15 +333,17 @@ static mspan* claim_dirty(stackpool_order& pool, std::size_t most, std::uint64_t
     return s;
 }
 
-std::size_t stackpool_scavenge(int order, std::size_t limit) {
+// Gives back dirty slots of one span, `most` of them at most: bytes.  *any: there was one.
+static std::size_t scavenge_slots(int order, std::size_t most, bool* any) {
     stackpool_order& pool = stackpool[order];
     std::size_t size = order_size(order), done = 0;
     std::uint64_t claimed = 0;
     mspan* s;
     {
         guard g(pool.lock);
-        s = limit >= size ? claim_dirty(pool, limit / size, &claimed) : nullptr;
+        s = claim_dirty(pool, most, &claimed);
     }
+    *any = s != nullptr;
     if (!s) return 0;
     std::uint64_t given = 0;
     for (std::uint64_t m = claimed; m != 0;) {  // runs of neighbours, guards included: those survive
@@ -358,6 +360,18 @@ std::size_t stackpool_scavenge(int order, std::size_t limit) {
         auto i = static_cast<std::size_t>(std::countr_zero(m));
         put_locked(pool, order, s->start + i * size, given >> i & 1);
     }
+    if (done == 0 && s->list == &pool.warm) {  // refused: the next time another one
+        pool.warm.remove(s);
+        pool.warm.push_front(s);
+    }
+    return done;
+}
+
+std::size_t stackpool_scavenge(int order, std::size_t limit) {
+    const std::size_t most = limit / order_size(order);
+    std::size_t done = 0;
+    bool any = most != 0;
+    for (int tries = 0; any && done == 0 && tries < cfg::scavenge_tries; tries++) done = scavenge_slots(order, most, &any);
     return done;
 }
 

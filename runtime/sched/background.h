@@ -12,7 +12,7 @@ void gcenable();
 // There is idle memory worth returning, the stacks of `cold` dead Gs among it: wakes bgscavenge.  idle: nothing else
 // runs.  Called by sysmon.
 void wake_scavenger(std::int32_t cold, bool idle);
-// So many bytes are idle and the kernel takes none of them (locked memory); 0: it did take some.
+// So many bytes were idle and the kernel took none of them (locked memory); 0: it did take some.
 std::size_t scavenged_in_vain();
 
 }  // namespace rt0::runtime

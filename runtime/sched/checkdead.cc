@@ -83,9 +83,15 @@ std::int64_t running_ms() {
            sched.nmextraidle.load(memory_order_relaxed);
 }
 
+// Those that may bring something about yet.
+static std::int64_t blamable_ms() REQUIRES(sched.lock) {
+    const std::int64_t run = running_ms();
+    return run == 1 && sleeps_for_nothing() ? 0 : run;
+}
+
 void checkdead_later() {
     guard l(sched.lock);
-    if (disabled || running_ms() > 0 || !sched.sysmonwait.load(memory_order_relaxed)) return;  // relaxed: sched.lock
+    if (disabled || blamable_ms() > 0 || !sched.sysmonwait.load(memory_order_relaxed)) return;  // relaxed: sched.lock
     sched.sysmonwait.store(false, memory_order_relaxed);
     notewakeup(&sched.sysmonnote);
 }
@@ -98,8 +104,7 @@ void checkdead_disable() {
 bool checkdead() {
     // relaxed: set once for good.
     if (disabled || sched.exiting.load(memory_order_relaxed) || panicking.load(memory_order_relaxed)) return false;
-    std::int64_t run = running_ms();
-    if (run == 1 && sleeps_for_nothing()) run = 0;
+    std::int64_t run = blamable_ms();
     if (run > 0) return false;
     if (run < 0) {
         textbuf t;

@@ -304,7 +304,7 @@ void die_by_default(const signal_context& c, bool again) {
 
 // From /proc: it would never answer.  False also where that cannot be read.
 static bool blocks(std::int32_t tid, int sig) {
-    char text[2048];
+    static char text[64 << 10];  // of one report; a line of it may have thousands of groups
     textbuf path;
     path << "/proc/self/task/" << tid << "/status";
     if (kernel::read_small_file(path.c_str(), text, sizeof text) < 0) return false;

@@ -275,7 +275,9 @@ void consider_scavenging(bool idle, std::int64_t now) {
     last = now;
     std::int32_t cold = gfcold(idle);
     std::size_t bytes = scavengeable() + static_cast<std::size_t>(cold) * cfg::stack_default;
-    if (idle && bytes == scavenged_in_vain()) return;
+    static std::int64_t tried = 0;
+    if (idle && cold == 0 && bytes == scavenged_in_vain() && now - tried < cfg::scavenge_again) return;
+    if (idle) tried = now;
     if (bytes > (idle ? 0 : cfg::scavenge_slack)) wake_scavenger(cold, idle);
 }
 

@@ -151,17 +151,19 @@ void fault_on_goroutine() {
 }
 void fault_on_thread() { testing_support::on_known_thread([] { read_null(); }); }
 void fault_on_unknown_thread() { testing_support::on_unknown_thread([] { read_null(); }); }
-void fault_on_small_altstack() {
-    testing_support::on_unknown_thread([] {
+void on_small_altstack(void (*fault)()) {
+    testing_support::on_unknown_thread([fault] {
         static char small[8192];
         stack_t ss = {};
         ss.ss_sp = small;
         ss.ss_size = sizeof small;
         sigaltstack(&ss, nullptr);
         rt0::this_goroutine::yield();
-        read_null();
+        fault();
     });
 }
+void fault_on_small_altstack() { on_small_altstack(read_null); }
+void broken_on_small_altstack() { on_small_altstack(broken_stack); }
 void overflow_thread() { testing_support::on_known_thread([] { recurse(0); }); }
 void overflow_unknown_thread() { testing_support::on_unknown_thread([] { recurse(0); }); }
 struct what_faults : std::exception {
@@ -445,7 +447,8 @@ const struct {
     SCENE(stray_own_guard), SCENE(stray_other_guard),
     SCENE(read_null), SCENE(write_wild), SCENE(call_null), SCENE(divide), SCENE(illegal), SCENE(read_past_end),
     SCENE(raise_segv), SCENE(broken_stack), SCENE(fault_on_g0), SCENE(fault_on_goroutine), SCENE(fault_on_thread),
-    SCENE(fault_on_unknown_thread), SCENE(fault_on_small_altstack), SCENE(fault_while_reporting), SCENE(two_faults),
+    SCENE(fault_on_unknown_thread), SCENE(fault_on_small_altstack), SCENE(broken_on_small_altstack),
+    SCENE(fault_while_reporting), SCENE(two_faults),
     SCENE(abort_here), SCENE(odd_name), SCENE(throw_long_name),
     SCENE(quit_all_kinds), SCENE(quit_others_run), SCENE(quit_blocked_mask), SCENE(quit_idle),
     SCENE(quit_in_malloc), SCENE(quit_loader_locked), SCENE(quit_while_panicking),

@@ -245,6 +245,8 @@ TEST_P(Fault, OnThreads) {
     EXPECT_TRUE(d.rep.blocks[0].has("read_null", prog_file)) << d.r.summary();
     d = expect("fault_on_small_altstack", SIGSEGV, segv_head);
     EXPECT_TRUE(d.rep.blocks[0].has("read_null", prog_file)) << d.r.summary();
+    d = expect("broken_on_small_altstack", SIGSEGV, segv_head);  // to unwind it takes faults inside the handler
+    EXPECT_TRUE(d.rep.blocks[0].has("broken_stack", prog_file)) << d.r.summary();
     d = scene("overflow_unknown_thread");  // it has no other stack: the kernel ends the process
     EXPECT_EQ(d.r.signal, SIGSEGV) << d.r.summary();
     EXPECT_EQ(d.r.err, "") << d.r.summary();

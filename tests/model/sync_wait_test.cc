@@ -79,7 +79,7 @@ struct state {
 // Destroyed; a gate that nobody opens is in its place: closed is that of a count, or of missing arrivals in the first phase.
 template <class T>
 void close_for_good(T& t, std::uint64_t closed) {
-    reinterpret_cast<rt0::detail::gate&>(t).word.store(closed, std::memory_order_relaxed);
+    reinterpret_cast<rt0::detail::gate&>(t).word.store(closed);
 }
 
 template <class F>

@@ -287,6 +287,7 @@ void main_main() {
     const int procs = rt0::gomaxprocs();
     warm_up(procs);
     rest(procs);
+    rt0::this_goroutine::sleep_for(6s);
     const int resting_files = files();
     resizing = !std::getenv("RT0_MAXPROCS");
 

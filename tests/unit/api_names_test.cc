@@ -32,11 +32,8 @@ template <class T>
 [[maybe_unused]] std::unique_ptr<T> box(T&) {
     return nullptr;
 }
-[[maybe_unused]] void unbox_into(widget&, std::unique_ptr<widget>&) {}
-template <class... A>
-[[maybe_unused]] void spawn(A&&...) {}
-template <class... A>
-[[maybe_unused]] void call_last(A&&...) {}
+template <class F>
+[[maybe_unused]] void spawn(const rt0::go_options&, F&&) {}
 
 // More than a goroutine's own stack takes in: it is boxed, too.
 struct big {
@@ -44,6 +41,7 @@ struct big {
     rt0::chan<int> done;
     void operator()() { done.send(1); }
 };
+[[maybe_unused]] void call_last(big&) {}
 
 struct point {
     int x, y;

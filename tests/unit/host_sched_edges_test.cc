@@ -166,7 +166,12 @@ TEST(Memory, GuardsInLockedMemory) {
             ASSERT_NE(without.slot, 0u);
             EXPECT_TRUE(rt0::kernel::guards_take_mappings());
             if (!test::sanitized) *reinterpret_cast<volatile char*>(without.slot) = 1;  // would fault
-            for (const stack& s : {region, with, without}) stackfree(nullptr, s);
+            rt0::kernel::inject_off();  // memory that is not locked takes regions, as many as there are
+            const std::size_t before = heap.guards;
+            stack more = stackalloc(nullptr, 2 * cfg::stack_large);
+            EXPECT_NE(more.slot, 0u);
+            EXPECT_EQ(heap.guards, before + 1);
+            for (const stack& s : {region, with, without, more}) stackfree(nullptr, s);
         });
         EXPECT_EQ(lines(text), 1) << text;
         const std::string want = std::string("no guard pages left for stacks after ") + (refused ? "1 " : "2 ");
@@ -192,6 +197,32 @@ TEST(Memory, AStackWithoutItsGuardIsStillToBeGivenBack) {
         rt0::kernel::inject_fail(rt0::kernel::inject::guard, 1, ENOMEM, -1);
         EXPECT_EQ(stackalloc(nullptr, 2 * cfg::stack_large).slot, 0u);
         EXPECT_EQ(scavengeable(), idle);
+    });
+}
+
+// One is refused (locked) of each kind: the others go back all the same.
+TEST(Memory, BehindWhatIsRefusedIsMoreToGiveBack) {
+    errors_of([] {
+        mallocinit();
+        void *first = mallocrt(nullptr, 1 << 20), *wall = mallocrt(nullptr, 1 << 20), *second = mallocrt(nullptr, 1 << 20);
+        for (void* p : {first, wall, second}) ASSERT_NE(p, nullptr);
+        freert(nullptr, first);
+        freert(nullptr, second);
+        rt0::kernel::inject_fail(rt0::kernel::inject::madvise, 1, EINVAL, 1);
+        EXPECT_GE(scavenge(~std::size_t{0}), std::size_t{1} << 20);
+        EXPECT_EQ(rt0::kernel::inject_hits(rt0::kernel::inject::madvise), 1u);
+        rt0::kernel::inject_off();
+        while (scavenge(~std::size_t{0}) != 0) {
+        }
+        std::vector<stack> v;
+        constexpr std::size_t slots = 3 * cfg::stack_span / cfg::stack_default;
+        for (std::size_t i = 0; i < slots; i++) v.push_back(stackalloc(nullptr, cfg::stack_default));
+        for (std::size_t i = 0; i < v.size(); i += 2) stackfree(nullptr, v[i]);  // no span is free as a whole
+        const std::size_t idle = scavengeable();
+        rt0::kernel::inject_fail(rt0::kernel::inject::madvise, 1, EINVAL, 2);
+        EXPECT_GE(scavenge(cfg::stack_default), cfg::stack_default);
+        EXPECT_EQ(rt0::kernel::inject_hits(rt0::kernel::inject::madvise), 2u);
+        EXPECT_LT(scavengeable(), idle);
     });
 }
 

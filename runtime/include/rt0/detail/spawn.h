@@ -53,13 +53,13 @@ struct closure {
             closure* c;
             ~destroy() { c->~closure(); }
         } d{static_cast<closure*>(p)};
-        static_cast<void>(call_last(d.c->f));
+        static_cast<void>(detail::call_last(d.c->f));
     }
 };
 template <class F>
 struct boxed {
     std::unique_ptr<F> f;
-    void operator()() { static_cast<void>(call_last(*f)); }
+    void operator()() { static_cast<void>(detail::call_last(*f)); }
 };
 
 template <class F>
@@ -75,13 +75,13 @@ constexpr bool is_empty_callable(const F& f) {
 // What would fail only on its own goroutine is refused where it is given.
 template <class F>
 void check_callable(const F& f, const char* refusal = "rt0::go: go of nil func value") {
-    if (is_empty_callable(f)) throw std::invalid_argument(refusal);
+    if (detail::is_empty_callable(f)) throw std::invalid_argument(refusal);
 }
 
 // f with its arguments bound, both decayed, called once as an rvalue.
 template <class F, class... A>
 auto bind_call(F&& f, A&&... a) {
-    check_callable(f);
+    detail::check_callable(f);
     if constexpr (sizeof...(A) == 0) {
         return std::decay_t<F>(std::forward<F>(f));
     } else {

@@ -44,7 +44,7 @@ struct task_result {
     std::exception_ptr error;
     std::optional<R> value;
     template <class F>
-    void run(F& f) { value.emplace(call_last(f)); }
+    void run(F& f) { value.emplace(detail::call_last(f)); }
     R take() { return std::move(*value); }
 };
 template <class R>
@@ -52,14 +52,14 @@ struct task_result<R&> {
     std::exception_ptr error;
     R* value = nullptr;
     template <class F>
-    void run(F& f) { value = std::addressof(call_last(f)); }
+    void run(F& f) { value = std::addressof(detail::call_last(f)); }
     R& take() { return *value; }
 };
 template <>
 struct task_result<void> {
     std::exception_ptr error;
     template <class F>
-    void run(F& f) { call_last(f); }
+    void run(F& f) { detail::call_last(f); }
     void take() {}
 };
 
@@ -147,7 +147,7 @@ namespace detail {
 
 template <class Call>
 auto spawn_task(const go_options& o, Call&& call) {
-    using R = decltype(call_last(std::declval<Call&>()));
+    using R = decltype(detail::call_last(std::declval<Call&>()));
     auto s = std::make_unique<task_state_of<R, Call>>(std::move(call));
     rt0::go(o, [p = s.get()] { p->run(); });
     return task<R>(std::move(s));
