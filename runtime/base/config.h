@@ -99,7 +99,7 @@ inline constexpr std::size_t scavenge_step = 1 << 20;      // bytes returned bet
 inline constexpr std::int64_t scavenge_pause = 1'000'000;  // ns between steps: at most 1 GiB/s
 inline constexpr std::size_t scavenge_slack = 16 << 20;    // bytes of idle stacks kept while the process is busy
 inline constexpr int scavenge_tries = 64;                   // spans that the kernel may refuse one after the other in a step
-inline constexpr std::int64_t scavenge_again = 60'000'000'000;  // ns until what it all refused in an idle process is tried again
+inline constexpr std::int64_t scavenge_again = 60'000'000'000;  // ns an idle process does not ask again for what was refused
 inline constexpr std::int64_t scavenge_period = 1'000'000'000;  // ns between looks at idle memory
 
 // ---- memory

@@ -356,13 +356,14 @@ static std::size_t scavenge_slots(int order, std::size_t most, bool* any) {
         done += static_cast<std::size_t>(n) * size;
     }
     guard g(pool.lock);
+    // Refused: the next time another one.  Not behind the loop, whose last turn may free the span.
+    if (done == 0 && s->list == &pool.warm) {
+        pool.warm.remove(s);
+        pool.warm.push_front(s);
+    }
     for (std::uint64_t m = claimed; m != 0; m &= m - 1) {
         auto i = static_cast<std::size_t>(std::countr_zero(m));
         put_locked(pool, order, s->start + i * size, given >> i & 1);
-    }
-    if (done == 0 && s->list == &pool.warm) {  // refused: the next time another one
-        pool.warm.remove(s);
-        pool.warm.push_front(s);
     }
     return done;
 }
