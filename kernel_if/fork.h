@@ -4,6 +4,7 @@
 //        zeroes (MADV_WIPEONFORK): also a child that was forked behind libc's back.
 //        vfork and posix_spawn share the memory, their children are no copies.
 //   FK2  where the kernel does not do that, libc's handler of forks clears the word.
+//   FK3  who shares the memory has another pid all the same.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -26,5 +27,9 @@ inline bool forked() {
     // relaxed: a child has one thread, and in the parent the word never changes.
     return word->load(std::memory_order_relaxed) == 0;
 }
+
+// Is the calling thread a child's that has the memory from its parent on loan: vfork's, before it execs?  A system call.
+// A forked child, and one of that, is none (FK1 goes first).
+bool borrowed_memory();
 
 }  // namespace rt0::kernel

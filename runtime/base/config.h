@@ -161,12 +161,12 @@ static_assert(forced_preempt < forced_retake && forced_retake + 2 * sysmon_tick_
 inline constexpr std::uint32_t tsan_g0_turns = 16;    // of g0 before it has a new fiber: that takes some us; each turn leaves
                                                       // up to ten frames, which reports show below the true ones
 
-// ---- reports from signal handlers
+// ---- reports
 inline constexpr unsigned report_tick = 1000;         // ms between the watchdog's looks at a report
 #ifdef RT0_ASAN
-inline constexpr int report_patience = 60;            // as below; reading the program's DWARF takes five times as long
+inline constexpr std::int64_t report_patience = 60'000'000'000;  // as below; reading the program's DWARF takes five times as long
 #else
-inline constexpr int report_patience = 10;            // looks without a frame printed, then addresses only
+inline constexpr std::int64_t report_patience = 10'000'000'000;  // ns without a frame printed, then addresses only
 #endif
 inline constexpr std::int64_t stack_wait = 5'000'000'000;  // ns for another thread to hand over its stack; it may be
                                                            // one of thousands that run, or sleep where no signal wakes it

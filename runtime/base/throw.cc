@@ -11,6 +11,8 @@
 //        them may be the owner, in a signal handler, or wait for a full pipe.
 //   RP5  Whoever ends the process otherwise says so last of all (EX3): from there on a report of another thread would
 //        be cut off after its first words.  It waits for the end, but not for ever: it may hold what that needs.
+//   RP6  A report that is stuck may be taken over (debug/sigreport.cc); who had it and gets on after all stays where it next
+//        writes or would end the process.
 //
 // No locks, no allocation: a report must come out of any state.
 #include "base/throw.h"
@@ -68,6 +70,10 @@ std::uint32_t claim_report(std::uint32_t me) {
     }
 }
 
+[[noreturn]] void wait_for_end() {
+    for (;;) kernel::futex_wait(&report_owner, report_owner.load(memory_order_relaxed), -1);  // relaxed: whose does not matter
+}
+
 }  // namespace
 
 void report_begin() {
@@ -87,7 +93,7 @@ void report_begin() {
         put_line("fatal error: ", "failed again while reporting; giving up");
         kernel::exit_group(fatal_status);
     }
-    for (;;) kernel::futex_wait(&report_owner, owner, -1);  // the owner ends the process
+    wait_for_end();  // the owner ends the process
 }
 
 bool reporting() {
@@ -101,7 +107,16 @@ bool report_bar() {
     return report_owner.compare_exchange_strong(none, my_tid() | leaving, memory_order_relaxed);
 }
 
-void report_end() { kernel::exit_group(fatal_status); }
+void report_take() { report_owner.store(my_tid(), memory_order_relaxed); }  // relaxed: RP6; only names are passed on
+
+void report_own() {
+    if (!reporting()) wait_for_end();
+}
+
+void report_end() {
+    report_own();
+    kernel::exit_group(fatal_status);
+}
 
 void report_seed() {
     textbuf t;

@@ -27,10 +27,12 @@ void warn(std::string_view text);
 [[noreturn]] void out_of_memory(std::string_view what);
 inline constexpr std::string_view memory_limits = "ulimit -v, ulimit -d, vm.overcommit_memory, vm.max_map_count";
 
-// ---- the report that ends the process (throw.cc: RP1-RP5); panics use it too.
+// ---- the report that ends the process (throw.cc: RP1-RP6); panics use it too.
 // Returns to one thread only, which must go on to report_end().
 void report_begin();
 [[noreturn]] void report_end();  // status 2
+void report_take();              // another thread's report, which is stuck: it is the caller's from here on
+void report_own();               // returns to the owner only
 bool report_bar();               // the process ends otherwise, now (RP5); false: a report has begun
 void report_forked();            // in a forked child: a report of the parent's is none of ours
 void report_seed();              // "schedseed=N" or "chaos=N" on stderr, if the scheduler decides by a seed: after the line

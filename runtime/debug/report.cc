@@ -6,8 +6,8 @@
 //        their scan bit one at a time.  The current goroutine comes first.
 //   RS3  A goroutine that runs on another thread is asked for its stack by a signal, which may
 //        give it an EINTR: the process ends anyway.
-//   RS4  How far the report has come stands in `progress`: the watchdog of a report from a
-//        signal handler (debug/sigreport.cc) prints the rest, on any thread.
+//   RS4  How far the report has come stands in `progress`: the watchdog
+//        (debug/sigreport.cc) prints the rest, on any thread.
 #include "debug/report.h"
 
 #include "base/upcall.h"
@@ -21,6 +21,7 @@ namespace rt0::runtime {
 
 constinit atomic<bool> report_writing{false};
 static void put_report(void*, std::string_view s) {
+    report_own();
     report_writing.store(true, memory_order_relaxed);  // relaxed: the watchdog counts by it, no more
     kernel::write_all(2, s.data(), s.size());
     report_writing.store(false, memory_order_relaxed);  // relaxed: as above
@@ -136,10 +137,12 @@ void report_stacks(report_kind kind) {
     if (traceback == traceback_level::none) return;
     progress.kind = kind;
     collect_running(&running);
+    report_watch();
     on_large_stack([] { put_stacks(); });
 }
 
 const running_stack& interrupted_stack(report_kind kind, const signal_context& c) {
+    stay_inside();
     progress.kind = kind;
     collect_interrupted(c, &running);
     return running;

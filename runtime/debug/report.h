@@ -17,7 +17,9 @@ enum class report_kind {
 // The report's way to standard error; flushed by report_failed too.
 extern sink report_sink;
 extern atomic<bool> report_writing;  // it waits, perhaps, for who reads standard error: it is not stuck (SR4)
-// Prints the stacks of a report as RT0TRACEBACK has it.
+// From here on a report that is stuck ends all the same (SR4, sigreport.cc).
+void report_watch();
+// Prints the stacks of a report as RT0TRACEBACK has it, watched.
 void report_stacks(report_kind kind);
 // The same for what a signal interrupted, in two steps on a stack that is large enough.
 const running_stack& interrupted_stack(report_kind kind, const signal_context& c);

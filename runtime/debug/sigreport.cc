@@ -10,8 +10,8 @@
 //        thread, otherwise, waits only for threads that run on.
 //   SR4  What is left is the loader's lock (dl_iterate_phdr), which another thread may hold for
 //        ever: a watchdog (SIGALRM) that has seen no frame printed for cfg::report_patience
-//        ticks prints the rest as modules and offsets, for which no lock is needed, and ends
-//        the process.
+//        takes the report over (RP6), prints the rest as modules and offsets, for which no lock
+//        is needed, and ends the process.  Reports that no signal began have it, too.
 //   SR5  A fault of the reporting thread itself ends the process at once, by that signal.
 //
 // Rejected: symbolising on another thread: it would have to exist beforehand, in every
@@ -25,6 +25,7 @@
 #include "base/upcall.h"
 #include "debug/report.h"
 #include "debug/symbolise.h"
+#include "kernel_if/clock.h"
 #include "kernel_if/signal.h"
 
 namespace rt0::runtime {
@@ -98,14 +99,16 @@ bool in_allocator(const pc_list& pcs) {
 
 void watchdog(int, siginfo_t*, void*) {
     static std::uint32_t last = 0;
-    static int still = 0;
+    static std::int64_t since = 0;
     static constinit atomic<bool> fired{false};
     std::uint32_t n = frames_done.load(memory_order_relaxed);  // relaxed: looked at for change
-    if (n != last || report_writing.load(memory_order_relaxed)) still = 0;  // relaxed: as above
+    std::int64_t now = kernel::nanotime();                      // alarms of the program's may come in between
+    if (since == 0 || n != last || report_writing.load(memory_order_relaxed)) since = now;  // relaxed: as above
     last = n;
-    if (++still < cfg::report_patience) return;
+    if (now - since < cfg::report_patience) return;
     if (fired.exchange(true, memory_order_relaxed)) return;  // relaxed: one of them goes on
-    naming.store(naming_mode::none, memory_order_relaxed);   // relaxed: for this thread; the other one is stuck
+    report_take();
+    naming.store(naming_mode::none, memory_order_relaxed);  // relaxed: for this thread; the other one is stuck
     report_sink.end_line();
     warn("names cannot be had (another thread holds the loader's lock?); addresses follow");
     report_interrupted();
@@ -116,9 +119,8 @@ void watchdog(int, siginfo_t*, void*) {
 void begin(const signal_context& c, bool signal_ends) {
     subject = &c;
     by_signal = signal_ends;
-    for (int sig : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGALRM}) kernel::sigmask_unblock_one(sig);  // SR5
-    // Without the watchdog the report is as good as without locks in the way.
-    if (kernel::sigaction_handle(SIGALRM, watchdog, 0) == 0) kernel::alarm_every(cfg::report_tick);
+    for (int sig : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) kernel::sigmask_unblock_one(sig);  // SR5
+    report_watch();
 }
 
 void put_interrupted(report_kind kind, const signal_context& c) {
@@ -180,6 +182,12 @@ void put_fault(sink& out, const signal_context& c, const guard_hit& h) {
 
 }  // namespace
 
+// Without the watchdog the report is as good as without locks in the way.
+void report_watch() {
+    kernel::sigmask_unblock_one(SIGALRM);
+    if (kernel::sigaction_handle(SIGALRM, watchdog, 0) == 0) kernel::alarm_every(cfg::report_tick);
+}
+
 void upcall_signal_fault(const signal_context& c, const guard_hit& h) {
     if (reporting()) {  // SR5
         report_sink.end_line();
@@ -195,6 +203,7 @@ void upcall_signal_fault(const signal_context& c, const guard_hit& h) {
     put_interrupted(h.kind == guard_hit::system ? report_kind::runtime : report_kind::panic, c);
     if (h.overflow) report_end();
     kernel::alarm_every(0);
+    report_own();
     die_by_default(c);  // SG5
 }
 

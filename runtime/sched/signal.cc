@@ -23,6 +23,8 @@
 //        that has their signal unblocked: no other thread of the runtime sees an EINTR.
 //   SG8  sysmon takes faults only: a handler of the program would run there as a real-time thread (SM4), or
 //        keep every other P from being looked at.
+//   SG9  The child of a vfork has the parent's memory, and a report there would be the parent's: it
+//        ends by the signal's default action, unless a handler of the program's says otherwise.
 //
 // Sanitizers report faults themselves: with one in the build only SIGQUIT and dumps are ours.
 #include "sched/signal.h"
@@ -36,6 +38,7 @@
 #include "base/config.h"
 #include "base/throw.h"
 #include "base/upcall.h"
+#include "kernel_if/fork.h"
 #include "kernel_if/futex.h"
 #include "kernel_if/signal.h"
 #include "kernel_if/sys.h"
@@ -163,7 +166,13 @@ void on_fault(const signal_context& c) {
         call_previous(theirs, c.sig, c.info, c.uc);
         return;
     }
+    if (kernel::borrowed_memory()) return die_by_default(c);  // SG9
     upcall_signal_fault(c, h);
+}
+
+void on_quit(const signal_context& c) {
+    if (kernel::borrowed_memory()) return die_by_default(c, false);  // SG9
+    upcall_signal_quit(c);
 }
 
 void request_dump() {
@@ -179,7 +188,7 @@ void sighandler(int sig, siginfo_t* info, void* uc) {
     if (c.mp && c.mp->gsignal) setg(c.mp->gsignal);  // SG2
     if (dumpsig != 0 && sig == dumpsig) request_dump();
     else if (sig == stack_signal) upcall_signal_stack(c);
-    else if (sig == SIGQUIT) upcall_signal_quit(c);
+    else if (sig == SIGQUIT) on_quit(c);
     else on_fault(c);
     setg(c.gp);
     errno = keep;

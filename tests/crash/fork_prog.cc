@@ -306,6 +306,18 @@ void child_by_choice() {
     std::printf("children: %s, %s; thread: %s\n", before, after, same ? "idle" : "ordinary");
 }
 
+// What ends a child that has not given the memory back yet is none of the parent's failures.
+[[gnu::noinline]] void vforked_child_ends(const std::string& how) {
+    pid_t pid = vfork();
+    if (pid == 0) {
+        if (how == "fault") *static_cast<volatile int*>(nullptr) = 1;
+        if (how == "quit") kill(getpid(), SIGQUIT);
+        _exit(50);
+    }
+    rt0::println("ended", end_of(must(pid, "vfork")));
+    rt0::panic("the parent's own");
+}
+
 // Many children one after the other, each forked while the locks are busy.
 void under_traffic(int n) {
     traffic();
@@ -337,6 +349,7 @@ void main_main() {
     if (scene == "goes-on") child_goes_on(a);
     if (scene == "hogs") children_of_hogs(std::atoi(a.c_str()));
     if (scene == "by-choice") child_by_choice();
+    if (scene == "vfork") vforked_child_ends(a);
     if (scene == "traffic") under_traffic(std::atoi(a.c_str()));
     if (scene == "in-exit") {
         std::atexit([] {

@@ -142,6 +142,17 @@ TEST(Fork, GoroutineThatGoesOnInTheChild) {
     }
 }
 
+// A vforked child dies by the signal, unreported: the memory, and with it the report, is its parent's, who may need it.
+TEST(Fork, VforkedChildEndsByItsSignal) {
+    for (auto [how, ended] : {std::array{"fault", "ended 1011\n"}, {"quit", "ended 1003\n"}}) {
+        if (test::sanitized && std::string_view(how) == "fault") continue;  // faults are the sanitizer's
+        child_result r = scene("vfork", how);
+        EXPECT_EQ(r.out, ended) << r.summary();
+        EXPECT_EQ(r.status, 2) << r.summary();
+        EXPECT_TRUE(r.err.starts_with("panic: the parent's own\n\ngoroutine 1 [running]:")) << r.summary();
+    }
+}
+
 // Locks that others hold at the moment of the fork stay locked in the child.
 TEST(Fork, NoChildHangsOnAnothersLock) {
 #ifdef RT0_ASAN

@@ -1,6 +1,5 @@
 // Scenes for tests/crash/signal_test.cc: signal_prog NAME.  The test names these functions
 // and this file in what it expects of the traces.
-#include <link.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -351,27 +350,6 @@ void quit_in_malloc() {
     t.detach();
     churn();
 }
-void quit_loader_locked() {
-    static std::atomic<bool> held{false};
-    rt0::chan<int> never(0);
-    rt0::go({.name = "waiter", .stack_size = 0}, [never] { wait_here(never); });
-    for (int i = 0; i < 10; i++) rt0::this_goroutine::yield();
-    std::thread t([] {
-        sigset_t all;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, nullptr);
-        dl_iterate_phdr(
-            [](dl_phdr_info*, std::size_t, void*) -> int {
-                held = true;
-                for (;;) pause();
-            },
-            nullptr);
-    });
-    t.detach();
-    while (!held) sched_yield();
-    send(SIGQUIT);
-    spin_here();
-}
 void quit_while_panicking() {
     send(SIGQUIT);
     rt0::panic("one of the two");
@@ -451,7 +429,7 @@ const struct {
     SCENE(fault_while_reporting), SCENE(two_faults),
     SCENE(abort_here), SCENE(odd_name), SCENE(throw_long_name),
     SCENE(quit_all_kinds), SCENE(quit_others_run), SCENE(quit_blocked_mask), SCENE(quit_idle),
-    SCENE(quit_in_malloc), SCENE(quit_loader_locked), SCENE(quit_while_panicking),
+    SCENE(quit_in_malloc), SCENE(quit_while_panicking),
     SCENE(dump_usr1), SCENE(dump_usr2), SCENE(up), SCENE(quit_detached),
     {"quit_wedged", quit_wedged<hold_sched>}, {"quit_retake_wedged", quit_wedged<hold_retake>},
     {"quit_channel_wedged", quit_wedged<hold_channel>}, {"quit_scanned", quit_wedged<hold_scan>},

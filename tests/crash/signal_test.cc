@@ -66,7 +66,6 @@ death run(const std::string& program, const std::string& name, const scene_optio
     d.rep = testing_support::parse_report(d.r.err);
     return d;
 }
-death run(const std::string& name, const scene_options& o = {}) { return run("signal_prog", name, o); }
 
 // Every scene of this kind in the program with everything shared and with everything linked in.
 class Program : public testing::TestWithParam<const char*> {
@@ -416,22 +415,6 @@ TEST_P(Quit, OnePanicOrTheOther) {
 TEST_P(Quit, LevelNone) {
     death d = expect("quit_all_kinds", {.traceback = "none", .debug = {}});
     EXPECT_EQ(d.rep.blocks.size(), 0u);
-}
-
-// Takes cfg::report_patience seconds, so not at every number of Ps.
-TEST(Watchdog, PrintsAddressesWhenNamesCannotBeHad) {
-    const char* p = std::getenv("RT0_MAXPROCS");
-    if (p && std::string_view(p) != "2") GTEST_SKIP() << "at P = 2 only";
-    if (test::tsan) GTEST_SKIP() << held_back << ", the watchdog's too";
-    child_result r = run("quit_loader_locked").r;
-    EXPECT_EQ(r.status, 2) << r.summary();
-    const std::string says = "rt0: names cannot be had (another thread holds the loader's lock?); addresses follow\n";
-    std::size_t at = r.err.find(says);  // perhaps after the beginning of a block
-    ASSERT_TRUE(r.err.starts_with("SIGQUIT: quit\nPC=0x") && at != r.err.npos) << r.summary();
-    report rep = testing_support::parse_report(r.err.substr(at));
-    EXPECT_EQ(rep.error, "") << r.summary();
-    EXPECT_EQ(rep.blocks.size(), 2u) << r.summary();
-    for (auto& b : rep.blocks) EXPECT_GE(b.frames.size(), 2u) << r.summary();
 }
 
 // ---- dumps that do not end the process
