@@ -172,6 +172,7 @@ TEST_F(limits, Mappings) {
         expect("maps:" + std::to_string(left), "",
                {"max_map_count", "std::bad_alloc", "std::system_error", "St9bad_alloc", "St12system_error"});
     EXPECT_GT(count(outcome::right), 0);
+    EXPECT_GT(count(outcome::refused) + count(outcome::fatal), 0);
 }
 
 // ---- control groups
