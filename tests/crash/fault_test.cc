@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <sstream>
 #include <string>
 
 #include "kernel_if/inject.h"
@@ -32,7 +33,7 @@ struct fault {
     inject call;
     int err;
     int count;                 // in a row; -1: from the i-th on
-    bool may_be_fatal;         // else every run must succeed
+    const char* fatal;         // how its fatal line may begin, by | apart; "": every run must succeed
     const char* with = "";     // other rules
     const char* warns = "";    // how a run that succeeds may begin to complain
     unsigned step = 3;         // of i
@@ -91,6 +92,14 @@ struct hits_file {
     }
 };
 
+// Whether a line begins with one of these, by | apart.
+bool begins_a_line(const std::string& text, const std::string& any) {
+    std::istringstream words(any);
+    for (std::string w; std::getline(words, w, '|');)
+        if (text.rfind(w, 0) == 0 || text.find("\n" + w) != text.npos) return true;
+    return false;
+}
+
 struct Faults : testing::TestWithParam<fault> {
     hits_file hits;
     int runs = 0, right = 0, fatal = 0, clean = 0;
@@ -110,22 +119,23 @@ struct Faults : testing::TestWithParam<fault> {
         const bool by_signal = std::string(f.scene) == "segv";
         EXPECT_EQ(r.signal, by_signal ? SIGSEGV : 0);
         EXPECT_EQ(r.status, by_signal ? -1 : 2);
-        EXPECT_TRUE(one_clear_line(r.err) || (f.call == inject::write && f.err != EINTR));
+        EXPECT_TRUE((one_clear_line(r.err) && begins_a_line(r.err, f.fatal)) || (f.call == inject::write && f.err != EINTR));
         (hits.count() == 0 ? clean : fatal)++;
     }
 
     void judge(const fault& f, const child_result& r) {
         EXPECT_EQ(r.signal, 0);
-        if (r.status == 2 && f.may_be_fatal) {
-            EXPECT_TRUE(one_clear_line(r.err));
+        if (r.status == 2 && *f.fatal) {
+            EXPECT_TRUE(one_clear_line(r.err) && begins_a_line(r.err, f.fatal));
             fatal++;
             return;
         }
         EXPECT_EQ(r.status, 0);
         std::string last = last_line(r.out);
         EXPECT_EQ(last.rfind("right, ", 0), 0u);
-        bool warned = r.err.rfind(no_spare, 0) == 0 || (*f.warns && r.err.rfind(f.warns, 0) == 0);
-        EXPECT_TRUE(r.err.empty() || warned);
+        std::istringstream lines(r.err);
+        for (std::string line; std::getline(lines, line);)
+            EXPECT_TRUE(line.rfind(no_spare, 0) == 0 || (*f.warns && line.rfind(f.warns, 0) == 0)) << line;
         (last == "right, 0 faults\n" ? clean : right)++;
     }
 
@@ -173,76 +183,84 @@ TEST_P(Faults, EveryCallMayFail) {
     put_row(f);
 }
 
+constexpr const char* no_thread = "fatal error: newosproc";
+constexpr const char* no_memory = "rt0: out of memory for |panic: std::bad_alloc";
+constexpr const char* no_handler = "fatal error: initsig: sigaction failed";
+constexpr const char* no_wake = "fatal error: futex wake failed";
 constexpr const char* stays_idle = "rt0: a thread cannot leave SCHED_IDLE any more and may starve";
+const std::string boot_or_panic = std::string(no_handler) + "|panic: ";
 const std::string no_guard_regions = rule(inject::guard_probe, 1, EINVAL, -1);
 
 // clone_for_ever takes 0.2 s of back-off each.
 INSTANTIATE_TEST_SUITE_P(
     Kinds, Faults,
-    testing::Values(fault{"clone_once", inject::clone, EAGAIN, 1, false},
-                    fault{"clone_for_ever", inject::clone, EAGAIN, -1, true, "", "", 9},
-                    fault{"clone_no_memory", inject::clone, ENOMEM, 1, true},
-                    fault{"tls_block", inject::tls_alloc, ENOMEM, 1, true}, fault{"mmap_once", inject::mmap, ENOMEM, 1, true},
-                    fault{"mmap_for_ever", inject::mmap, ENOMEM, -1, true},
-                    fault{"madvise_once", inject::madvise, ENOMEM, 1, false},
-                    fault{"madvise_for_ever", inject::madvise, ENOMEM, -1, false},
-                    fault{"guard_once", inject::guard, ENOMEM, 1, true}, fault{"guard_for_ever", inject::guard, ENOMEM, -1, true},
-                    fault{"mprotect_once", inject::mprotect, ENOMEM, 1, true, no_guard_regions.c_str(),
+    testing::Values(fault{"clone_once", inject::clone, EAGAIN, 1, ""},
+                    fault{"clone_for_ever", inject::clone, EAGAIN, -1, no_thread, "", "", 9},
+                    fault{"clone_no_memory", inject::clone, ENOMEM, 1, no_thread},
+                    fault{"tls_block", inject::tls_alloc, ENOMEM, 1, no_thread},
+                    fault{"mmap_once", inject::mmap, ENOMEM, 1, no_memory},
+                    fault{"mmap_for_ever", inject::mmap, ENOMEM, -1, no_memory},
+                    fault{"madvise_once", inject::madvise, ENOMEM, 1, ""},
+                    fault{"madvise_for_ever", inject::madvise, ENOMEM, -1, ""},
+                    fault{"guard_once", inject::guard, ENOMEM, 1, no_memory},
+                    fault{"guard_for_ever", inject::guard, ENOMEM, -1, no_memory},
+                    fault{"mprotect_once", inject::mprotect, ENOMEM, 1, no_memory, no_guard_regions.c_str(),
                           "rt0: no guard pages left for stacks after "},
-                    fault{"futex_eintr", inject::futex_wait, EINTR, 1, false},
-                    fault{"futex_eintr_often", inject::futex_wait, EINTR, 500, false},
-                    fault{"futex_eagain", inject::futex_wait, EAGAIN, 1, false},
-                    fault{"futex_spurious", inject::futex_spurious, 1, 1, false},
-                    fault{"futex_spurious_often", inject::futex_spurious, 1, 500, false},
-                    fault{"membarrier", inject::membarrier, ENOSYS, 1, false},
-                    fault{"membarrier_later", inject::membarrier_all, ENOMEM, 1, true, "", "", 9, "stalls"},
-                    fault{"activity_once", inject::activity, ENOENT, 1, false, "", "", 3, "stalls"},
-                    fault{"activity_for_ever", inject::activity, EMFILE, -1, false, "", "", 9, "stalls"},
-                    fault{"idle_class_once", inject::idle_class, EPERM, 1, false, "", stays_idle, 3, "stalls"},
-                    fault{"idle_class_for_ever", inject::idle_class, EPERM, -1, false, "", stays_idle, 3, "stalls"},
-                    fault{"realtime", inject::realtime, EPERM, -1, false, "", "", 3, "stalls"},
-                    fault{"realtime_once", inject::realtime, EPERM, 1, false, "", "", 3, "stalls"},
-                    fault{"cputime", inject::cputime, ESRCH, 1, false, "", "", 9, "stalls"},
-                    fault{"cputime_for_ever", inject::cputime, EINVAL, -1, false, "", "", 9, "stalls"},
-                    fault{"sigaltstack", inject::sigaltstack, ENOMEM, 1, true},
-                    fault{"thread_layout", inject::calibrate, EINVAL, 1, false}),
+                    fault{"futex_eintr", inject::futex_wait, EINTR, 1, ""},
+                    fault{"futex_eintr_often", inject::futex_wait, EINTR, 500, ""},
+                    fault{"futex_eagain", inject::futex_wait, EAGAIN, 1, ""},
+                    fault{"futex_spurious", inject::futex_spurious, 1, 1, ""},
+                    fault{"futex_spurious_often", inject::futex_spurious, 1, 500, ""},
+                    fault{"membarrier", inject::membarrier, ENOSYS, 1, ""},
+                    fault{"membarrier_later", inject::membarrier_all, ENOMEM, 1, "fatal error: membarrier failed after", "", "", 9,
+                          "stalls"},
+                    fault{"activity_once", inject::activity, ENOENT, 1, "", "", "", 3, "stalls"},
+                    fault{"activity_for_ever", inject::activity, EMFILE, -1, "", "", "", 9, "stalls"},
+                    fault{"idle_class_once", inject::idle_class, EPERM, 1, "", "", stays_idle, 3, "stalls"},
+                    fault{"idle_class_for_ever", inject::idle_class, EPERM, -1, "", "", stays_idle, 3, "stalls"},
+                    fault{"realtime", inject::realtime, EPERM, -1, "", "", "", 3, "stalls"},
+                    fault{"realtime_once", inject::realtime, EPERM, 1, "", "", "", 3, "stalls"},
+                    fault{"cputime", inject::cputime, ESRCH, 1, "", "", "", 9, "stalls"},
+                    fault{"cputime_for_ever", inject::cputime, EINVAL, -1, "", "", "", 9, "stalls"},
+                    fault{"sigaltstack", inject::sigaltstack, ENOMEM, 1, "fatal error: minit: sigaltstack failed"},
+                    fault{"thread_layout", inject::calibrate, EINVAL, 1, ""}),
     [](auto& i) { return i.param.name; });
 
 INSTANTIATE_TEST_SUITE_P(
     Rest, Faults,
-    testing::Values(fault{"mremap", inject::mremap, ENOMEM, 1, false, "", "", 1},
-                    fault{"munmap_once", inject::munmap, ENOMEM, 1, false},
-                    fault{"munmap_for_ever", inject::munmap, ENOMEM, -1, false},
-                    fault{"madvise_again", inject::madvise, EAGAIN, 1, false},
-                    fault{"guard_remove", inject::guard_remove, ENOMEM, 1, true, "", "", 3, "strays"},
-                    fault{"guard_probe", inject::guard_probe, ENOSYS, 1, false},
-                    fault{"futex_wake", inject::futex_wake, EPERM, 1, true, "", "", 9},
-                    fault{"futex_wake_for_ever", inject::futex_wake, EPERM, -1, true, "", "", 9},
-                    fault{"libc", inject::libc, EAGAIN, 1, true, "", "", 1},
-                    fault{"robust_list", inject::robust_list, ENOSYS, -1, false, "", "", 1},
-                    fault{"sigaction", inject::sigaction, EINVAL, 1, true},
-                    fault{"file_once", inject::file, EMFILE, 1, false, "", "", 9},
-                    fault{"file_for_ever", inject::file, ENOENT, -1, false, "", "", 9},
-                    fault{"file_eintr", inject::file, EINTR, 3, false, "", "", 9},
-                    fault{"activity_eintr", inject::activity, EINTR, 1, false, "", "", 9, "stalls"},
-                    fault{"tasks", inject::tasks, EMFILE, 1, false, "", "", 1, "strays"},
-                    fault{"sleep_eintr", inject::sleep, EINTR, 20, false, "", "", 9, "stalls"},
-                    fault{"sleep_refused", inject::sleep, EINVAL, 1, false, "", "", 9, "stalls"},
-                    fault{"affinity", inject::affinity, EFAULT, 1, false, "", "", 1},
-                    fault{"sysinfo", inject::sysinfo, EFAULT, 1, false, "", "", 1},
-                    fault{"prctl_once", inject::prctl, EINVAL, 1, false, "", "", 9},
-                    fault{"prctl_for_ever", inject::prctl, EINVAL, -1, false, "", "", 9},
-                    fault{"write_eintr", inject::write, EINTR, 5, false, "", "", 3, "writes"},
-                    fault{"write_refused", inject::write, EAGAIN, 1, false, "", "", 3, "writes"},
-                    fault{"report_write_eintr", inject::write, EINTR, 3, true, "", "", 5, "panic", true},
-                    fault{"report_write_refused", inject::write, EIO, 1, true, "", "", 5, "panic", true},
-                    fault{"report_tgkill", inject::tgkill, EAGAIN, 1, true, "", "", 1, "panic", true},
-                    fault{"report_sigaction", inject::sigaction, EINVAL, 1, true, "", "", 5, "panic", true},
-                    fault{"report_file", inject::file, EMFILE, 1, true, "", "", 7, "panic", true},
-                    fault{"fault_write_refused", inject::write, EIO, 1, true, "", "", 5, "segv", true},
-                    fault{"fault_resend", inject::resend, EAGAIN, 1, true, "", "", 1, "segv", true},
-                    fault{"fault_alarm", inject::alarm, EINVAL, 1, true, "", "", 1, "segv", true},
-                    fault{"fault_tgkill", inject::tgkill, EAGAIN, 1, true, "", "", 1, "segv", true}),
+    testing::Values(fault{"mremap", inject::mremap, ENOMEM, 1, "", "", "", 1},
+                    fault{"munmap_once", inject::munmap, ENOMEM, 1, ""},
+                    fault{"munmap_for_ever", inject::munmap, ENOMEM, -1, ""},
+                    fault{"madvise_again", inject::madvise, EAGAIN, 1, ""},
+                    fault{"guard_remove", inject::guard_remove, ENOMEM, 1, no_memory, "", "", 3, "strays"},
+                    fault{"guard_probe", inject::guard_probe, ENOSYS, 1, ""},
+                    fault{"futex_wake", inject::futex_wake, EPERM, 1, no_wake, "", "", 9},
+                    fault{"futex_wake_for_ever", inject::futex_wake, EPERM, -1, no_wake, "", "", 9},
+                    fault{"libc", inject::libc, EAGAIN, 1, no_memory, "", "", 1},
+                    fault{"robust_list", inject::robust_list, ENOSYS, -1, "", "", "", 1},
+                    fault{"sigaction", inject::sigaction, EINVAL, 1, no_handler},
+                    fault{"file_once", inject::file, EMFILE, 1, "", "", "", 9},
+                    fault{"file_for_ever", inject::file, ENOENT, -1, "", "", "", 9},
+                    fault{"file_eintr", inject::file, EINTR, 3, "", "", "", 9},
+                    fault{"activity_eintr", inject::activity, EINTR, 1, "", "", "", 9, "stalls"},
+                    fault{"tasks", inject::tasks, EMFILE, 1, "", "", "", 1, "strays"},
+                    fault{"sleep_eintr", inject::sleep, EINTR, 20, "", "", "", 9, "stalls"},
+                    fault{"sleep_refused", inject::sleep, EINVAL, 1, "", "", "", 9, "stalls"},
+                    fault{"affinity", inject::affinity, EFAULT, 1, "", "", "", 1},
+                    fault{"sysinfo", inject::sysinfo, EFAULT, 1, "", "", "", 1},
+                    fault{"prctl_once", inject::prctl, EINVAL, 1, "", "", "", 9},
+                    fault{"prctl_for_ever", inject::prctl, EINVAL, -1, "", "", "", 9},
+                    fault{"write_eintr", inject::write, EINTR, 5, "", "", "", 3, "writes"},
+                    fault{"write_refused", inject::write, EAGAIN, 1, "", "", "", 3, "writes"},
+                    fault{"report_write_eintr", inject::write, EINTR, 3, "panic: ", "", "", 5, "panic", true},
+                    fault{"report_write_refused", inject::write, EIO, 1, "panic: ", "", "", 5, "panic", true},
+                    fault{"report_tgkill", inject::tgkill, EAGAIN, 1, "panic: ", "", "", 1, "panic", true},
+                    fault{"report_sigaction", inject::sigaction, EINVAL, 1, boot_or_panic.c_str(), "", "", 5, "panic", true},
+                    fault{"report_file", inject::file, EMFILE, 1, "panic: ", "", "", 7, "panic", true},
+                    fault{"fault_write_refused", inject::write, EIO, 1, "fatal error: ", "", "", 5, "segv", true},
+                    fault{"fault_resend", inject::resend, EAGAIN, 1, "fatal error: ", "", "", 1, "segv", true},
+                    fault{"fault_alarm", inject::alarm, EINVAL, 1, "fatal error: ", "", "", 1, "segv", true},
+                    fault{"fault_tgkill", inject::tgkill, EAGAIN, 1, "fatal error: ", "", "", 1, "segv", true}),
     [](auto& i) { return i.param.name; });
 
 // The boot from a foreign thread asks libc for a thread, too.
@@ -256,7 +274,8 @@ TEST(Faults, BootFromAnOwnMain) {
         o.env = {{"RT0_TEST_INJECT", rule(inject::libc, i, EAGAIN, 1)}};
         child_result r = run_child({built_program("tests/crash/own_main_prog")}, o);
         if (r.status == 2) {
-            EXPECT_TRUE(one_clear_line(r.err)) << i << " " << r.summary();
+            const std::string says = std::string(no_memory) + "|rt0: cannot create the first thread";
+            EXPECT_TRUE(one_clear_line(r.err) && begins_a_line(r.err, says)) << i << " " << r.summary();
             refused++;
         } else {
             EXPECT_EQ(r.status, 3) << i << " " << r.summary();
