@@ -28,6 +28,12 @@ long write_all(int fd, const void* p, std::size_t n, bool waits) {
     return static_cast<long>(done);
 }
 
+bool has_room(int fd) {
+    pollfd room{fd, POLLOUT, 0};
+    const timespec now{};
+    return sysc(inject::write, SYS_ppoll, &room, 1, &now, nullptr, 0) != 0;
+}
+
 long open_file(const char* path) {
     long fd;
     do

@@ -7,6 +7,8 @@ namespace rt0::kernel {
 // write(2), restarted after EINTR and short writes.  waits: for room, also where somebody has made fd non-blocking; a report
 // that nobody reads must end.  Bytes written, or -errno.
 long write_all(int fd, const void* p, std::size_t n, bool waits = false);
+// Whether a short write would not block; yes where the kernel does not say.
+bool has_room(int fd);
 // Opened for reading, close-on-exec; the descriptor or -errno.
 long open_file(const char* path);
 void close_file(long fd);

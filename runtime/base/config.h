@@ -163,6 +163,7 @@ inline constexpr std::uint32_t tsan_g0_turns = 16;    // of g0 before it has a n
 
 // ---- reports
 inline constexpr unsigned report_tick = 1000;         // ms between the watchdog's looks at a report
+inline constexpr std::int64_t report_work = 1'000'000;  // ns of a processor between two looks: it does not wait for a lock
 #ifdef RT0_ASAN
 inline constexpr std::int64_t report_patience = 60'000'000'000;  // as below; reading the program's DWARF takes five times as long
 #else

@@ -11,8 +11,8 @@
 //        them may be the owner, in a signal handler, or wait for a full pipe.
 //   RP5  Whoever ends the process otherwise says so last of all (EX3): from there on a report of another thread would
 //        be cut off after its first words.  It waits for the end, but not for ever: it may hold what that needs.
-//   RP6  A report that is stuck may be taken over (debug/sigreport.cc); who had it and gets on after all stays where it next
-//        writes or would end the process.
+//   RP6  A report that is stuck may be taken over (debug/sigreport.cc); who had it and gets on after all stays where it was
+//        stuck, and by all means before it writes or ends the process: the books of a report are for one thread.
 //
 // No locks, no allocation: a report must come out of any state.
 #include "base/throw.h"
@@ -37,6 +37,7 @@ constexpr int stderr_fd = 2;
 constexpr int fatal_status = 2;  // Go's
 
 atomic<std::uint32_t> report_owner{0};  // tid of the reporting thread, 0: no report
+atomic<std::uint32_t> former_owner{0};  // whose report was taken over, 0: nobody's (RP6)
 atomic<std::uint32_t> warning{0};       // threads inside warn(), RP4
 constexpr std::int64_t patience = 50'000'000;  // ns, RP4
 constexpr std::uint32_t leaving = 1u << 31;    // of report_owner: not a report, but the end; the rest is its thread
@@ -77,6 +78,7 @@ std::uint32_t claim_report(std::uint32_t me) {
 }  // namespace
 
 void report_begin() {
+    if (kernel::borrowed_memory()) forked_child_die();  // FK3: what it would write into is the parent's
     const std::uint32_t me = my_tid(), owner = claim_report(me);
     if (owner == 0) {
         // ORDER(panicking): seq_cst; RP4, with warn().  As a release it pairs with the acquire in runtime_main,
@@ -107,14 +109,23 @@ bool report_bar() {
     return report_owner.compare_exchange_strong(none, my_tid() | leaving, memory_order_relaxed);
 }
 
-void report_take() { report_owner.store(my_tid(), memory_order_relaxed); }  // relaxed: RP6; only names are passed on
+void report_take() {
+    // relaxed, all: RP6; only names are passed on, and who is stuck comes back a long time later.
+    former_owner.store(report_owner.load(memory_order_relaxed), memory_order_relaxed);
+    report_owner.store(my_tid(), memory_order_relaxed);
+}
 
-void report_own() {
-    if (!reporting()) wait_for_end();
+void report_stay_if_taken() {
+    const std::uint32_t former = former_owner.load(memory_order_relaxed);  // relaxed: as above
+    if (former != 0 && former == my_tid() && !reporting()) wait_for_end();
+}
+
+std::int32_t report_thread() {
+    return static_cast<std::int32_t>(report_owner.load(memory_order_relaxed) & ~leaving);  // relaxed: as above
 }
 
 void report_end() {
-    report_own();
+    report_stay_if_taken();
     kernel::exit_group(fatal_status);
 }
 
@@ -127,6 +138,7 @@ void report_seed() {
 // relaxed: a forked child has one thread.
 void report_forked() {
     report_owner.store(0, memory_order_relaxed);
+    former_owner.store(0, memory_order_relaxed);
     panicking.store(0, memory_order_relaxed);
     warning.store(0, memory_order_relaxed);
 }

@@ -4,6 +4,7 @@
 // The thread is an M without a P; it takes no lock of the scheduler, so it reports a wedged
 // scheduler too.  Goroutines that run at that moment are named, not unwound: asking their
 // threads would take a signal, and user code would see an EINTR.
+#include "base/throw.h"
 #include "base/upcall.h"
 #include "debug/traceback.h"
 #include "kernel_if/sys.h"
@@ -21,7 +22,7 @@ void dump_all() {
     dump_sink << "rt0: dump of all goroutines\n";
     // The lists of goroutines only grow; each look at them is a reader of its own, since
     // printing one may take long and would hold up who frees them.
-    for (std::size_t i = 0;; i++) {
+    for (std::size_t i = 0; panicking.load(memory_order_relaxed) == 0; i++) {  // relaxed: not into a report, if we see one
         {
             rcu_reader reading;
             auto gs = allgs();
@@ -33,6 +34,7 @@ void dump_all() {
         dump_sink.flush();
         n++;
     }
+    if (panicking.load(memory_order_relaxed) != 0) return;  // relaxed: as above
     dump_sink << "\nrt0: end of dump, " << n << " goroutines\n";
     dump_sink.flush();
 }

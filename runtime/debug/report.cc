@@ -21,7 +21,7 @@ namespace rt0::runtime {
 
 constinit atomic<bool> report_writing{false};
 static void put_report(void*, std::string_view s) {
-    report_own();
+    report_stay_if_taken();
     report_writing.store(true, memory_order_relaxed);  // relaxed: the watchdog counts by it, no more
     kernel::write_all(2, s.data(), s.size());
     report_writing.store(false, memory_order_relaxed);  // relaxed: as above
@@ -63,7 +63,7 @@ void put_current(bool plumbing) {
     g* gp = running.gp;
     if (!gp) {
         if (running.on_system) return;
-        out << "\nthread " << kernel::gettid() << " [running, no goroutine]:\n";
+        out << "\nthread " << running.tid << " [running, no goroutine]:\n";
         put_frames(out, running.user, plumbing);
         out.flush();
         return;
@@ -149,6 +149,7 @@ const running_stack& interrupted_stack(report_kind kind, const signal_context& c
 }
 
 void report_interrupted() {
+    stay_inside();
     if (traceback != traceback_level::none) put_stacks();
 }
 

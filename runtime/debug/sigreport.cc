@@ -9,15 +9,17 @@
 //        inside malloc (in_allocator): names are taken apart by hand then.  Malloc on this
 //        thread, otherwise, waits only for threads that run on.
 //   SR4  What is left is the loader's lock (dl_iterate_phdr), which another thread may hold for
-//        ever: a watchdog (SIGALRM) that has seen no frame printed for cfg::report_patience
-//        takes the report over (RP6), prints the rest as modules and offsets, for which no lock
-//        is needed, and ends the process.  Reports that no signal began have it, too.
+//        ever: a watchdog (SIGALRM) that has seen the reporting thread wait for cfg::report_patience
+//        without a frame printed, or ten times as long at work, takes the report over (RP6),
+//        prints the rest as modules and offsets, for which no lock is needed, and ends the process.
+//        Reports that no signal began have it, too.
 //   SR5  A fault of the reporting thread itself ends the process at once, by that signal.
 //
 // Rejected: symbolising on another thread: it would have to exist beforehand, in every
 // process; a forked helper: fork runs handlers that take malloc's locks.
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -25,6 +27,7 @@
 #include "base/upcall.h"
 #include "debug/report.h"
 #include "debug/symbolise.h"
+#include "kernel_if/activity.h"
 #include "kernel_if/clock.h"
 #include "kernel_if/signal.h"
 
@@ -97,15 +100,27 @@ bool in_allocator(const pc_list& pcs) {
     for (;;) kernel::sigmask_unblock_one(subject->sig);
 }
 
+// How long the report has stood still, by the watchdog's looks.  A look counts for two ticks at most: the whole process may
+// have been stopped.
+struct {
+    std::uint32_t frames = 0;
+    std::int64_t when = 0, cputime = 0;  // ns, of the last look
+    std::int64_t waits = 0, still = 0;   // ns
+    bool look() {                        // false: it has gone on for too long
+        const std::uint32_t n = frames_done.load(memory_order_relaxed);  // relaxed: looked at for change
+        const std::int64_t now = kernel::nanotime(), used = kernel::thread_cputime(report_thread());
+        const std::int64_t step = when == 0 ? 0 : std::min(now - when, std::int64_t{2'000'000} * cfg::report_tick);
+        const bool works = used - cputime > cfg::report_work;
+        if (n != frames || report_writing.load(memory_order_relaxed)) waits = still = 0;  // relaxed: as above
+        else waits = works ? 0 : waits + step, still += step;
+        frames = n, when = now, cputime = used;
+        return waits < cfg::report_patience && still < 10 * cfg::report_patience;
+    }
+} progress_seen;
+
 void watchdog(int, siginfo_t*, void*) {
-    static std::uint32_t last = 0;
-    static std::int64_t since = 0;
     static constinit atomic<bool> fired{false};
-    std::uint32_t n = frames_done.load(memory_order_relaxed);  // relaxed: looked at for change
-    std::int64_t now = kernel::nanotime();                      // alarms of the program's may come in between
-    if (since == 0 || n != last || report_writing.load(memory_order_relaxed)) since = now;  // relaxed: as above
-    last = n;
-    if (now - since < cfg::report_patience) return;
+    if (progress_seen.look()) return;
     if (fired.exchange(true, memory_order_relaxed)) return;  // relaxed: one of them goes on
     report_take();
     naming.store(naming_mode::none, memory_order_relaxed);  // relaxed: for this thread; the other one is stuck
@@ -120,10 +135,10 @@ void begin(const signal_context& c, bool signal_ends) {
     subject = &c;
     by_signal = signal_ends;
     for (int sig : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) kernel::sigmask_unblock_one(sig);  // SR5
-    report_watch();
 }
 
 void put_interrupted(report_kind kind, const signal_context& c) {
+    report_watch();
     on_report_stack(c, [&] {
         const running_stack& r = interrupted_stack(kind, c);
         if (traceback != traceback_level::none && in_allocator(r.on_system ? r.system : r.user))
@@ -203,7 +218,7 @@ void upcall_signal_fault(const signal_context& c, const guard_hit& h) {
     put_interrupted(h.kind == guard_hit::system ? report_kind::runtime : report_kind::panic, c);
     if (h.overflow) report_end();
     kernel::alarm_every(0);
-    report_own();
+    report_stay_if_taken();
     die_by_default(c);  // SG5
 }
 

@@ -19,7 +19,7 @@ public:
 
     sink& operator<<(std::string_view s) {
         for (char c : s) {
-            if (n_ == sizeof buf_) flush();
+            if (n_ >= sizeof buf_) flush();
             buf_[n_++] = c;
         }
         return *this;

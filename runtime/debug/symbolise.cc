@@ -19,6 +19,7 @@
 #include <cstring>
 
 #include "base/atomic.h"
+#include "base/throw.h"
 
 // libstdc++'s demangler without malloc; its shared library does not export it.
 extern "C" __attribute__((weak)) int __gcclibcxx_demangle_callback(const char*, void (*)(const char*, std::size_t, void*),
@@ -266,6 +267,7 @@ int symbolise(std::uintptr_t return_address, source_frame* out) {
         unseen here;
         backtrace_pcinfo(s, pc, on_frame, ignore_error, &l);
         backtrace_syminfo(s, pc, on_symbol, ignore_error, &l);
+        report_stay_if_taken();  // it may have waited for the loader's lock: SR4
     }
     if (l.n == 0) out[l.n++] = {};
     if (l.symbol) {

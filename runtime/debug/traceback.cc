@@ -143,6 +143,7 @@ g* user_g() {
 void collect_running(running_stack* out) {
     g* gp = getg();
     *out = {};
+    out->tid = kernel::gettid();
     out->gp = user_g();
     out->on_system = gp && gp->mp && gp == gp->mp->g0;
     walk w{&out->user, 0, nullptr};
@@ -171,6 +172,7 @@ void walk_here(void* arg) {
 
 void collect_interrupted(const signal_context& c, running_stack* out) {
     *out = {};
+    out->tid = kernel::gettid();
     g* gp = running_at(c);
     // m0's ran over its bounds, perhaps, which are not ours.
     bool on_g0 = c.mp && (on_stack(c.sp, c.mp->g0stack) || (!gp && c.gp == c.mp->g0));

@@ -51,6 +51,7 @@ struct goroutine_info {
 // The caller's own stack.  Where it is a system stack that serves a goroutine
 // (systemstack), `system` gets the part on it and `user` the goroutine's.
 struct running_stack {
+    std::int32_t tid = 0;
     g* gp = nullptr;       // the goroutine it belongs to, a foreign thread's too; null if none
     bool on_system = false;
     bool whole = true;     // false: the walk ended in a fault

@@ -60,7 +60,8 @@ void rotate_hogs(std::int64_t now) REQUIRES(retakelock) {
 
 // Has M, who lost its P otherwise, become a hog?  It is seen to run twice in a row.
 void look_at_detached(m* mp) REQUIRES(retakelock) {
-    if (mp->hog || !has_lost_its_p(mp)) return;
+    // relaxed: a hint; it writes a report (stay_inside), or is about to have a P.
+    if (mp->hog || !has_lost_its_p(mp) || mp->inrt.load(memory_order_relaxed) != 0) return;
     std::int64_t used = kernel::thread_cputime(mp->tid);
     bool ran = used - mp->detachedcpu > cfg::hog_sign;
     mp->detachedcpu = used;

@@ -299,15 +299,22 @@ void newm(void (*fn)(), p* pp, std::int64_t id) {
     hand_newm_off(mp);
 }
 
+// Without a thread, and on allm still: none that checkdead waits for, or takes a thread to be its.
+static void count_stillborn(m* mp, bool is) REQUIRES(sched.lock) {
+    mp->ended = is;
+    sched.nmsys += is ? 1 : -1;
+}
+
 int newm_spare() {
-    static m* stillborn = nullptr;  // of an earlier try, and still on allm [own by the template thread]
+    static m* stillborn = nullptr;  // of an earlier try [own by the template thread]
     m* mp = stillborn;
-    stillborn = nullptr;
     if (!mp)
         if (int error = try_allocm(nullptr, false, -1, &mp)) return error;
     mp->spare = true;
     {
         guard l(sched.lock);
+        if (stillborn) count_stillborn(mp, false);
+        stillborn = nullptr;
         sched.nmcoming++;
     }
     int rc = try_thread_of(mp);
@@ -322,6 +329,9 @@ int newm_spare() {
         munreserve(false);
     } else {
         stillborn = mp;
+        guard l(sched.lock);
+        count_stillborn(mp, true);
+        checkdead();  // somebody may have looked for the last time
     }
     return rc;
 }

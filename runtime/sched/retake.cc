@@ -123,20 +123,29 @@ bool retake_mark_hog(m* mp) {
 
 void retake_release(m* mp) { finish(mp, rt_none); }
 
+// False, once per process: it cannot leave SCHED_IDLE.
+static bool end_hog(m* mp) {
+    guard l(retakelock);
+    mp->hog = false;
+    sched.nhogs--;
+    if (!made_idle_class(mp)) return true;
+    int rc = kernel::idle_class_leave(mp->tid);  // again, for a turn that ended in between
+    chaos_pause(window::retake_hog);
+    if (rc == 0 || rc == -EINVAL) {  // EINVAL: it has left
+        count_idle_class(mp);
+        return true;
+    }
+    sched.stuck_idle = true;  // sysmon may have the right
+    static bool said GUARDED_BY(retakelock) = false;
+    return std::exchange(said, true);
+}
+
 void retake_end_hog(m* mp) {
     // Before the lock: sysmon and stoppers are not to wait for one that the idle hold.
     if (made_idle_class(mp)) kernel::idle_class_leave(mp->tid);
     chaos_pause(window::retake_hog);
-    guard l(retakelock);
-    mp->hog = false;
-    sched.nhogs--;
-    if (!made_idle_class(mp)) return;
-    int rc = kernel::idle_class_leave(mp->tid);  // again, for a turn that ended in between
-    chaos_pause(window::retake_hog);
-    if (rc == 0 || rc == -EINVAL) return count_idle_class(mp);  // EINVAL: it has left
-    sched.stuck_idle = true;  // sysmon may have the right
-    static bool said GUARDED_BY(retakelock) = false;
-    if (!std::exchange(said, true)) warn("a thread cannot leave SCHED_IDLE any more and may starve");
+    // The lock is not held over a write, which may wait for who reads.
+    if (!end_hog(mp)) warn("a thread cannot leave SCHED_IDLE any more and may starve");
 }
 
 void count_idle_class(m* mp) {

@@ -137,9 +137,11 @@ bool has_handler(const struct sigaction& sa) { return sa.sa_handler != SIG_DFL &
 // By kill and its kin.  A fault of the thread itself the kernel lets nobody ignore.
 bool sent(const siginfo_t* info) { return info->si_code <= 0; }
 
-bool is_to_be_called(const struct sigaction& sa, int sig) {
-    // relaxed: of several threads one is the first.
-    return has_handler(sa) && !((sa.sa_flags & SA_RESETHAND) && spent[sig].exchange(true, memory_order_relaxed));
+// once: the handler that is for one time is spent by this.
+bool is_to_be_called(const struct sigaction& sa, int sig, bool once) {
+    if (!has_handler(sa) || !(sa.sa_flags & SA_RESETHAND)) return has_handler(sa);
+    // relaxed, both: of several threads one is the first.
+    return once ? !spent[sig].exchange(true, memory_order_relaxed) : !spent[sig].load(memory_order_relaxed);
 }
 
 // SG3: as the kernel would have called it, on this stack.  It may not come back; if it does the kernel puts the mask back.
@@ -160,13 +162,14 @@ void on_fault(const signal_context& c) {
     if (theirs.sa_handler == SIG_IGN && sent(c.info)) return;
     // relaxed: written by this very thread, or not for it.
     if (walker.load(memory_order_relaxed) == kernel::gettid()) siglongjmp(walker_out, 1);
+    const bool borrowed = kernel::borrowed_memory();
     guard_hit h = find_guard(c);
-    if (!h.overflow && is_to_be_called(theirs, c.sig)) {
+    if (!h.overflow && is_to_be_called(theirs, c.sig, !borrowed)) {
         setg(c.gp);
         call_previous(theirs, c.sig, c.info, c.uc);
         return;
     }
-    if (kernel::borrowed_memory()) return die_by_default(c);  // SG9
+    if (borrowed) return die_by_default(c);  // SG9
     upcall_signal_fault(c, h);
 }
 
@@ -305,7 +308,7 @@ bool walk_safely(void (*walk)(void*), void* arg) {
 void die_by_default(const signal_context& c, bool again) {
     // As a shell says it, where no signal but the fault itself, once it comes again, would end us.
     if (kernel::is_init() && (!again || c.info->si_code <= 0)) kernel::exit_group(128 + c.sig);
-    kernel::dump_coverage();
+    if (!kernel::borrowed_memory()) kernel::dump_coverage();
     kernel::sigaction_default(c.sig);
     kernel::sigmask_block_one(c.sig);  // it waits for the handler's end
     kernel::resend(c.info);

@@ -234,7 +234,7 @@ bool nothing_to_watch() {
 // RT0DEBUG=schedtrace: reports when it is time; ns until the next report, -1 when none are wanted.
 std::int64_t trace_if_due() {
     static std::int64_t next = 0;
-    if (debug.schedtrace <= 0) return -1;
+    if (debug.schedtrace <= 0 || panicking.load(memory_order_relaxed) != 0) return -1;  // relaxed: not into a report, if we see one
     std::int64_t now = kernel::nanotime();
     if (now >= next) {
         upcall_schedtrace(debug.scheddetail > 0);

@@ -95,7 +95,8 @@ bool serve_newm() {
 void warn_refused(int error) {
     static bool said_limit, said_threads, said_memory;  // this thread's alone
     bool& said = error == -ENOSPC ? said_limit : error == -EAGAIN ? said_threads : said_memory;
-    if (said) return;
+    // This thread makes all others: it does not wait for who reads standard error.
+    if (said || !kernel::has_room(2)) return;
     said = true;
     textbuf t;
     t << "warning: no further thread to run goroutines while others block: ";

@@ -312,6 +312,7 @@ void child_by_choice() {
     if (pid == 0) {
         if (how == "fault") *static_cast<volatile int*>(nullptr) = 1;
         if (how == "quit") kill(getpid(), SIGQUIT);
+        if (how == "panic") rt0::panic("the child's");
         _exit(50);
     }
     rt0::println("ended", end_of(must(pid, "vfork")));

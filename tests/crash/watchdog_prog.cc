@@ -13,6 +13,7 @@
 #include <rt0/rt0.h>
 
 #include "base/config.h"
+#include "base/throw.h"
 #include "sched/sched.h"
 
 #define NOINLINE [[gnu::noinline]]
@@ -30,22 +31,26 @@ NOINLINE void quit_here() {
     kill(getpid(), SIGQUIT);
     for (volatile bool sure = true; sure;) {}
 }
-// Another thread holds the loader's lock for good.
-void lock_loader() {
+// Another thread holds the loader's lock for good, or until the report is another thread's.
+void lock_loader(bool for_good = true) {
     static std::atomic<bool> held{false};
     rt0::chan<int> never(0);
     rt0::go({.name = "waiter", .stack_size = 0}, [never] { wait_here(never); });
     for (int i = 0; i < 10; i++) rt0::this_goroutine::yield();
-    std::thread t([] {
+    std::thread t([for_good] {
         sigset_t all;
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, nullptr);
         dl_iterate_phdr(
-            [](dl_phdr_info*, std::size_t, void*) -> int {
+            [](dl_phdr_info*, std::size_t, void* ever) -> int {
                 held = true;
-                for (;;) pause();
+                if (ever) for (;;) pause();
+                int owner;
+                while ((owner = rt0::runtime::report_thread()) == 0) usleep(1000);
+                while (rt0::runtime::report_thread() == owner) {}
+                return 1;
             },
-            nullptr);
+            for_good ? &held : nullptr);
     });
     t.detach();
     while (!held) sched_yield();
@@ -59,6 +64,16 @@ void panic_loader_locked() {
     lock_loader();
     rt0::panic("without names");
 }
+// Who was stuck gets on while the watchdog, on the initial thread, has much to print.
+void stuck_gets_on() {
+    rt0::chan<int> never(0);
+    for (int i = 0; i < 200; i++) rt0::go([never] { wait_here(never); });
+    lock_loader(false);
+    rt0::go([] { rt0::panic("without names"); });
+    rt0::blocking([] {
+        for (;;) pause();
+    });
+}
 // One of the goroutines that the watchdog goes through is rubbish.
 void watchdog_faults() {
     lock_loader();
@@ -67,11 +82,12 @@ void watchdog_faults() {
     rt0::panic("without names");
 }
 
-// Standard error is a full pipe; the process that reads it begins when a watchdog would have lost its patience with anything else.
+// Standard error is a pipe with room for the head of the report and no more; the process that reads it begins when the watchdog
+// would have lost its patience with anything else.
 void quit_unread() {
     int real = dup(2), fds[2];
     if (pipe(fds) != 0) _exit(9);
-    const int size = fcntl(fds[1], F_GETPIPE_SZ);
+    const int size = fcntl(fds[1], F_GETPIPE_SZ) - 100;
     if (size <= 0) _exit(9);
     const pid_t reader = fork();
     if (reader < 0) _exit(9);
@@ -96,6 +112,7 @@ void main_main() {
     if (name == "quit_loader_locked") quit_loader_locked();
     if (name == "panic_loader_locked") panic_loader_locked();
     if (name == "watchdog_faults") watchdog_faults();
+    if (name == "stuck_gets_on") stuck_gets_on();
     if (name == "quit_unread") quit_unread();
     rt0::exit(99);
 }

@@ -29,7 +29,7 @@ protected:
     static void SetUpTestSuite() {
         if (!wanted()) return;
         std::vector<std::thread> runs;
-        for (const char* name : {"quit_loader_locked", "panic_loader_locked", "watchdog_faults", "quit_unread"})
+        for (const char* name : {"quit_loader_locked", "panic_loader_locked", "watchdog_faults", "quit_unread", "stuck_gets_on"})
             runs.emplace_back([name, &r = results[name]] { r = run(name); });
         for (auto& t : runs) t.join();
     }
@@ -60,6 +60,15 @@ TEST_F(Watchdog, PrintsAddressesWhenNamesCannotBeHad) {
     expect_addresses(results["quit_loader_locked"], "SIGQUIT: quit\nPC=0x");
 }
 TEST_F(Watchdog, EndsAPanicsReportToo) { expect_addresses(results["panic_loader_locked"], "panic: without names\n"); }
+// One report, of all goroutines, though the thread that had begun it goes on.
+TEST_F(Watchdog, TheReportIsItsOwnThen) {
+    const child_result& r = results["stuck_gets_on"];
+    EXPECT_EQ(r.status, 2) << r.summary();
+    report rep = parse_report(after_the_line(r, "panic: without names\n"));
+    EXPECT_EQ(rep.error, "") << r.summary();
+    EXPECT_EQ(rep.blocks.size(), 203u) << r.summary();
+    for (auto& b : rep.blocks) EXPECT_TRUE(b.frames.size() >= 2 || b.unavailable) << r.summary();
+}
 TEST_F(Watchdog, DiesOfItsOwnFault) {
     if (test::sanitized) GTEST_SKIP() << "faults are the sanitizer's";
     const child_result& r = results["watchdog_faults"];

@@ -6,6 +6,7 @@
 
 #include "kernel_if/clock.h"
 #include "sched/find.h"
+#include "sched/pidle.h"
 #include "sched/timer.h"
 #include "tests/model/cluster.h"
 
@@ -21,7 +22,7 @@ struct state {
     model::fake_m other{99};  // an M without a P, as sysmon's
     mutex l{lock_rank::hchan};
     gqueue waiting;
-    atomic<int> running{0};
+    atomic<int> running{0}, begun{0};
     int ended = 0;
 
     state(world& w, int ps, int ms) : c(w, ps, ms) { other.mp.pp = nullptr; }
@@ -79,6 +80,23 @@ TEST(Wake, ForTheGlobalQueue) {
     explore(with(1, 5000, 20'000), 2, 4, [](world&, state* s) {
         s->c.go(1, [s] { s->park(), s->together(2); });
         s->c.go(0, [s] { s->queue_globally(1), s->together(2); });
+    });
+}
+
+// Who was going to start a spinner finds no idle P any more, and takes its count back before one can become idle.
+TEST(Wake, NoPForTheSpinner) {
+    explore(with(2, 5000, 5000), 2, 4, [](world& w, state* s) {
+        s->c.go(1, [s] {
+            while (!s->begun.load(memory_order_acquire)) rt0::kernel::osyield();
+            s->park();
+            s->together(2);
+        });
+        s->c.go(0, [s] { s->queue_globally(1), s->together(2); });
+        sched.nmspinning.store(1);
+        w.thread([s] {  // the rest of a wakep that has seen an idle P
+            s->begun.store(1, memory_order_release);
+            startm(nullptr, true);
+        }, &s->other.g0);
     });
 }
 

@@ -54,7 +54,8 @@ TEST(SpinMutex, OneHolderAtATime) { three_count<spin_mutex>(with(2, 1, 1, 600'00
 TEST(SpinMutex, OneHolderAtATimeAmongSpinners) { three_count<spin_mutex>(with(1, 1, 1), 2); }
 
 TEST(Mutex, TryLock) {
-    model::explore(with(3, 1, 1), [](world& w) {
+    int had = 0, missed = 0;
+    model::explore(with(3, 1, 1), [&](world& w) {
         auto s = std::make_shared<counter<mutex>>();
         w.thread([=] { count_up(*s); }, &s->ms[0].g0);
         w.thread([=] {
@@ -62,8 +63,12 @@ TEST(Mutex, TryLock) {
             s->n.set(s->n.get() + 1);
             s->l.unlock();
         }, &s->ms[1].g0);
-        w.after([=] { MODEL_CHECK(s->n.get() == 1 || s->n.get() == 2); });
+        w.after([=, &had, &missed] {
+            MODEL_CHECK(s->n.get() == 1 || s->n.get() == 2);
+            (s->n.get() == 2 ? had : missed)++;
+        });
     });
+    EXPECT_TRUE(had > 0 && missed > 0);
 }
 
 // ---- note

@@ -82,18 +82,22 @@ TEST_F(Sync, ReleaseOfTwo) {
 TEST_F(Sync, TimedAcquire) {
     options o = with(1, 5000);
     o.timeouts = 2;
-    explore(o, 2, 1, 1, [](state& s) {
-        s.c.user(0, [&s] {
-            if (!s.sem.acquire_for(20us)) return;
+    int had = 0, late = 0;
+    explore(o, 2, 1, 1, [&](state& s) {
+        s.c.user(0, [&] {
+            if (!s.sem.acquire_for(20us)) return void(late++);
+            had++;
             s.alone();
             s.sem.release();
         });
         s.c.user(1, [&s] {
             s.sem.acquire();
             s.alone();
+            rt0::this_goroutine::sleep_for(20us);  // until the other's time is over, as well
             s.sem.release();
         });
     });
+    EXPECT_TRUE(had > 0 && late > 0);
 }
 
 TEST_F(Sync, Mutex) {

@@ -11,11 +11,13 @@
 #   scripts      one test per line "ok - …" or "not ok - …"
 #   programs     nothing of the kind: one test, passed if the status is 0
 # A status other than 0 is at least one failure.  Logs stay in DIR/log; those of failed
-# jobs are shown.
+# jobs are shown.  What GoogleTest skipped is neither passed nor failed: how many, and why, is said before the last line.
 if [ "$1" != --job ]; then
     dir=$1
     rm -rf "$dir/log" && mkdir -p "$dir/log"
     xargs -r -d '\n' -n 1 -P "${JOBS:-$(nproc)}" sh "$0" --job "$dir/log"
+    grep -hA 1 ': Skipped$' "$dir"/log/*.log 2>/dev/null | grep -vE ': Skipped$|^--$' | sort | uniq -c | sort -rn |
+        awk '{ n = $1; sub(/^ *[0-9]+ /, ""); printf "  skip  %4d: %s\n", n, $0 }'
     cat "$dir"/log/*.result 2>/dev/null |
         awk '{ p += $1; f += $2 } END { printf "%d passed, %d failed\n", p, f; exit f > 0 || p == 0 }'
     exit
