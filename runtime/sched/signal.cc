@@ -1,4 +1,4 @@
-// Signals of the runtime: SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGQUIT, and what dumps need.
+// Signals of the runtime: SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGQUIT, SIGABRT with a seed, and what dumps need.
 //
 //   SG1  A handler runs on the alternate stack of its thread: an M's is its gsignal stack, a
 //        foreign thread's is its own, else (from its first call of rt0 until it ends) the
@@ -25,6 +25,7 @@
 //        keep every other P from being looked at.
 //   SG9  The child of a vfork has the parent's memory, and a report there would be the parent's: it
 //        ends by the signal's default action, unless a handler of the program's says otherwise.
+//   SG10 abort() is the program's, and nothing is reported; but where the scheduler decides by a seed the seed is said (assert).
 //
 // Sanitizers report faults themselves: with one in the build only SIGQUIT and dumps are ours.
 #include "sched/signal.h"
@@ -35,7 +36,9 @@
 #include <cstring>
 
 #include "arch/ucontext.h"
+#include "base/chaos.h"
 #include "base/config.h"
+#include "base/seeded.h"
 #include "base/throw.h"
 #include "base/upcall.h"
 #include "kernel_if/fork.h"
@@ -178,6 +181,12 @@ void on_quit(const signal_context& c) {
     upcall_signal_quit(c);
 }
 
+void on_abort(const signal_context& c) {  // SG10
+    // ORDER(panicking): acquire; a report says it, too.
+    if (panicking.load(memory_order_acquire) == 0 && !kernel::borrowed_memory()) report_seed();
+    die_by_default(c, false);
+}
+
 void request_dump() {
     dump_requests.fetch_add(1, memory_order_relaxed);  // relaxed: the futex orders what matters
     kernel::futex_wake(&dump_requests, 1);
@@ -192,6 +201,7 @@ void sighandler(int sig, siginfo_t* info, void* uc) {
     if (dumpsig != 0 && sig == dumpsig) request_dump();
     else if (sig == stack_signal) upcall_signal_stack(c);
     else if (sig == SIGQUIT) on_quit(c);
+    else if (sig == SIGABRT) on_abort(c);
     else on_fault(c);
     setg(c.gp);
     errno = keep;
@@ -231,6 +241,7 @@ void initsig() {
         install(sig);
     }
     if (free_for_us(SIGQUIT)) install(SIGQUIT);
+    if ((seeded() || chaos_seed() != 0) && free_for_us(SIGABRT)) install(SIGABRT);
     init_dump_signal();
     boottrace("initsig");
 }

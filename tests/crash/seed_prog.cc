@@ -69,6 +69,10 @@ void race() {
                 usleep(200);  // so long that it would lose its P
                 log.note(50'000 + id);
             });
+            if (id == 1) usleep(15'000);  // unsaid, and a loop: the same
+            if (id == 2)
+                for (auto end = std::chrono::steady_clock::now() + 15ms; std::chrono::steady_clock::now() < end;) {}
+            log.note(90'000 + id);
         });
     }
     // What they leave behind, so that all of them end.
@@ -248,6 +252,9 @@ void fault() {
     *nowhere = 1;
 }
 
+// A failed assert.
+void aborts() { std::abort(); }
+
 }  // namespace
 
 void main_main() {
@@ -255,7 +262,8 @@ void main_main() {
     const std::pair<const char*, void (*)()> scenes[] = {
         {"race", race}, {"crowd", crowd}, {"overdrawn", overdrawn}, {"embrace", embrace}, {"status", wrong_status},
         {"full_ring", full_ring}, {"never", never},
-        {"hour", hour}, {"procs", procs}, {"asleep", asleep}, {"surprises", surprises}, {"fault", fault}};
+        {"hour", hour}, {"procs", procs}, {"asleep", asleep}, {"surprises", surprises}, {"fault", fault},
+        {"aborts", aborts}};
     for (auto [n, f] : scenes)
         if (name == n) return f();
     rt0::println("no such scene:", name);

@@ -2,11 +2,13 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <csignal>
 #include <cstdlib>
 #include <mutex>
 #include <set>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "tests/support/child.h"
@@ -122,6 +124,14 @@ TEST(Chaos, WhoIsReadiedIsNotAlwaysNext) {
         int late = std::atoi(r.out.c_str());
         EXPECT_GT(late, 10) << seed;
         EXPECT_LT(late, 250) << seed;
+    }
+}
+
+TEST(Schedseed, AnAbortSaysItsSeed) {
+    for (auto [key, says] : {std::pair{"schedseed", "schedseed=6\n"}, {"chaos", "chaos=6\n"}}) {
+        child_result r = seeded("aborts", 6, key);
+        EXPECT_EQ(r.err, says);
+        EXPECT_EQ(r.signal, SIGABRT) << r.summary();
     }
 }
 

@@ -231,7 +231,10 @@ bool verdict(std::string& out, const char* what, bool holds, long got, long want
 
 // SK1.
 bool steady(std::string& out, const std::vector<row>& rows) {
-    if (rows.size() < 20) return true;
+    if (rows.size() < 20) {
+        out += "not judged: resident memory, with fewer than 20 rows\n";
+        return true;
+    }
     const long then = median_kb(rows.begin() + 9);
     long farthest = then, where = rows[9].goroutines;
     auto look_at = [&](std::size_t i) {
