@@ -138,9 +138,9 @@ bool by_right = false;               // what grants it can be looked up [const] 
 bool has_right(std::int32_t tid) {
     __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, tid};
     __user_cap_data_struct caps[_LINUX_CAPABILITY_U32S_3] = {};
-    if (sysc_sure(SYS_capget, &head, caps) == 0 && (caps[0].effective >> CAP_SYS_NICE & 1) != 0) return true;
+    if (sysc(inject::idle_class, SYS_capget, &head, caps) == 0 && (caps[0].effective >> CAP_SYS_NICE & 1) != 0) return true;
     rlimit64 nice = {};
-    return sysc_sure(SYS_prlimit64, 0, RLIMIT_NICE, nullptr, &nice) == 0 && nice.rlim_cur >= 20;
+    return sysc(inject::idle_class, SYS_prlimit64, 0, RLIMIT_NICE, nullptr, &nice) == 0 && nice.rlim_cur >= 20;
 }
 
 }  // namespace

@@ -144,6 +144,7 @@ TEST(Fork, GoroutineThatGoesOnInTheChild) {
 
 // A vforked child dies by the signal, unreported: the memory, and with it the report, is its parent's, who may need it.
 TEST(Fork, VforkedChildEndsByItsSignal) {
+    if (test::tsan) GTEST_SKIP() << "ThreadSanitizer makes a fork of it";
     for (auto [how, ended] : {std::array{"fault", "ended 1011\n"}, {"quit", "ended 1003\n"}, {"panic", "ended 2\n"}}) {
         if (test::sanitized && std::string_view(how) == "fault") continue;  // faults are the sanitizer's
         child_result r = scene("vfork", how);

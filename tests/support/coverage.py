@@ -3,7 +3,7 @@
 
 Prints a table of lines and branches per file, and holds what was not run against LIST (coverage_gaps, which says what an
 entry looks like): how much is named there, by reason; what is not named; entries that no longer name anything.  Read is
-gcov's own output.  The status is 0 unless nothing was counted: what a run meets is in part chance.
+gcov's own output.  The status is 1 where a gap has no reason there, or nothing was counted.
 
 A gap is a line that never ran, or a line of whose branches some were never taken.  Branches that only an exception takes
 are not counted.  A template, and an inline function that the compiler put into its callers, is many functions for gcov:
