@@ -24,7 +24,7 @@ races: $(RACES) $(STORM) $(B)/tests/crash/race_prog
 stress: $(STORM)  ## the stress programme alone: SECS=600 SEED= (with a seed: under chaos of that seed, too)
 	$(Q)$(if $(SEED),RT0DEBUG=chaos=$(SEED)) $(STORM) $(or $(SECS),600) $(SEED)
 STRESSES := $(filter $(B)/tests/stress/%,$(ALL_ONRT))
-eintr: $(STORM) $(CSP) $(STRESSES)  ## stress programmes and tests while every thread gets a signal each 100 us: SECS=60 at each of P = 1, 2, 8, 64
+eintr: $(STORM) $(CSP) $(STRESSES)  ## stress programmes and tests while every thread is sent a signal each 100 us: SECS=60 at each of P = 1, 2, 8, 64
 	$(Q)for p in 1 2 8 64; do \
 	    $(call PELTED,$$p,$(or $(SECS),60),100); for t in $(STRESSES); do echo "$$p 600 env RT0_TEST_PELT=100 $$t"; done; \
 	done | sh tests/support/run.sh $(B)

@@ -4,6 +4,7 @@
 #pragma once
 #include <dirent.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -13,11 +14,14 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <new>
 
 namespace testing_support {
 
 inline std::atomic<long> pelts{0};  // signals handled
-inline constexpr double pelts_per_second = 1000;  // at least, over all threads (pelted_enough)
+inline std::atomic<long>* passes = nullptr;        // over all threads, by the one that pelts: in memory that both have
+inline constexpr double pelts_per_second = 1000;   // at least, over all threads (pelted_enough)
+inline constexpr double passes_per_second = 100;   // at least, so of each thread
 
 inline timespec later(timespec t, useconds_t us) {
     t.tv_nsec += us * 1000L;
@@ -41,6 +45,7 @@ inline bool before(timespec a, timespec b) { return a.tv_sec != b.tv_sec ? a.tv_
         while (dirent* e = readdir(d))
             if (int tid = std::atoi(e->d_name)) syscall(SYS_tgkill, target, tid, SIGUSR2);
         closedir(d);
+        passes->fetch_add(1, std::memory_order_relaxed);
         // The next period that has not begun: signals that came too late are left out.
         timespec now;
         clock_gettime(CLOCK_MONOTONIC, &now);
@@ -58,6 +63,9 @@ inline const struct pelted_from_the_start {
         struct sigaction sa = {};
         sa.sa_handler = [](int) { pelts.fetch_add(1, std::memory_order_relaxed); };
         sigaction(SIGUSR2, &sa, nullptr);
+        void* shared = mmap(nullptr, sizeof *passes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (shared == MAP_FAILED) std::abort();
+        passes = new (shared) std::atomic<long>(0);
         const pid_t me = getpid(), child = fork();
         if (child < 0) std::abort();
         if (child == 0) pelt(me, static_cast<useconds_t>(std::atoi(us)));
@@ -66,8 +74,8 @@ inline const struct pelted_from_the_start {
     bool wanted = false;
 } pelting;
 
-// Says how often it was interrupted.  False: it should have been, and hardly was: less than pelts_per_second of its processor
-// time, which other load takes from it as from the one that pelts.  That one sleeps most of the time and needs 0.1 ms to go
+// Says how often it was interrupted, and each of its threads.  False: it should have been, and hardly was: less than
+// pelts_per_second and passes_per_second of its processor time, which other load takes from it as from the one that pelts.  That one sleeps most of the time and needs 0.1 ms to go
 // through all threads, so a tenth of the processor that this process has is enough for it: at a load of 14 on two
 // processors it was 9,000 to 40,000, with ThreadSanitizer, too.  Fewer are those of a process that died on the way, or
 // that pelts nobody.
@@ -76,8 +84,9 @@ inline bool pelted_enough() {
     timespec t;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     const double secs = static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
-    std::printf("pelted with %ld signals in %.1f s of processor time\n", pelts.load(), secs);
-    return pelts > 0 && static_cast<double>(pelts.load()) >= pelts_per_second * secs;
+    std::printf("pelted with %ld signals, each thread with %ld, in %.1f s of processor time\n", pelts.load(), passes->load(), secs);
+    return pelts > 0 && static_cast<double>(pelts.load()) >= pelts_per_second * secs &&
+           static_cast<double>(passes->load()) >= passes_per_second * secs;
 }
 
 }  // namespace testing_support
