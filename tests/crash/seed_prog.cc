@@ -25,6 +25,18 @@ struct history {
     void note(std::uint64_t what) { hash = rt0::runtime::mix64(hash ^ what); }
 };
 
+// So long that it would lose its P: in a call, for some asleep without saying so, or in a loop.
+void take_long(int id, history& log) {
+    rt0::blocking([&] {
+        usleep(200);
+        log.note(50'000 + id);
+    });
+    if (id == 1) usleep(15'000);
+    if (id == 2)
+        for (auto end = std::chrono::steady_clock::now() + 15ms; std::chrono::steady_clock::now() < end;) {}
+    log.note(90'000 + id);
+}
+
 // Goroutines that race with each other on all that the runtime offers, for an order-dependent log.
 void race() {
     history log;
@@ -65,14 +77,7 @@ void race() {
             log.note(80'000 + id);
             if (id == 0) this_goroutine::lock_os_thread();
             all.go([&, id] { log.note(this_goroutine::id() << 8 | id); });
-            rt0::blocking([&] {
-                usleep(200);  // so long that it would lose its P
-                log.note(50'000 + id);
-            });
-            if (id == 1) usleep(15'000);  // unsaid, and a loop: the same
-            if (id == 2)
-                for (auto end = std::chrono::steady_clock::now() + 15ms; std::chrono::steady_clock::now() < end;) {}
-            log.note(90'000 + id);
+            take_long(id, log);
         });
     }
     // What they leave behind, so that all of them end.

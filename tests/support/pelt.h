@@ -75,18 +75,19 @@ inline const struct pelted_from_the_start {
 } pelting;
 
 // Says how often it was interrupted, and each of its threads.  False: it should have been, and hardly was: less than
-// pelts_per_second and passes_per_second of its processor time, which other load takes from it as from the one that pelts.  That one sleeps most of the time and needs 0.1 ms to go
-// through all threads, so a tenth of the processor that this process has is enough for it: at a load of 14 on two
-// processors it was 9,000 to 40,000, with ThreadSanitizer, too.  Fewer are those of a process that died on the way, or
-// that pelts nobody.
+// pelts_per_second and passes_per_second of its processor time, which other load takes from it as from the one that pelts.
+// That one sleeps most of the time and needs 0.1 ms to go through all threads, so a tenth of the processor that this process
+// has is enough for it: at a load of 14 on two processors it was 9,000 to 40,000, with ThreadSanitizer, too.  Fewer are those
+// of a process that died on the way, or that pelts nobody.
 inline bool pelted_enough() {
     if (!pelting.wanted) return true;
     timespec t;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     const double secs = static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
-    std::printf("pelted with %ld signals, each thread with %ld, in %.1f s of processor time\n", pelts.load(), passes->load(), secs);
+    const long each = passes->load();
+    std::printf("pelted with %ld signals, each thread with %ld, in %.1f s of processor time\n", pelts.load(), each, secs);
     return pelts > 0 && static_cast<double>(pelts.load()) >= pelts_per_second * secs &&
-           static_cast<double>(passes->load()) >= passes_per_second * secs;
+           static_cast<double>(each) >= passes_per_second * secs;
 }
 
 }  // namespace testing_support
