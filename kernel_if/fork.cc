@@ -17,7 +17,7 @@ std::atomic<std::uint32_t> plain_word{1};  // before fork_watch, and where the k
 std::atomic<void (*)()> child_handler{nullptr};
 pthread_once_t once = PTHREAD_ONCE_INIT;
 int rc = 0;
-long boot_pid = 0;  // FK3; 0 before fork_watch
+std::atomic<long> boot_pid{0};  // FK3; 0 before fork_watch
 unsigned long slack = 0;  // ns, timer slack of the thread that booted
 
 void in_child() {
@@ -51,7 +51,7 @@ int fork_watch(void (*before)(), void (*handler)()) {
     prepare.store(before, std::memory_order_relaxed);  // relaxed: all callers store the same
     child_handler.store(handler, std::memory_order_relaxed);  // relaxed: read in a child, which has one thread
     pthread_once(&once, [] {
-        boot_pid = sysc_sure(SYS_getpid);
+        boot_pid.store(sysc_sure(SYS_getpid), std::memory_order_relaxed);  // relaxed: the value is the whole message
         long was = sysc(inject::prctl, SYS_prctl, PR_GET_TIMERSLACK);
         if (was > 0) slack = static_cast<unsigned long>(was);
         // ORDER(fork-word): release; pairs with the acquire in forked().
@@ -63,6 +63,9 @@ int fork_watch(void (*before)(), void (*handler)()) {
     return rc;
 }
 
-bool borrowed_memory() { return boot_pid != 0 && !forked() && sysc_sure(SYS_getpid) != boot_pid; }
+bool borrowed_memory() {
+    const long pid = boot_pid.load(std::memory_order_relaxed);  // relaxed: as above
+    return pid != 0 && !forked() && sysc_sure(SYS_getpid) != pid;
+}
 
 }  // namespace rt0::kernel

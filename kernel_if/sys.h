@@ -19,10 +19,10 @@ long read_small_file(const char* path, char* buf, std::size_t cap);
 bool is_init();
 // Ends the process at once: no atexit handlers.
 [[noreturn]] void exit_group(int status);
-// MODE=coverage: writes gcov's counters out, which else only exit() does; for ends without it.
+// MODE=coverage: writes gcov's counters out, which else only exit() does; for ends without it.  Not in a child
+// that has the counters on loan.
 #ifdef RT0_COVERAGE
-extern "C" void __gcov_dump();
-inline void dump_coverage() { __gcov_dump(); }
+void dump_coverage();
 #else
 inline void dump_coverage() {}
 #endif

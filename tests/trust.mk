@@ -50,7 +50,7 @@ VG_LESS  := $(VG_LESS):SchedStress.HundredThousandSleepers:Fork.TheChildOfAThrea
 # Of the tests below the scheduler: not what counts resident memory, address space, segments or mappings, which are valgrind's there
 # (mem_limit, mem_stack, memory, sched_edges, thread, whose test also writes over the stack of a thread that is gone), sees by a write
 # whether memory is there (mem_mprotect, mem_stack), hands the kernel bad addresses (lock), looks at a thread through /proc (activity),
-# expects posix_spawn to fail (child), or takes hours (gstatus).
+# expects posix_spawn to fail (child), is for another processor (port), or takes hours (gstatus).
 VG_HOST  := $(filter-out $(patsubst %,$(B)/tests/unit/host_%_test,activity child gstatus lock mem_limit mem_mprotect mem_stack memory port \
               sched_edges thread),$(filter $(B)/tests/unit/host_%,$(HOST)))
 # With PART, for CI, of five that take seconds; foreign_test takes seven minutes.

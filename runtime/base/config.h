@@ -167,7 +167,7 @@ inline constexpr std::int64_t report_work = 1'000'000;  // ns of a processor bet
 #ifdef RT0_ASAN
 inline constexpr std::int64_t report_patience = 60'000'000'000;  // as below; reading the program's DWARF takes five times as long
 #else
-inline constexpr std::int64_t report_patience = 10'000'000'000;  // ns without a frame printed, then addresses only
+inline constexpr std::int64_t report_patience = 10'000'000'000;  // ns without a frame printed or work done, then addresses only
 #endif
 inline constexpr std::int64_t stack_wait = 5'000'000'000;  // ns for another thread to hand over its stack; it may be
                                                            // one of thousands that run, or sleep where no signal wakes it

@@ -31,7 +31,7 @@ inline constexpr std::string_view memory_limits = "ulimit -v, ulimit -d, vm.over
 // Returns to one thread only, which must go on to report_end().
 void report_begin();
 [[noreturn]] void report_end();  // status 2
-void report_take();              // another thread's report, which is stuck: it is the caller's from here on (RP6)
+void report_take();              // the report is stuck: it is the caller's from here on (RP6)
 void report_stay_if_taken();     // does not return to the thread that it was taken from
 std::int32_t report_thread();    // whose it is
 bool report_bar();               // the process ends otherwise, now (RP5); false: a report has begun

@@ -20,10 +20,16 @@
 namespace rt0::runtime {
 
 constinit atomic<bool> report_writing{false};
+static m* keeps_p = nullptr;  // the M that stay_inside made keep its P
 static void put_report(void*, std::string_view s) {
     report_stay_if_taken();
+    const g* gp = getg();
+    m* mp = gp && gp->mp && gp->mp == keeps_p ? keeps_p : nullptr;
     report_writing.store(true, memory_order_relaxed);  // relaxed: the watchdog counts by it, no more
+    // relaxed, both: as in stay_inside.  A goroutine of this process may be who reads: the P is anybody's meanwhile.
+    if (mp) mp->inrt.store(0, memory_order_relaxed);
     kernel::write_all(2, s.data(), s.size());
+    if (mp) mp->inrt.store(1, memory_order_relaxed);
     report_writing.store(false, memory_order_relaxed);  // relaxed: as above
 }
 constinit sink report_sink{put_report, nullptr};
@@ -119,13 +125,14 @@ void put_stacks() {
 
 }  // namespace
 
-// The report is user code's last: its M keeps what P it has, so that it does not become a hog
-// among those that run on.  Not analysed: see below.
+// The report is user code's last: its M keeps what P it has, but while it writes, so that it does not become
+// a hog among those that run on.  Not analysed: see below.
 static void stay_inside() NO_THREAD_SAFETY_ANALYSIS {
     g* gp = getg();
     if (!gp || !gp->mp) return;
     m* mp = gp->mp;
-    mp->inrt.store(1, memory_order_relaxed);  // relaxed: RK1 does not matter, nothing here needs the P
+    // relaxed: RK1 does not matter, nothing here needs the P.  What was inside already stays inside throughout.
+    if (mp->inrt.exchange(1, memory_order_relaxed) == 0) keeps_p = mp;
     // Without retakelock, which may be part of what is broken, so perhaps beside its holder: the process ends, and the books
     // need not be right.
     mp->hog = false;

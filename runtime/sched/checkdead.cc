@@ -1,7 +1,7 @@
 // checkdead: "all goroutines are asleep - deadlock!"
 //
 // Exact when every thread of the process is an M: an M that runs or may run a goroutine
-// is neither idle, nor waiting for its locked G, nor sysmon, the template thread or the dumper.  With
+// is neither idle, nor waiting for its locked G, nor sysmon, the template thread or the dumper, nor without a thread.  With
 // any other thread (std::thread, an own main) nobody can know what it will send, so
 // nothing is reported.
 // A foreign thread in the runtime counts by its extra M; between that and its end it is

@@ -96,7 +96,7 @@ struct m : mcore {
     m* schedprev = nullptr;                 // previous idle M [lock:sched]
     bool idle = false;                      // on the idle list [lock:sched]
     bool spare = false;                     // made without a P, not yet on the idle list [lock:sched]
-    bool ended = false;                     // what is left of its thread is no thread of ours [lock:sched]
+    bool ended = false;                     // what is left of its thread, if it had one, is no thread of ours [lock:sched]
     bool buried = false;                    // to be taken off allm [lock:allm]
     m* freelink = nullptr;                  // next on sched.freem [lock:sched]
     void (*mstartfn)() = nullptr;           // run first, on g0 [const]

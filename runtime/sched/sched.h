@@ -45,7 +45,7 @@ struct schedt {
     std::int32_t nmextra GUARDED_BY(lock) = 0;       // Ms of foreign threads, in use or not [lock]
     std::int32_t nhogs GUARDED_BY(retakelock) = 0;   // Ms that run without a P [lock:retakelock]
     bool stuck_idle GUARDED_BY(retakelock) = false;  // an M could not leave SCHED_IDLE itself [lock:retakelock]
-    std::int32_t nmsys GUARDED_BY(lock) = 0;         // Ms not counted for deadlock (sysmon, the template thread, the dumper) [lock]
+    std::int32_t nmsys GUARDED_BY(lock) = 0;         // Ms not counted for deadlock: sysmon, template, dumper, stillborn [lock]
     watched<std::int64_t> nmfreed GUARDED_BY(lock);  // [lock]
     p* pidle GUARDED_BY(lock) = nullptr;             // [lock]
     atomic<bool> starved{false};                     // a P became idle for want of an M (ID4) [atomic; written under lock]

@@ -124,7 +124,7 @@ guard_hit find_guard(const signal_context& c) {
     bool mapped = c.info->si_code == SEGV_MAPERR || c.info->si_code == SEGV_ACCERR;
     if (c.sig != SIGSEGV || !mapped || addr == 0) return h;
     bool own = hit_own(c, addr, &h);
-    if (!own && c.gp) {
+    if (!own && c.gp && !reporting()) {  // SR5: the list may be what is broken
         rcu_reader reading;
         for (g* gp : allgs())
             if (hit_goroutine(gp, addr, &h)) break;
@@ -319,7 +319,7 @@ bool walk_safely(void (*walk)(void*), void* arg) {
 void die_by_default(const signal_context& c, bool again) {
     // As a shell says it, where no signal but the fault itself, once it comes again, would end us.
     if (kernel::is_init() && (!again || c.info->si_code <= 0)) kernel::exit_group(128 + c.sig);
-    if (!kernel::borrowed_memory()) kernel::dump_coverage();
+    kernel::dump_coverage();
     kernel::sigaction_default(c.sig);
     kernel::sigmask_block_one(c.sig);  // it waits for the handler's end
     kernel::resend(c.info);

@@ -31,26 +31,46 @@ NOINLINE void quit_here() {
     kill(getpid(), SIGQUIT);
     for (volatile bool sure = true; sure;) {}
 }
-// Another thread holds the loader's lock for good, or until the report is another thread's.
-void lock_loader(bool for_good = true) {
+// From here on standard error is a short pipe.  A process that reads it begins when `wait` is over, leaves out `skip` bytes and
+// hands the rest on.
+void put_reader(int skip, auto wait) {
+    int real = dup(2), fds[2];
+    if (pipe(fds) != 0 || fcntl(fds[1], F_SETPIPE_SZ, 4096) < 0) _exit(9);
+    const pid_t reader = fork();
+    if (reader < 0) _exit(9);
+    if (reader == 0) {
+        close(fds[1]);
+        wait();
+        char c;
+        for (int at = 0; read(fds[0], &c, 1) == 1; at++)
+            if (at >= skip && write(real, &c, 1) != 1) _exit(9);
+        _exit(0);
+    }
+    dup2(fds[1], 2);
+    close(fds[1]);
+}
+// Another thread holds the loader's lock for good, or until the report is another thread's: then there is a byte in `over`.
+void lock_loader(int over = -1) {
     static std::atomic<bool> held{false};
     rt0::chan<int> never(0);
     rt0::go({.name = "waiter", .stack_size = 0}, [never] { wait_here(never); });
     for (int i = 0; i < 10; i++) rt0::this_goroutine::yield();
-    std::thread t([for_good] {
+    std::thread t([over]() mutable {
         sigset_t all;
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, nullptr);
         dl_iterate_phdr(
-            [](dl_phdr_info*, std::size_t, void* ever) -> int {
+            [](dl_phdr_info*, std::size_t, void* fd) -> int {
                 held = true;
-                if (ever) for (;;) pause();
+                if (*static_cast<int*>(fd) < 0) for (;;) pause();
                 int owner;
                 while ((owner = rt0::runtime::report_thread()) == 0) usleep(1000);
                 while (rt0::runtime::report_thread() == owner) {}
                 return 1;
             },
-            for_good ? &held : nullptr);
+            &over);
+        usleep(100'000);  // for who was stuck to get on
+        if (write(1, "taken over\n", 11) != 11 || write(over, "o", 1) != 1) _exit(9);
     });
     t.detach();
     while (!held) sched_yield();
@@ -64,12 +84,22 @@ void panic_loader_locked() {
     lock_loader();
     rt0::panic("without names");
 }
-// Who was stuck gets on while the watchdog, on the initial thread, has much to print.
+// Who was stuck gets on while the watchdog, on the initial thread, has more to print than the pipe holds.
 void stuck_gets_on() {
+    rt0::this_goroutine::lock_os_thread();
+    int over[2];
+    if (pipe(over) != 0) _exit(9);
+    put_reader(0, [over] {
+        char c;
+        if (read(over[0], &c, 1) != 1) _exit(9);
+    });
     rt0::chan<int> never(0);
     for (int i = 0; i < 200; i++) rt0::go([never] { wait_here(never); });
-    lock_loader(false);
-    rt0::go([] { rt0::panic("without names"); });
+    lock_loader(over[1]);
+    rt0::go([] {
+        while (gettid() == getpid()) rt0::this_goroutine::yield();
+        rt0::panic("without names");
+    });
     rt0::blocking([] {
         for (;;) pause();
     });
@@ -82,27 +112,29 @@ void watchdog_faults() {
     rt0::panic("without names");
 }
 
-// Standard error is a pipe with room for the head of the report and no more; the process that reads it begins when the watchdog
-// would have lost its patience with anything else.
+// Standard error is a pipe with room for the head of the report and no more.
 void quit_unread() {
-    int real = dup(2), fds[2];
-    if (pipe(fds) != 0) _exit(9);
-    const int size = fcntl(fds[1], F_GETPIPE_SZ) - 100;
-    if (size <= 0) _exit(9);
-    const pid_t reader = fork();
-    if (reader < 0) _exit(9);
-    if (reader == 0) {
-        close(fds[1]);
-        sleep(rt0::runtime::cfg::report_patience / 1'000'000'000 + 2);
-        char c;
-        for (long at = 0; read(fds[0], &c, 1) == 1; at++)
-            if (at >= size && write(real, &c, 1) != 1) _exit(9);
-        _exit(0);
-    }
-    if (write(fds[1], std::string(static_cast<std::size_t>(size), 'x').data(), static_cast<std::size_t>(size)) != size) _exit(9);
-    dup2(fds[1], 2);
-    close(fds[1]);
+    const int size = 4096 - 100;
+    put_reader(size, [] { sleep(rt0::runtime::cfg::report_patience / 1'000'000'000 + 2); });
+    if (write(2, std::string(static_cast<std::size_t>(size), 'x').data(), static_cast<std::size_t>(size)) != size) _exit(9);
     quit_here();
+}
+
+// Standard error is a short pipe, which a goroutine reads: it needs the one P for that.
+void quit_read_by_a_goroutine() {
+    rt0::gomaxprocs(1);
+    rt0::chan<int> never(0);
+    for (int i = 0; i < 200; i++) rt0::go([never] { wait_here(never); });
+    int real = dup(2), fds[2];
+    if (pipe(fds) != 0 || fcntl(fds[1], F_SETPIPE_SZ, 4096) < 0) _exit(9);
+    dup2(fds[1], 2);
+    rt0::go([=] {
+        char text[512];
+        for (ssize_t n; (n = rt0::blocking([&] { return read(fds[0], text, sizeof text); })) > 0;)
+            if (write(real, text, static_cast<std::size_t>(n)) != n) _exit(9);
+    });
+    rt0::this_goroutine::yield();
+    raise(SIGQUIT);  // not on the reader's thread
 }
 
 }  // namespace
@@ -113,6 +145,7 @@ void main_main() {
     if (name == "panic_loader_locked") panic_loader_locked();
     if (name == "watchdog_faults") watchdog_faults();
     if (name == "stuck_gets_on") stuck_gets_on();
+    if (name == "quit_read_by_a_goroutine") quit_read_by_a_goroutine();
     if (name == "quit_unread") quit_unread();
     rt0::exit(99);
 }

@@ -29,7 +29,8 @@ protected:
     static void SetUpTestSuite() {
         if (!wanted()) return;
         std::vector<std::thread> runs;
-        for (const char* name : {"quit_loader_locked", "panic_loader_locked", "watchdog_faults", "quit_unread", "stuck_gets_on"})
+        for (const char* name : {"quit_loader_locked", "panic_loader_locked", "watchdog_faults", "quit_unread", "stuck_gets_on",
+                                 "quit_read_by_a_goroutine"})
             runs.emplace_back([name, &r = results[name]] { r = run(name); });
         for (auto& t : runs) t.join();
     }
@@ -63,6 +64,7 @@ TEST_F(Watchdog, EndsAPanicsReportToo) { expect_addresses(results["panic_loader_
 // One report, of all goroutines, though the thread that had begun it goes on.
 TEST_F(Watchdog, TheReportIsItsOwnThen) {
     const child_result& r = results["stuck_gets_on"];
+    EXPECT_EQ(r.out, "taken over\n");
     EXPECT_EQ(r.status, 2) << r.summary();
     report rep = parse_report(after_the_line(r, "panic: without names\n"));
     EXPECT_EQ(rep.error, "") << r.summary();
@@ -74,6 +76,13 @@ TEST_F(Watchdog, DiesOfItsOwnFault) {
     const child_result& r = results["watchdog_faults"];
     EXPECT_EQ(r.signal, SIGSEGV) << r.summary();
     EXPECT_TRUE(after_the_line(r, "panic: without names\n").ends_with("rt0: fault while reporting; giving up\n")) << r.summary();
+}
+// What it had not read when the process ended is lost.
+TEST_F(Watchdog, LetsAGoroutineRead) {
+    const child_result& r = results["quit_read_by_a_goroutine"];
+    EXPECT_EQ(r.status, 2) << r.summary();
+    EXPECT_TRUE(r.err.starts_with("SIGQUIT: quit\nPC=0x")) << r.summary();
+    EXPECT_GT(r.err.size(), 4096u);
 }
 TEST_F(Watchdog, HasPatienceWithWhoReads) {
     const child_result& r = results["quit_unread"];

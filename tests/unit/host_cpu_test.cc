@@ -1,6 +1,7 @@
 // getproccount, getcpuquota, getHugePageSize against invented /proc and /sys trees, and
 // the auxiliary vector.
 #include <elf.h>
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/auxv.h>
@@ -327,6 +328,22 @@ TEST(Sys, SmallFilesAndWrites) {
     close(fd[0]);
     close(fd[1]);
     inject_off();
+}
+
+TEST(Sys, ThereIsRoom) {
+    int fd[2];
+    ASSERT_EQ(pipe2(fd, O_NONBLOCK), 0);
+    EXPECT_TRUE(has_room(fd[1]));
+    const std::string page(4096, 'x');
+    while (write(fd[1], page.data(), page.size()) > 0) {}
+    EXPECT_FALSE(has_room(fd[1]));
+    inject_fail(inject::write, 1, EINVAL, 1);
+    EXPECT_TRUE(has_room(fd[1]));  // not known
+    inject_off();
+    close(fd[0]);
+    EXPECT_TRUE(has_room(fd[1]));  // a write would fail at once
+    close(fd[1]);
+    EXPECT_TRUE(has_room(fd[1]));  // the same
 }
 
 TEST(Sys, InterruptedCallsAreMadeAgain) {
