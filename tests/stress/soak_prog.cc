@@ -11,9 +11,12 @@
 //   SK1  resident memory at rest after each tenth million, and after the last one, is within 5 % of that after the 10th;
 //        the greatest deviation is shown.  Each is the median of three rows, the tenth one and the two before it, before
 //        which the threads that idle have ended too (SK2).  While it is busy a process keeps up to 16 MiB of stacks more
-//        (cfg::scavenge_slack), and threads for as many calls as blocked at once of late; that is in the table too.  The
-//        free pages of glibc's malloc, up to 8 arenas per processor that keep their peaks, go back first.  With fewer
-//        than 20 rows nothing is judged;
+//        (cfg::scavenge_slack), and threads for as many calls as blocked at once of late; that is in the table too.  Two
+//        things go back first that are bounded but vary.  What Ps keep for the next ones: up to 64 Gs with a page or two
+//        of stack each, and freed objects, which hold the spans that they happen to come from (0.4 MiB to and fro, and
+//        0.8 MiB more after 20 million than after 10).  And what malloc has free, which has one arena only, where
+//        malloc_trim reaches all: of the 16 that glibc makes for two processors the upper ends stay, 3.2 MiB after
+//        10 million, 4.0 to 5.2 after 20 to 100.  With fewer than 20 rows nothing is judged;
 //   SK2  the threads are no more than the runtime keeps at rest (ID3);
 //   SK3  as many files are open as then, but for those of the watchman, who keeps one for each P that there
 //        ever was, to look at its thread (sysmon.cc).
@@ -35,6 +38,9 @@
 #include <string_view>
 #include <vector>
 
+#include "mem/cache.h"
+#include "mem/stack.h"
+#include "sched/newproc.h"
 #include "sched/sched.h"
 #include "sched/upcross.h"
 #include "tests/stress/csp_gen.h"
@@ -47,6 +53,8 @@ namespace {
 constexpr long million = 1'000'000;
 constexpr int most_procs = 1024;  // of the storm's acts
 constexpr int batch = 1000;  // of the swarm: so many at a time
+
+[[maybe_unused]] const int one_arena = mallopt(M_ARENA_MAX, 1);  // before there is a second thread
 
 template <class F>
 int entries(const std::string& dir, F counts) {
@@ -160,8 +168,26 @@ struct row {
     int threads, files;
 };
 
+// SK1: those of the other Ps when their number is changed, those of the one that is left by hand.
+void drop_caches() {
+    const int procs = rt0::gomaxprocs(1);
+    {
+        namespace rt = rt0::runtime;
+        rt::runtime_call rc;
+        rt::systemstack([] {
+            rt::p* pp = rt::getg()->mp->pp;
+            rt::gfpurge(pp);
+            while (rt::gfshed(1000) != 0) {}
+            pp->mcache->releaseAll();
+            rt::stackcache_clear(pp->mcache);
+        });
+    }
+    rt0::gomaxprocs(procs);
+}
+
 // Waits until resident memory has not fallen for 0.3 s, 10 s at most.
 long settled_kb() {
+    drop_caches();
     malloc_trim(0);
     long least = resident_kb();
     for (int i = 0, same = 0; i < 200 && same < 6; i++) {
