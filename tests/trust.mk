@@ -50,7 +50,7 @@ VG_LESS  := $(VG_LESS):SchedStress.HundredThousandSleepers:Fork.TheChildOfAThrea
 # Of the tests below the scheduler: not what counts resident memory, address space, segments or mappings, which are valgrind's there
 # (mem_limit, mem_stack, memory, sched_edges, thread, whose test also writes over the stack of a thread that is gone), sees by a write
 # whether memory is there (mem_mprotect, mem_stack), hands the kernel bad addresses (lock), looks at a thread through /proc (activity),
-# expects posix_spawn to fail (child), is for another processor (port), or takes hours (gstatus).
+# expects posix_spawn to fail (child), is for another processor (port), or is not over after four minutes (gstatus).
 VG_HOST  := $(filter-out $(patsubst %,$(B)/tests/unit/host_%_test,activity child gstatus lock mem_limit mem_mprotect mem_stack memory port \
               sched_edges thread),$(filter $(B)/tests/unit/host_%,$(HOST)))
 # With PART, for CI, of five that take seconds; foreign_test takes seven minutes.
@@ -58,8 +58,9 @@ VG_TESTS := $(STRESSES) $(filter $(B)/tests/unit/%,$(filter-out $(VG_NOT),$(ALL_
 VG_TESTS := $(if $(PART),$(call PART_OF,$(patsubst %,$(B)/tests/unit/%_test,chan context newproc select time)),$(VG_TESTS))
 VG_PROGS := pingpong:2000 powers:5 sieve:100 skynet:10000 ring:20000 philosophers:5:200
 MEMCHECK := 3000 sh tests/crash/memcheck.sh
-memchecked: $(VG_TESTS) $(if $(PART),,$(VG_HOST) $(PROGS))
-	$(Q)export GTEST_FILTER='$(VG_LESS)'; { for t in $(VG_TESTS); do echo "2 $(MEMCHECK) $$t"; done; \
+memchecked: $(VG_TESTS) $(BENCHES) $(B)/tests/programs/hello $(if $(PART),,$(VG_HOST) $(PROGS))
+	$(Q)export GTEST_FILTER='$(VG_LESS)'; { echo "- 240 bash tests/perf/insns_test.sh $(B)"; \
+	  for t in $(VG_TESTS); do echo "2 $(MEMCHECK) $$t"; done; \
 	  $(if $(PART),,for t in $(VG_HOST); do echo "- $(MEMCHECK) $$t"; done; echo "- 600 sh tests/crash/valgrind_test.sh $(B)"; echo "2 $(MEMCHECK) $(STORM) $(or $(SECS),10) 7"; \
 	  for p in 1 2 8; do \
 	    echo "$$p $(MEMCHECK) $(CSP) 1 30"; \

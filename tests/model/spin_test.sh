@@ -3,7 +3,7 @@
 # error in each of its mutations.  A search that was cut short, by depth, memory or time, is a failure (a control's by depth is none).
 # KEEP=dir keeps what was generated, and the trail of an error:  cd dir && spin -DMUTATE=n -t -p -g -k *.trail MODEL
 #
-# pan is compiled without optimisation: to optimise takes the compiler seven seconds, which no search here wins back.
+# pan is compiled without optimisation, but for the longest searches: to optimise takes the compiler seven seconds.
 here=$(cd "$(dirname "$0")" && pwd)
 if [ -n "$KEEP" ]; then
     mkdir -p "$KEEP" && work=$(cd "$KEEP" && pwd) || exit 2
@@ -12,7 +12,7 @@ else
 fi
 cd "$work" || exit 2
 status=0
-within=300 megabytes=1500 seconds=200 store=-DCOLLAPSE
+within=300 megabytes=1500 seconds=200 store=-DCOLLAPSE optimise=-O0
 
 # search MODEL DEFINE...: all states of it; what pan says goes to ./said.
 search() {
@@ -20,7 +20,7 @@ search() {
     model=$1
     shift
     spin -a "$@" "$here/$model.pml" >said 2>&1 </dev/null &&
-        cc -O0 -w -DSAFETY $store -DMEMLIM=$megabytes -o pan pan.c >>said 2>&1 || return
+        cc $optimise -w -DSAFETY $store -DMEMLIM=$megabytes -o pan pan.c >>said 2>&1 || return
     timeout -s KILL $seconds ./pan -m$depth >>said 2>&1 </dev/null
 }
 # What the search came to: holds, error, or neither.
@@ -94,10 +94,10 @@ wakeup() {
     finds "taking the P that was left idle" 12 wakeup $limit
     finds "waking who was put back for it" 13 wakeup -DLIMIT -DNM=2 -DPUTS=1 -DSYSCALLS=1 -DINJECTED=0
     # Its states are too many to keep all; they are told apart by a hash, of which two may be the same.
-    within=250 store="-DBITSTATE -DT_REVERSE"
+    within=250 store="-DBITSTATE -DT_REVERSE" optimise=-O2
     control wakeup $wide -DINJECTED=1
     finds "startm taking the count back under sched.lock" 14 wakeup $wide -DINJECTED=1
-    store=-DCOLLAPSE
+    store=-DCOLLAPSE optimise=-O0
 }
 retake() {
     holds "retake: two rounds of sysmon" retake -DCALLS=2 -DROUNDS=2 -DSTOPS=0
