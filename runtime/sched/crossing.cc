@@ -32,6 +32,7 @@
 #include "sched/mstart.h"
 #include "sched/newproc.h"
 #include "sched/pidle.h"
+#include "sched/probe.h"
 #include "sched/retake.h"
 #include "sched/runq.h"
 #include "sched/schedule.h"
@@ -298,8 +299,12 @@ void pass_oldp_on(m* mp) {
     if (runqempty(pp) && sched.runqsize.load(memory_order_relaxed) == 0) return;
     m* heir = reserve_m();
     if (!heir) return;
-    if ((pp = take_oldp(mp))) startm_reserved(heir, pp);
-    else unreserve_m(heir);
+    if ((pp = take_oldp(mp))) {
+        RT0_PROBE(handoffp, probe_goid(mp->curg), mp->id, pp->id);
+        startm_reserved(heir, pp);
+    } else {
+        unreserve_m(heir);
+    }
 }
 }  // namespace
 

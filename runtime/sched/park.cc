@@ -60,6 +60,7 @@ void leave_parked(g* gp) {
 
 void leave_yielded(g* gp) {
     m* mp = gp->mp;
+    RT0_PROBE(gosched, gp->goid, mp->id, mp->pp->id);
     casgstatus(gp, grunning, grunnable);
     dropg(gp);
     runqput(mp->pp, gp, false);  // no wakep: one went, one came; there is no more work than before
@@ -91,6 +92,7 @@ void park_m(g* gp) {
 
 void gosched_m(g* gp) {
     p* pp = gp->mp->pp;
+    RT0_PROBE(gosched, gp->goid, gp->mp->id, pp->id);
     casgstatus(gp, grunning, grunnable);
     dropg(gp);
     // Behind those who wait here, if there are any: over the global queue, whose turn has come, it
@@ -105,6 +107,7 @@ void gosched_m(g* gp) {
 }
 
 void gosched_putoff_m(g* gp) {
+    RT0_PROBE(gosched, gp->goid, gp->mp->id, gp->mp->pp->id);
     casgstatus(gp, grunning, grunnable);
     dropg(gp);
     {

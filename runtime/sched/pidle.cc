@@ -263,6 +263,7 @@ void unreserve_m(m* heir) {
 }
 
 void startm_reserved(m* heir, p* pp) {
+    RT0_PROBE_WITH(startm, probe_goid(getg()->mp->curg), getg()->mp->id, probe_pid(pp), false);
     if (heir->nextp) runtime_throw("startm_reserved: idle M has a P");
     {
         guard l(sched.lock);
@@ -359,6 +360,7 @@ void startm(p* pp, bool spinning) {
 }
 
 void startm_for(p* pp) {
+    RT0_PROBE_WITH(startm, probe_goid(getg()->mp->curg), getg()->mp->id, probe_pid(pp), false);
     if (m* mp = pp->mp) {  // procresize found this M idle and tied it already
         pp->mp = nullptr;
         if (mp->nextp) runtime_throw("startm_for: inconsistent mp->nextp");

@@ -3,13 +3,13 @@
 // A probe is one nop and a note in the ELF file that says where its arguments are; whoever traces puts
 // a breakpoint there.  Off it costs the nop and, where they are not at hand, the loads of the
 // arguments.  Arguments: goid (0: none), M's id, P's id (-1: none), then what perf/README.md's table
-// says.  Without <sys/sdt.h> there are none.
+// says.  Without <sys/sdt.h>, and with -DRT0_NO_PROBES, there are none.
 //
 // Source: systemtap's sys/sdt.h (Debian: systemtap-sdt-dev), "Uprobe and USDT" of bpftrace's manual.
 #pragma once
 #include "sched/sched.h"
 
-#if __has_include(<sys/sdt.h>)
+#if __has_include(<sys/sdt.h>) && !defined(RT0_NO_PROBES)
 #include <sys/sdt.h>
 #define RT0_PROBE(name, goid, mid, pid) STAP_PROBE3(rt0, name, goid, mid, pid)
 #define RT0_PROBE_WITH(name, goid, mid, pid, with) STAP_PROBE4(rt0, name, goid, mid, pid, with)

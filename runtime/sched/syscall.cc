@@ -29,6 +29,7 @@
 #include "base/forked.h"
 #include "base/throw.h"
 #include "sched/pidle.h"
+#include "sched/probe.h"
 #include "sched/runq.h"
 #include "sched/schedule.h"
 #include "sched/switch.h"
@@ -158,6 +159,7 @@ void exitsyscall0(g* gp) {
         pp = sched.gcwaiting.load(memory_order_relaxed) ? nullptr : pidleget();  // relaxed: sched.lock
         if (!pp) {
             gp->caller = call && !locked && has_brief_turns(gp->calls);
+            RT0_PROBE_WITH(goready, gp->goid, mp->id, -1, gp->goid);
             globrunqput(gp);
         }
     }
