@@ -18,6 +18,7 @@
 #include <rt0/sync.h>
 #include <rt0/time.h>
 
+#include "base/config.h"
 #include "kernel_if/inject.h"
 #include "tests/support/kthreads.h"
 
@@ -60,6 +61,24 @@ void let_yield(scores& s, rt0::wait_group& all) {
                 this_goroutine::yield();
             }
         });
+}
+
+// Each player is a pair with two unbuffered channels, its turns are exchanges.
+void let_exchange(scores& s, rt0::wait_group& all) {
+    for (std::size_t i = 0; i < s.players(); i++) {
+        rt0::chan<int> there(0), back(0);
+        all.go([&s, i, there, back] {
+            while (!s.over.load(std::memory_order_relaxed)) {
+                there.send(1);
+                if (!back.recv()) break;
+                s.point(i);
+            }
+            there.close();
+        });
+        all.go([there, back] {
+            while (auto v = there.recv()) back.send(*v);
+        });
+    }
 }
 
 std::uint64_t sum(const std::vector<std::uint64_t>& v) {
@@ -106,31 +125,43 @@ TEST_F(Fairness, AThousandThatYield) {
     }
 }
 
-// Five hundred pairs, each over two unbuffered channels; whether a pair gets through its exchanges.
+// Five hundred pairs.
 TEST_F(Fairness, AThousandThatCommunicate) {
     if (test::tsan) GTEST_SKIP() << takes_minutes;
     for (int p : {1, 2}) {
         rt0::gomaxprocs(p);
         scores s(crowd / 2);
         rt0::wait_group all;
-        for (std::size_t i = 0; i < crowd / 2; i++) {
-            rt0::chan<int> there(0), back(0);
-            all.go([&, i, there, back] {
-                while (!s.over.load(std::memory_order_relaxed)) {
-                    there.send(1);
-                    if (!back.recv()) break;
-                    s.point(i);
-                }
-                there.close();
-            });
-            all.go([there, back] {
-                while (auto v = there.recv()) back.send(*v);
-            });
-        }
+        let_exchange(s, all);
         EXPECT_LE(spread(s, exchanges), p == 1 ? alike : 3) << p << " Ps";
         s.over = true;
         all.wait();
     }
+}
+
+// How many turns all others together have had between the message to a goroutine and when it runs: the median of 200.  Another one
+// that gets a message after it takes its place as the next to run (runnext), so that it waits behind all.
+std::uint64_t turns_until_it_runs(scores& s, rt0::wait_group& all) {
+    rt0::chan<std::uint64_t> ask(0), answer(0);
+    rt0::chan<int> another(0);
+    all.go([&] {
+        while (auto before = ask.recv()) answer.send(sum(s.now()) - *before);
+    });
+    all.go([&] {
+        while (another.recv()) {}
+    });
+    std::vector<std::uint64_t> waited;
+    for (int k = 0; k < 200; k++) {
+        ask.send(sum(s.now()));
+        another.send(0);
+        waited.push_back(*answer.recv());
+    }
+    ask.close();
+    another.close();
+    s.over = true;
+    all.wait();
+    std::sort(waited.begin(), waited.end());
+    return waited[waited.size() / 2];  // the thread may lose its processor meanwhile
 }
 
 // While N others take turns, one that is made ready runs after a few turns of each.
@@ -141,21 +172,20 @@ TEST_F(Fairness, WhoBecomesReadyWaitsForItsTurn) {
         scores s(n);
         rt0::wait_group all;
         let_yield(s, all);
-        rt0::chan<std::uint64_t> ask(0), answer(0);
-        all.go([&] {
-            while (auto before = ask.recv()) answer.send(sum(s.now()) - *before);
-        });
-        std::vector<std::uint64_t> waited;
-        for (int k = 0; k < 200; k++) {
-            ask.send(sum(s.now()));
-            waited.push_back(*answer.recv());
-        }
-        ask.close();
-        s.over = true;
-        all.wait();
-        std::sort(waited.begin(), waited.end());
-        // The thread may lose its processor meanwhile, so not the worst.
-        EXPECT_LE(waited[waited.size() * 9 / 10], 4 * n) << p << " Ps";
+        EXPECT_LE(turns_until_it_runs(s, all), 4 * n) << p << " Ps";
+    }
+}
+
+// While pairs pass the processor to and fro, too: at most so long as a pair may inherit the time slice (RQ6), each.
+TEST_F(Fairness, WhoBecomesReadyWaitsForPairs) {
+    constexpr std::size_t pairs = 100;
+    constexpr std::size_t a_turns_exchanges = rt0::runtime::cfg::runnext_inherit_max / 2;  // two switches each
+    for (int p : {1, 2}) {
+        rt0::gomaxprocs(p);
+        scores s(pairs);
+        rt0::wait_group all;
+        let_exchange(s, all);
+        EXPECT_LE(turns_until_it_runs(s, all), 2 * pairs * a_turns_exchanges) << p << " Ps; 2: to spare";
     }
 }
 
