@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <set>
 #include <sstream>
@@ -113,6 +114,19 @@ void expect_chain(const std::vector<strings>& all) {
 }
 
 TEST_F(Perf, FramePointersEndAtTheGoroutinesEntry) { expect_chain(recorded("fp", "tests/perf/chain_prog")); }
+
+// Those of the runtime, too: a goroutine's entry or, on the scheduler's own stacks, mcall is below all; but in the few samples of
+// start-up, and of functions of libc that keep no frame pointer.
+TEST_F(Perf, FramePointersEndAtAnEntry) {
+    int n = 0, entry = 0;
+    for (auto& s : recorded("fp", "tests/perf/chain_prog")) {
+        if (s.empty()) continue;
+        n++;
+        entry += is(s.back(), "rt0_goentry") || is(s.back(), "rt0_mcall");
+    }
+    EXPECT_GE(n, 100);
+    EXPECT_GE(entry * 100, n * 95) << "of " << n;
+}
 
 TEST_F(Perf, DwarfShowsTheChain) {
     // With and without frame pointers in the program.
@@ -226,15 +240,31 @@ TEST(Stalls, HasItsRows) {
     }
 }
 
-TEST(Trace, Scripts) {
-    if (geteuid() != 0) GTEST_SKIP() << "bpftrace needs root";
-    if (sh("bpftrace -e 'BEGIN { exit(); }'").status != 0) GTEST_SKIP() << "bpftrace is missing, or bpf is refused";
-    std::string program = built_program("tests/perf/chain_prog");
-#if __has_include("sched/probe.h") && __has_include(<sys/sdt.h>)
-    ASSERT_EQ(sh("bpftrace -l 'usdt:" + program + ":rt0:*' | grep -q rt0").status, 0);
-#else
-    GTEST_SKIP() << "built without probes";
+struct Trace : testing::Test {
+    void SetUp() override {
+        if (geteuid() != 0) GTEST_SKIP() << "bpftrace needs root";
+        if (sh("bpftrace -e 'BEGIN { exit(); }'").status != 0) GTEST_SKIP() << "bpftrace is missing, or bpf is refused";
+#if !__has_include(<sys/sdt.h>) || defined(RT0_NO_PROBES)
+        GTEST_SKIP() << "built without probes";
 #endif
+    }
+};
+
+// The storm does all that there is a probe for.
+TEST_F(Trace, EachProbeIsPassed) {
+    const std::string script = "/tmp/rt0-probes-" + std::to_string(getpid()) + ".bt";
+    std::ofstream(script) << "usdt:PROGRAM:rt0:* { @n[probe] = count(); }\n";
+    child_result r = sh("RT0_MAXPROCS=2 perf/tools/trace " + script + " " + built_program("tests/stress/storm_prog") + " 3 7");
+    std::filesystem::remove(script);
+    EXPECT_EQ(r.status, 0) << r.summary();
+    for (const char* name : {"gopark", "goready", "newproc", "execute", "goexit", "gosched", "handoffp", "startm", "stopm", "steal",
+                             "retake", "chansend", "chanrecv", "closechan", "selectgo", "stackalloc"})
+        EXPECT_TRUE(has(r.out, std::string(":rt0:") + name + "]: ")) << name << "\n" << r.summary();
+}
+
+TEST_F(Trace, Scripts) {
+    std::string program = built_program("tests/perf/chain_prog");
+    ASSERT_EQ(sh("bpftrace -l 'usdt:" + program + ":rt0:*' | grep -q rt0").status, 0);
     const std::pair<const char*, const char*> shows[] = {{"runqlat", "@run_queue_us: \n["},
                                                          {"waittime", "@parks[chan receive]: "},
                                                          {"steals", "Attaching 1 probe..."},  // there may be none
