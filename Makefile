@@ -117,7 +117,7 @@ $(MODELS): $(B)/%: $(B)/%.cc.o $(ENGINE) $(B)/librt0.a
 	$(call LINK,-lgtest_main -lgtest)
 $(ALL_ONRT): $(B)/%: $(B)/%.cc.o $(B)/tests/support/rt_gtest_main.cc.o $(SUP_OBJ) $(LIBS)
 	$(call LINK,-lgmock -lgtest)
-$(B)/tests/perf/tools_test: | $(patsubst %,$(B)/perf/bench/%,nsleep reads takeover hog stop)
+$(B)/tests/perf/tools_test: | $(patsubst %,$(B)/perf/bench/%,nsleep reads takeover hog stop) $(B)/tests/stress/storm_prog
 $(patsubst %,%.cc.o,$(HOST)): XFLAGS += $(if $(filter asan,$(MODE)),-O0)  # the optimiser takes longer than the tests win by it
 # A user's own flags may leave the frame pointer out.
 $(B)/tests/perf/chain_nofp_prog.cc.o: XFLAGS += -fomit-frame-pointer
@@ -166,7 +166,7 @@ export ASAN_OPTIONS ?= detect_stack_use_after_return=0
 # TSan sleeps a second at each exit, takes an M not yet buried for a leak, minds that a last report's demangler allocates.
 export TSAN_OPTIONS ?= atexit_sleep_ms=0:report_thread_leaks=0:report_signal_unsafe=0
 test: $(if $(filter model,$(MODE)),model-tests,everything)  ## build and run everything (MODE=model: seeded schedules): programs at P = 1, 2, 3, 4, 8, 64; 60 s of stress
-everything: all tests programs $(if $(SMALL),,benches) $(STATIC) | need-check need-lint
+everything: all tests programs $(if $(SMALL),,benches $(filter $(B)/perf/peers/threads/%,$(TWINS))) $(STATIC) | need-check need-lint
 	$(Q){ echo "- 240 $(STORM) $(if $(SMALL),20,60) $(SEED)"; \
 	  echo "- 240 env RT0DEBUG=chaos=$(HASH) $(STORM) $(if $(SMALL),10,20) $(HASH)"; \
 	  for t in $(HOST); do echo "- 240 $$t"; done; \

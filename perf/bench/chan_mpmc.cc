@@ -16,8 +16,10 @@ void main_main() {
     for (std::int64_t c = 0; c < side; ++c)
         consumers.go([ch, &k_out = count[c], &s_out = sum[c]]() mutable {
             std::int64_t k = 0, s = 0;
+            report::rising<side> order;
             for (std::int64_t v : ch) {
                 ++k;
+                order.take(v);
                 s += v;
             }
             k_out = k;

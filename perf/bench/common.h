@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <charconv>
 #include <chrono>
@@ -156,6 +157,15 @@ inline double percentile(std::vector<std::int64_t>& v, double q) {
 /// 0 + 1 + … + (n - 1).
 constexpr std::int64_t sum_below(std::int64_t n) { return n * (n - 1) / 2; }
 
+/// skynet: fails unless n leaves are a power of ten, 10 at least: each inner node has ten children.
+inline void check_leaves(std::int64_t n) {
+    std::int64_t power = 10;
+    while (power < n)
+        power *= 10;
+    if (power != n)
+        fail("%ld leaves: not a power of ten", n);
+}
+
 /// The n-th Fibonacci number, fibonacci(1) = fibonacci(2) = 1.
 constexpr std::int64_t fibonacci(std::int64_t n) {
     std::int64_t a = 0, b = 1;
@@ -191,6 +201,82 @@ inline void check_primes(const std::vector<std::int64_t>& v) {
     }
 }
 
+/// A mark for each of n that are to come: a wait that ends too early, or somebody who goes before he is let go, shows.
+class roll {
+public:
+    explicit roll(std::int64_t n) : came_(n) {}
+    void came(std::int64_t i) { came_[i] = 1; }
+    void check_none() const { check(0); }
+    void check_all() const { check(static_cast<std::int64_t>(came_.size())); }
+
+private:
+    void check(std::int64_t want) const {
+        if (const std::int64_t n = std::count(came_.begin(), came_.end(), 1); n != want)
+            fail("%ld have run, not %ld", n, want);
+    }
+    std::vector<char> came_;
+};
+
+/// What a receiver of the elements 0 .. n - 1 sees of one of size producers, the i-th of which sends i, i + size ...: they rise.
+template <std::int64_t size>
+class rising {
+public:
+    void take(std::int64_t v) {
+        if (v < 0 || v <= last_[v % size])
+            fail("%ld, which is not after the last one of its producer", v);
+        last_[v % size] = v;
+    }
+
+private:
+    std::int64_t last_[size] = {-1, -1, -1, -1};
+    static_assert(size == 4);
+};
+
+/// yield: how many turns each of n has had.  After every eighth it looks whether the next one has had some since: on one processor
+/// a yield that comes back at once would be fast.
+class turn_counts {
+public:
+    explicit turn_counts(std::int64_t n) : had_(n) {}
+
+    /// The i-th one's turns.
+    template <class Yield>
+    void take(std::int64_t i, std::int64_t each, Yield yield) {
+        constexpr auto relaxed = std::memory_order_relaxed;
+        auto& own = had_[i];
+        const auto& next = had_[(i + 1) % std::ssize(had_)];
+        std::int64_t seen = next.load(relaxed), moved = 0;
+        for (std::int64_t k = 1; k <= each; ++k) {
+            yield();
+            own.store(own.load(relaxed) + 1, relaxed);
+            if (k % 8 == 0) {
+                const std::int64_t now = next.load(relaxed);
+                moved += std::exchange(seen, now) != now;
+            }
+        }
+        moved_ += moved;
+    }
+    /// often: the least share of the looks that have to have seen a turn, on one processor.
+    void check(std::int64_t each, double often = 0.25) const {
+        for (std::size_t i = 0; i < had_.size(); ++i)
+            if (had_[i] != each)
+                fail("number %zu yielded %ld times, not %ld", i, had_[i].load(), each);
+        const auto looks = static_cast<double>(std::ssize(had_) * (each / 8));
+        if (procs == 1 && had_.size() > 1 && each >= 16 && static_cast<double>(moved_) < often * looks)
+            fail("of %.0f looks %ld saw another's turn: as if nobody yielded", looks, moved_.load());
+    }
+
+private:
+    std::vector<std::atomic<std::int64_t>> had_;
+    std::atomic<std::int64_t> moved_{0};
+};
+
+/// late: by how much each ended after its time, ns.
+inline void check_none_early(std::span<const std::int64_t> late) {
+    for (std::int64_t l : late)
+        if (l < 0)
+            fail("%ld ns too early", -l);
+}
+
 // Ends that several peers have alike: the answer checked, the line printed.
 
 /// wake: late holds by how much each of n wake-ups was late, ns.
@@ -205,9 +291,7 @@ inline void wake_line(std::int64_t n, std::vector<std::int64_t>& late, span s) {
 
 /// timersN: late holds by how much each of n * each sleeps ended late, ns.
 inline void timers_line(std::int64_t n, std::int64_t each, std::vector<std::int64_t>& late, span s) {
-    for (std::int64_t l : late)
-        if (l < 0)
-            fail("a sleep ended %ld ns early", -l);
+    check_none_early(late);
     line("timers" + brief(n), n * each, s,
          {{"sleeps_per_s", static_cast<double>(n * each) / s.wall},
           {"lateness_p50_us", percentile(late, 0.50) / 1e3},

@@ -57,6 +57,7 @@ void main_main() {
     wg.wait();
     if (n > 2)
         rt0::this_goroutine::sleep_for(std::chrono::seconds(7));
+    report::check_none_early(late);
     report::line("hog" + report::brief(n), sleeps, span,
                  {{"first_ms", first.count()},
                   {"lateness_p50_us", report::percentile(late, 0.50) / 1e3},

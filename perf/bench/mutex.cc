@@ -1,4 +1,5 @@
-// mutexN: N goroutines take one mutex for a tiny section.  ops: sections.
+// mutexN: N goroutines take one mutex for a tiny section.  ops: sections.  After the clock has stopped the main one yields
+// inside a section, and nobody may come in: on one processor nothing else would tell.
 #include "report.h"
 
 #include <mutex>
@@ -19,7 +20,20 @@ void main_main() {
         });
     wg.wait();
     const auto span = clock.stop();
-    if (counter != n * each)
+    {
+        const std::lock_guard hold(mu);
+        const std::int64_t mine = counter;
+        wg.go([&] {
+            const std::lock_guard too(mu);
+            ++counter;
+        });
+        for (int k = 0; k < 3; ++k)
+            rt0::this_goroutine::yield();
+        if (counter != mine)
+            report::fail("two in one section");
+    }
+    wg.wait();
+    if (--counter != n * each)
         report::fail("counted %ld, not %ld", counter, n * each);
     report::line("mutex" + report::brief(n), n * each, span);
 }

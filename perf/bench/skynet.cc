@@ -19,6 +19,7 @@ static void skynet(rt0::chan<std::int64_t> up, std::int64_t num, std::int64_t si
 
 void main_main() {
     const std::int64_t n = report::args({"leaves-power-of-ten"})[0];
+    report::check_leaves(n);
     report::stopwatch clock;
     rt0::chan<std::int64_t> up(0);
     rt0::go(skynet, up, 0, n);

@@ -1,12 +1,8 @@
 // stopN: stopping and restarting the world beside N loops: gomaxprocs up and down by one.  Each loop yields about once a
 // millisecond, and comes back to a processor by that: one that never did would lose its own to the first stop, and the
 // others would stop a world in which nobody runs.
-// More than 100 first block in a read each, which makes them threads of their own at once: one loop after the
-// other would begin 10 ms apart at best.
 // ops: stops; each is timed.
 #include "report.h"
-
-#include <unistd.h>
 
 #include <atomic>
 
@@ -20,37 +16,27 @@ static void compute() {
 void main_main() {
     const auto args = report::args({"loops", "stops"});
     const std::int64_t n = args[0], stops = args[1];
-    int fd[2];
-    if (pipe(fd) != 0)
-        report::fail("pipe: %s", std::strerror(errno));
-    const bool block_first = n > 100;
     std::atomic<bool> stop{false};
     std::atomic<std::int64_t> looping{0};
     rt0::wait_group wg;
     wg.add(n);
     for (std::int64_t i = 0; i < n; ++i)
         rt0::go([&] {
-            char byte;
             looping++;
-            if (block_first && read(fd[0], &byte, 1) != 1)
-                report::fail("read: %s", std::strerror(errno));
             for (; !stop.load(std::memory_order_relaxed); rt0::this_goroutine::yield()) compute();
             wg.done();
         });
     while (looping < n)
         rt0::this_goroutine::yield();
-    if (block_first) {
-        const std::vector<char> bytes(n);
-        if (write(fd[1], bytes.data(), n) != n)
-            report::fail("write: %s", std::strerror(errno));
-    }
     std::vector<std::int64_t> took(stops);
     report::stopwatch clock;
     for (std::int64_t i = 0; i < stops; ++i) {
         rt0::this_goroutine::sleep_for(std::chrono::milliseconds(2));  // the loops that the last stop met have yielded
         const auto t = clock_type::now();
-        rt0::gomaxprocs(report::procs + (i % 2 == 0));
+        const int former = rt0::gomaxprocs(report::procs + (i % 2 == 0));
         took[i] = (clock_type::now() - t).count();
+        if (const int now = rt0::gomaxprocs(); former != report::procs + (i % 2) || now != report::procs + (i % 2 == 0))
+            report::fail("%d Ps and then %d", former, now);
     }
     const auto span = clock.stop();
     stop = true;

@@ -18,8 +18,10 @@ int main(int argc, char** argv) {
     for (std::int64_t c = 0; c < side; ++c)
         consumers.push_back(peer::go([&, c] {
             std::int64_t k = 0, s = 0;
+            report::rising<side> order;
             for (std::int64_t v : ch) {
                 ++k;
+                order.take(v);
                 s += v;
             }
             count[c] = k;

@@ -19,7 +19,21 @@ int main(int argc, char** argv) {
     for (auto& f : fibers)
         f.join();
     const auto span = clock.stop();
-    if (counter != n * each)
+    boost::fibers::fiber another;
+    {
+        const std::lock_guard hold(mu);
+        const std::int64_t mine = counter;
+        another = peer::go([&] {
+            const std::lock_guard too(mu);
+            ++counter;
+        });
+        for (int k = 0; k < 3; ++k)
+            boost::this_fiber::yield();
+        if (counter != mine)
+            report::fail("two in one section");
+    }
+    another.join();
+    if (--counter != n * each)
         report::fail("counted %ld, not %ld", counter, n * each);
     report::line("mutex" + report::brief(n), n * each, span);
 }

@@ -22,6 +22,7 @@ static void skynet(ints& up, std::int64_t num, std::int64_t size) {
 
 int main(int argc, char** argv) {
     const std::int64_t n = peer::args(argc, argv, {"leaves-power-of-ten"})[0];
+    report::check_leaves(n);
     peer::workers threads(report::procs);
     report::stopwatch clock;
     ints up(2);

@@ -19,8 +19,12 @@ int main(int argc, char** argv) {
         }
         ch.close();
     });
-    for (auto t : ch)
+    clock_type::time_point last;
+    for (auto t : ch) {
         late.push_back((clock_type::now() - t).count());
+        if (std::exchange(last, t) >= t)
+            report::fail("the same wake-up twice");
+    }
     const auto span = clock.stop();
     waker.join();
     report::wake_line(n, late, span);

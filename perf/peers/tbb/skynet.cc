@@ -19,6 +19,7 @@ static std::int64_t skynet(std::int64_t num, std::int64_t size) {
 
 int main(int argc, char** argv) {
     const std::int64_t n = peer::args(argc, argv, {"leaves-power-of-ten"})[0];
+    report::check_leaves(n);
     std::int64_t sum = 0;
     report::span span;
     peer::run(report::procs, [&] {

@@ -16,8 +16,10 @@ int main(int argc, char** argv) {
     for (std::int64_t c = 0; c < side; ++c)
         consumers.emplace_back([&, c] {
             std::int64_t k = 0, s = 0;
+            report::rising<side> order;
             while (const auto v = q.pop()) {
                 ++k;
+                order.take(*v);
                 s += *v;
             }
             count[c] = k;

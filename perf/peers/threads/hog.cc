@@ -34,6 +34,7 @@ int main(int argc, char** argv) {
     const auto span = clock.stop();
     stop = true;
     peer::join(threads);
+    report::check_none_early(late);
     report::line("hog" + report::brief(n), sleeps, span,
                  {{"first_ms", first.count()},
                   {"lateness_p50_us", report::percentile(late, 0.50) / 1e3},

@@ -17,7 +17,19 @@ int main(int argc, char** argv) {
         });
     peer::join(threads);
     const auto span = clock.stop();
-    if (counter != n * each)
+    {
+        const std::lock_guard hold(mu);
+        const std::int64_t mine = counter;
+        threads.emplace_back([&] {
+            const std::lock_guard too(mu);
+            ++counter;
+        });
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        if (counter != mine)
+            report::fail("two in one section");
+    }
+    peer::join(threads);
+    if (--counter != n * each)
         report::fail("counted %ld, not %ld", counter, n * each);
     report::line("mutex" + report::brief(n), n * each, span);
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <latch>
 
 int main(int argc, char** argv) {
     const std::int64_t n = peer::args(argc, argv, {"threads"})[0];
@@ -13,6 +14,7 @@ int main(int argc, char** argv) {
     if (pipe(fd) != 0)
         report::fail("pipe: %s", std::strerror(errno));
     std::atomic<std::int64_t> reading{0}, sum{0};
+    std::latch done(n);
     std::vector<std::thread> threads;
     report::stopwatch clock;
     for (std::int64_t i = 0; i < n; ++i)
@@ -22,20 +24,22 @@ int main(int argc, char** argv) {
             if (read(fd[0], &byte, 1) != 1)
                 report::fail("read: %s", std::strerror(errno));
             sum += byte;
+            done.count_down();
         });
     while (reading < n)
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     const auto block = clock.stop();
     report::stopwatch waking;
     const std::vector<unsigned char> bytes(n, 1);
-    for (std::int64_t done = 0; done < n;) {
-        const auto r = write(fd[1], bytes.data() + done, n - done);
+    for (std::int64_t sent = 0; sent < n;) {
+        const auto r = write(fd[1], bytes.data() + sent, n - sent);
         if (r < 0)
             report::fail("write: %s", std::strerror(errno));
-        done += r;
+        sent += r;
     }
-    peer::join(threads);
+    done.wait();
     const auto wake = waking.stop();
+    peer::join(threads);
     if (sum != n)
         report::fail("%ld bytes read, not %ld", sum.load(), n);
     report::line("reads" + report::brief(n), n, block + wake,

@@ -54,17 +54,17 @@ int main(int argc, char** argv) {
             for (std::int64_t i = p; i < n; i += boxes::size)
                 ch.put(p, i);
         });
-    std::int64_t sum = 0;
-    std::int64_t chosen[boxes::size] = {};
+    std::int64_t next[boxes::size] = {0, 1, 2, 3};
     for (std::int64_t i = 0; i < n; ++i) {
         const auto [box, v] = ch.take();
-        ++chosen[box];
-        sum += v;
+        if (v != next[box])
+            report::fail("%ld where %ld is due", v, next[box]);
+        next[box] += boxes::size;
     }
     const auto span = clock.stop();
     peer::join(producers);
-    for (std::int64_t c : chosen)
-        if (c != n / boxes::size || sum != report::sum_below(n))
-            report::fail("sum %ld, not %ld; one box chosen %ld times", sum, report::sum_below(n), c);
+    for (std::int64_t k = 0; k < boxes::size; ++k)
+        if (next[k] != n + k)
+            report::fail("%ld due in the end, not %ld", next[k], n + k);
     report::line("select4", n, span);
 }

@@ -21,6 +21,7 @@ static void skynet(peer::queue<std::int64_t>& up, std::int64_t num, std::int64_t
 
 int main(int argc, char** argv) {
     const std::int64_t n = peer::args(argc, argv, {"leaves-power-of-ten"})[0];
+    report::check_leaves(n);
     report::stopwatch clock;
     peer::queue<std::int64_t> up;
     std::thread root(skynet, std::ref(up), 0, n);

@@ -29,8 +29,5 @@ int main(int argc, char** argv) {
     waker.join();
     if (sent != n)
         report::fail("%d wake-ups, not %ld", sent.load(), n);
-    report::line("wake", n, span,
-                 {{"p50_us", report::percentile(late, 0.50) / 1e3},
-                  {"p99_us", report::percentile(late, 0.99) / 1e3},
-                  {"cpu_percent", 100 * span.cpu / span.wall}});
+    report::wake_line(n, late, span);
 }

@@ -29,9 +29,14 @@ func main() {
 		consumers.Add(1)
 		go func() {
 			k, s := 0, 0
+			last := [side]int{-1, -1, -1, -1} // of each producer's; they rise
 			for v := range ch {
 				k++
 				s += v
+				if v <= last[v%side] {
+					report.Fail("%d after %d", v, last[v%side])
+				}
+				last[v%side] = v
 			}
 			count[c], sum[c] = k, s
 			consumers.Done()

@@ -43,6 +43,7 @@ func main() {
 	span := clock.Stop()
 	atomic.StoreInt64(&stop, 1)
 	wg.Wait()
+	report.CheckNoneEarly(late)
 	report.Line("hog"+report.Short(n), sleeps, span,
 		report.KV{Key: "first_ms", Value: float64(first) / 1e6},
 		report.KV{Key: "lateness_p50_us", Value: report.Percentile(late, 0.50) / 1e3},

@@ -15,10 +15,13 @@ func main() {
 	ms := report.Args("milliseconds")[0]
 	gate := make(chan struct{})
 	var wg sync.WaitGroup
+	ran := make(report.Roll, parked)
 	wg.Add(parked)
 	for i := 0; i < parked; i++ {
+		i := i
 		go func() {
 			<-gate
+			ran[i] = true
 			wg.Done()
 		}()
 	}
@@ -28,8 +31,10 @@ func main() {
 	time.Sleep(time.Duration(ms) * time.Millisecond)
 	span := clock.Stop()
 	wakeups := float64(report.Wakeups() - woken)
+	ran.Check(0)
 	close(gate)
 	wg.Wait()
+	ran.Check(parked)
 	report.Line("idle", ms, span,
 		report.KV{Key: "cpu_percent", Value: 100 * span.CPU / span.Wall},
 		report.KV{Key: "wakeups_per_s", Value: wakeups / span.Wall})

@@ -1,7 +1,9 @@
-// mutexN: N goroutines take one mutex for a tiny section.  ops: sections.
+// mutexN: N goroutines take one mutex for a tiny section.  ops: sections.  After the clock has stopped the main one yields
+// inside a section, and nobody may come in: on one processor nothing else would tell.
 package main
 
 import (
+	"runtime"
 	"sync"
 
 	"rt0/perf/peers/go/report"
@@ -27,6 +29,24 @@ func main() {
 	}
 	wg.Wait()
 	span := clock.Stop()
+	mu.Lock()
+	mine := counter
+	wg.Add(1)
+	go func() {
+		mu.Lock()
+		counter++
+		mu.Unlock()
+		wg.Done()
+	}()
+	for k := 0; k < 3; k++ {
+		runtime.Gosched()
+	}
+	if counter != mine {
+		report.Fail("two in one section")
+	}
+	mu.Unlock()
+	wg.Wait()
+	counter--
 	if counter != n*each {
 		report.Fail("counted %d, not %d", counter, n*each)
 	}

@@ -89,6 +89,31 @@ func Line(workload string, ops int, s Span, more ...KV) {
 	fmt.Println()
 }
 
+// A Roll has a mark for each of n that are to come: a wait that ends too early, or somebody who goes before he is let go, shows.
+type Roll []bool
+
+// Check fails unless so many have come.
+func (r Roll) Check(want int) {
+	n := 0
+	for _, came := range r {
+		if came {
+			n++
+		}
+	}
+	if n != want {
+		Fail("%d have run, not %d", n, want)
+	}
+}
+
+// CheckNoneEarly fails if one ended before its time; late: by how much after it, ns.
+func CheckNoneEarly(late []int64) {
+	for _, l := range late {
+		if l < 0 {
+			Fail("%d ns too early", -l)
+		}
+	}
+}
+
 // Short writes 100000 as 100k and 1000000 as 1M.
 func Short(n int) string {
 	switch {

@@ -19,27 +19,34 @@ func main() {
 			}
 		}()
 	}
-	sum := 0
-	var chosen [4]int
+	next := [4]int{0, 1, 2, 3}
 	for i := 0; i < n; i++ {
 		select {
 		case v := <-ch[0]:
-			sum += v
-			chosen[0]++
+			if v != next[0] {
+				report.Fail("%d where %d is due", v, next[0])
+			}
+			next[0] += 4
 		case v := <-ch[1]:
-			sum += v
-			chosen[1]++
+			if v != next[1] {
+				report.Fail("%d where %d is due", v, next[1])
+			}
+			next[1] += 4
 		case v := <-ch[2]:
-			sum += v
-			chosen[2]++
+			if v != next[2] {
+				report.Fail("%d where %d is due", v, next[2])
+			}
+			next[2] += 4
 		case v := <-ch[3]:
-			sum += v
-			chosen[3]++
+			if v != next[3] {
+				report.Fail("%d where %d is due", v, next[3])
+			}
+			next[3] += 4
 		}
 	}
 	span := clock.Stop()
-	if sum != n*(n-1)/2 || chosen != [4]int{n / 4, n / 4, n / 4, n / 4} {
-		report.Fail("sum %d, not %d; chosen %v", sum, n*(n-1)/2, chosen)
+	if next != [4]int{n, n + 1, n + 2, n + 3} {
+		report.Fail("due in the end: %v", next)
 	}
 	report.Line("select4", n, span)
 }

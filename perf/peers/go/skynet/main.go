@@ -23,6 +23,13 @@ func skynet(up chan int, num, size int) {
 
 func main() {
 	n := report.Args("leaves-power-of-ten")[0]
+	power := 10
+	for power < n {
+		power *= 10
+	}
+	if power != n {
+		report.Fail("%d leaves: not a power of ten", n)
+	}
 	clock := report.Start()
 	up := make(chan int)
 	go skynet(up, 0, n)

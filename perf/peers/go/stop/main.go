@@ -37,8 +37,11 @@ func main() {
 	for i := range took {
 		time.Sleep(2 * time.Millisecond)
 		t := time.Now()
-		runtime.GOMAXPROCS(procs + (i+1)%2)
+		former := runtime.GOMAXPROCS(procs + (i+1)%2)
 		took[i] = int64(time.Since(t))
+		if now := runtime.GOMAXPROCS(0); former != procs+i%2 || now != procs+(i+1)%2 {
+			report.Fail("%d Ps and then %d", former, now)
+		}
 	}
 	span := clock.Stop()
 	atomic.StoreInt64(&stop, 1)

@@ -40,11 +40,7 @@ func main() {
 	}
 	wg.Wait()
 	span := clock.Stop()
-	for j, l := range late {
-		if l < 0 {
-			report.Fail("sleep %d ended %d ns early", j, -l)
-		}
-	}
+	report.CheckNoneEarly(late)
 	report.Line("timers"+report.Short(n), n*each, span,
 		report.KV{Key: "sleeps_per_s", Value: float64(n*each) / span.Wall},
 		report.KV{Key: "lateness_p50_us", Value: report.Percentile(late, 0.50) / 1e3},

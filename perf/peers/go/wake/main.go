@@ -28,8 +28,13 @@ func main() {
 		}
 		close(ch)
 	}()
+	var last time.Time
 	for t := range ch {
 		late = append(late, int64(time.Since(t)))
+		if !t.After(last) {
+			report.Fail("the same wake-up twice")
+		}
+		last = t
 	}
 	span := clock.Stop()
 	if len(late) != n {
