@@ -7,7 +7,7 @@
 
 namespace rt0::runtime {
 
-constinit mcentral mcentrals[num_size_classes];
+constinit mcentral mcentrals[num_span_classes];
 
 namespace {
 
@@ -135,7 +135,7 @@ bool mcentral::sweep_one() {
 }
 
 bool sweepone() {
-    for (unsigned cls = 1; cls < num_size_classes; cls++)
+    for (unsigned cls = 1; cls < num_span_classes; cls++)
         if (mcentrals[cls].sweep_one()) return true;
     return false;
 }
@@ -176,7 +176,7 @@ void mcache::spill(unsigned cls) {
 }
 
 void mcache::releaseAll() {
-    for (unsigned cls = 1; cls < num_size_classes; cls++) {
+    for (unsigned cls = 1; cls < num_span_classes; cls++) {
         if (freed[cls].head) spill(cls);
         if (freed[cls].spare) mcentrals[cls].free_list(freed[cls].spare, freed[cls].nspare);
         freed[cls] = {};

@@ -43,8 +43,8 @@ struct stackcache {
 };
 
 struct alignas(64) mcache {
-    objcache freed[num_size_classes] = {};   // MC2 [own:P]
-    mspan* alloc[num_size_classes] = {};     // span to take the next object from, or null [own:P]
+    objcache freed[num_span_classes] = {};   // MC2 [own:P]
+    mspan* alloc[num_span_classes] = {};     // span to take the next object from, or null [own:P]
     stackcache stacks[stack_orders];         // [own:P]
     atomic<std::uint32_t> flushGen{0};       // MC5 [atomic]
     mcache* link = nullptr;                  // free mcaches [lock:heap]
@@ -89,6 +89,6 @@ private:
     spanlist full_ GUARDED_BY(lock_);     // MC4 [lock:mcentral]
 };
 
-extern mcentral mcentrals[num_size_classes];
+extern mcentral mcentrals[num_span_classes];
 
 }  // namespace rt0::runtime

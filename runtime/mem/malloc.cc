@@ -79,6 +79,15 @@ void* cleared(void* p, std::size_t n, unsigned cls) {
     runtime_throw("mallocrt: refill brought a span without a free object");
 }
 
+[[gnu::always_inline]] inline void* malloc_small(mcache* c, std::size_t n, unsigned cls) {
+    object_link* o;
+    if (!c || !(o = c->freed[cls].head)) [[unlikely]] return malloc_slow(c, n, cls);
+    asan_unpoison(o, size_classes[cls].size);
+    c->freed[cls].head = o->next;
+    c->freed[cls].n--;
+    return std::memset(o, 0, n);
+}
+
 }  // namespace
 
 void mallocinit() {
@@ -95,7 +104,7 @@ void mallocinit() {
     heap.guards_max = guards;
     heap.memory_max = memory;
     on_valgrind = kernel::under_valgrind();
-    for (unsigned cls = 1; cls < num_size_classes; cls++) mcentrals[cls].init(cls, false);
+    for (unsigned cls = 1; cls < num_span_classes; cls++) mcentrals[cls].init(cls, false);
     // ORDER(mallocinit): release; pairs with the acquire above.
     initialised.store(true, memory_order_release);
 }
@@ -128,14 +137,10 @@ void* mallocrt(mcache* c, std::size_t n) {
         mallocinit();
         return malloc_large(n);
     }
-    unsigned cls = size_to_class(n);
-    object_link* o;
-    if (!c || !(o = c->freed[cls].head)) [[unlikely]] return malloc_slow(c, n, cls);
-    asan_unpoison(o, size_classes[cls].size);
-    c->freed[cls].head = o->next;
-    c->freed[cls].n--;
-    return std::memset(o, 0, n);
+    return malloc_small(c, n, size_to_class(n));
 }
+
+void* mallockept(mcache* c) { return malloc_small(c, cfg::kept_object, kept_class); }
 
 void freert(mcache* c, void* p) {
     if (!p) return;

@@ -34,6 +34,8 @@ bool sweepone();
 // when the kernel gives no more.
 void* mallocrt(mcache* c, std::size_t n);
 void freert(mcache* c, void* p);
+// The same of cfg::kept_object bytes, for what stays until the process ends, as a rule: in spans of their own.
+void* mallockept(mcache* c);
 
 // n: slot size in bytes, rounded up to a power of two.  slot == 0 in the result when the kernel refuses.
 stack stackalloc(mcache* c, std::size_t n);

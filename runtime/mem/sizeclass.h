@@ -5,7 +5,8 @@
 //        below 64 bytes, 64 from there on (a cache line is never shared by two objects).
 //   SC2  a span holds eight objects or more, so the tail that fits no object is less than
 //        an eighth of the span; and at most 1024, so a bitmap is at most 16 words.
-// Class 0 is no class: an object larger than cfg::small_max, with a span of its own.
+// Class 0 is no class: an object larger than cfg::small_max, with a span of its own.  The last class is for what is never freed
+// (kept_class): each of a few such objects among those that come and go would hold a span of them for good.
 // The idea of a table by bounded waste is Go's (mksizeclasses.go); the table is not.
 #pragma once
 #include <array>
@@ -33,7 +34,9 @@ constexpr int count_size_classes() {
     for (std::size_t s = min_object; s <= cfg::small_max; s = next_class_size(s)) n++;
     return n;
 }
-inline constexpr int num_size_classes = count_size_classes();
+inline constexpr int num_size_classes = count_size_classes();        // that size_to_class chooses from
+inline constexpr int num_span_classes = num_size_classes + 1;       // and the one of objects that are kept
+inline constexpr unsigned kept_class = num_size_classes;
 
 struct size_class {
     std::uint32_t size;    // bytes of an object
@@ -55,14 +58,15 @@ constexpr size_class make_size_class(std::size_t size) {
 }
 
 constexpr auto make_size_classes() {
-    std::array<size_class, num_size_classes> t{};
+    std::array<size_class, num_span_classes> t{};
     int i = 1;
     for (std::size_t s = min_object; s <= cfg::small_max; s = next_class_size(s)) t[i++] = make_size_class(s);
+    t[kept_class] = make_size_class(cfg::kept_object);
     return t;
 }
 inline constexpr auto size_classes = make_size_classes();
-static_assert(num_size_classes < 256, "a class number is kept in a byte");
-static_assert(size_classes.back().size == cfg::small_max, "the last class is the largest small object");
+static_assert(num_span_classes < 256, "a class number is kept in a byte");
+static_assert(size_classes[num_size_classes - 1].size == cfg::small_max, "the last class is the largest small object");
 
 // Two tables, as sizes up to fine_max need steps of 16 and all others are multiples of 128.
 inline constexpr std::size_t fine_max = 1024, fine_step = 16, coarse_step = 128;

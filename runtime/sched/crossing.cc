@@ -54,7 +54,7 @@ g* new_foreign_g() {
         guard l(extra_lock);
         if (g* gp = extra_gs.pop()) return gp;
     }
-    void* mem = rtalloc(sizeof(g));
+    void* mem = rtalloc_g();
     if (!mem) out_of_memory("a foreign thread's goroutine");
     g* gp = new (mem) g;
     gp->foreign = true;
@@ -331,6 +331,7 @@ foreign_hold::~foreign_hold() {
 }
 
 void* rtalloc(std::size_t n) { return mallocrt(current_mcache(), n); }
+void* rtalloc_g() { return mallockept(current_mcache()); }
 void rtfree(void* p) { freert(current_mcache(), p); }
 
 mcache* current_mcache() {

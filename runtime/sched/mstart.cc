@@ -90,7 +90,7 @@ void munreserve(bool extra) {
 
 // A g of the system for mp on s; *reuse: the g of an M that ended, or null.  False: no memory.
 bool system_g(g** reuse, m* mp, const stack& s) {
-    if (!s.slot || (!*reuse && !(*reuse = static_cast<g*>(rtalloc(sizeof(g)))))) return false;
+    if (!s.slot || (!*reuse && !(*reuse = static_cast<g*>(rtalloc_g())))) return false;
     g* gp = new (*reuse) g;
     gp->mp = mp;
     gp->stk = s;

@@ -138,7 +138,8 @@ std::int32_t gfshed(std::int32_t most) {
 }
 
 g* malg(std::size_t size) {
-    void* mem = rtalloc(sizeof(g));
+    static_assert(sizeof(g) <= cfg::kept_object && cfg::kept_object - sizeof(g) < 64);
+    void* mem = rtalloc_g();
     if (!mem) return nullptr;
     g* gp = new (mem) g;
     if (!alloc_stack(gp, size)) {

@@ -168,6 +168,7 @@ void unlock_os_thread_ext(g* gp);
 
 // ---- memory of the runtime's own objects, through the current P's mcache if there is one
 void* rtalloc(std::size_t n);       // zeroed; null when exhausted
+void* rtalloc_g();                  // the same, for a G or what stays as long
 void rtfree(void* p);
 mcache* current_mcache();           // null without a P
 

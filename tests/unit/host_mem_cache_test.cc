@@ -285,6 +285,22 @@ TEST_F(Cache, ReleaseAllGivesEverythingBack) {
     EXPECT_LE(heap.object_pages, before + one_each) << "at most one empty span per class is kept";
 }
 
+TEST_F(Cache, WhatIsKeptHoldsNoSpanOfWhatGoes) {
+    constexpr std::size_t n = 1000;
+    std::size_t before = heap.object_pages;
+    std::vector<void*> kept, brief;
+    for (std::size_t i = 0; i < n; i++) {
+        kept.push_back(mallockept(c));
+        for (int k = 0; k < 31; k++) brief.push_back(mallocrt(c, cfg::kept_object));
+    }
+    for (void* p : brief) freert(c, p);
+    c->releaseAll();
+    const size_class &k = size_classes[kept_class], &b = size_classes[size_to_class(cfg::kept_object)];
+    EXPECT_EQ(k.size, b.size);
+    EXPECT_LE(heap.object_pages, before + (n / k.nelems + 2) * k.npages + b.npages) << "beside each other they would keep all";
+    for (void* p : kept) freert(c, p);
+}
+
 TEST_F(Cache, FreedMcachesAreUsedAgain) {
     mcache* d = allocmcache();
     freemcache(d);

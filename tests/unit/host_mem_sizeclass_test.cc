@@ -34,7 +34,7 @@ TEST(SizeClass, SizesGrowAndKeepTheirAlignment) {
 }
 
 TEST(SizeClass, SpansWasteAnEighthAtMostAndHoldEight) {
-    for (int c = 1; c < num_size_classes; c++) {
+    for (int c = 1; c < num_span_classes; c++) {
         const size_class& k = size_classes[c];
         std::size_t bytes = k.npages * cfg::heap_page;
         ASSERT_GE(k.nelems, 8u);
