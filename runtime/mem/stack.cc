@@ -3,6 +3,7 @@
 
 #include "base/throw.h"
 #include "kernel_if/memory.h"
+#include "kernel_if/sys.h"
 #include "mem/asan.h"
 #include "mem/heap.h"
 
@@ -51,6 +52,7 @@ enum class guarding { done, without, refused };
 
 void warn_unguarded() {
     static constinit atomic<bool> said{false};
+    if (!kernel::has_room(2)) return;  // not to wait for who reads, with a P
     if (said.exchange(true, memory_order_relaxed)) return;  // relaxed: only one line, whoever prints it
     warn(textbuf() << "no guard pages left for stacks after " << std::uint64_t{heap.guards.load(memory_order_relaxed)}
                    << " (each takes two of vm.max_map_count mappings; none since Linux 6.13, but in locked memory): "

@@ -62,10 +62,11 @@ int waiting_goroutines() {
 }
 
 // The M in sleep_until_timer, when it is the last: without a P, and with no timer left it will find nothing and go idle.
-// Nobody else can arm one.
+// Nobody else can arm one.  Where a P was left idle with work it is on its way (TM5).
 bool sleeps_for_nothing() REQUIRES(sched.lock) {
     // ORDER(poll): seq_cst; as in sleep_until_timer.
-    return sched.lastpoll.load(memory_order_seq_cst) == 0 && sched.polluntil.load(memory_order_seq_cst) != 0 && !timers_pending();
+    return sched.lastpoll.load(memory_order_seq_cst) == 0 && sched.polluntil.load(memory_order_seq_cst) != 0 && !timers_pending() &&
+           !sched.starved.load(memory_order_relaxed);  // relaxed: sched.lock
 }
 
 // ID4: two Ms that left their Ps idle each took the other for one that comes.

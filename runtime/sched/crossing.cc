@@ -148,8 +148,9 @@ p* take_oldp(m* mp) {
 
 // FT3: the thread goes, outside of the runtime, without a P.
 void dropm(g* gp) {
-    // relaxed: the process ends, nobody will miss it.
-    if (kernel::forked() || sched.exiting.load(memory_order_relaxed)) return;
+    if (kernel::forked()) return;
+    // relaxed: the process ends, nobody will miss its M.  But liburcu's list has a node in the thread's memory.
+    if (sched.exiting.load(memory_order_relaxed)) return rcu_thread_leave();
     m* mp = gp->mp;
     setg(mp->g0);
     mp->inrt.store(1, memory_order_relaxed);  // relaxed: there is no P that could be taken

@@ -3,7 +3,8 @@
 //   SM3  Threads that lost their P while they run (hogs) must not crowd out who holds one,
 //        nor starve: where that is permitted, as many as there are processors run as they
 //        are, taking turns of hog_turn, and the others are SCHED_IDLE meanwhile.  One that
-//        lost its P blocked, or to a stopped world, and computes by now is found by find_hogs.
+//        lost its P blocked, or to a stopped world, and computes by now is found by find_hogs; one that has blocked since is none
+//        any more, or a process of sleepers would have hogs for ever: sysmon awake, real-time, and their turns asleep.
 //   SM4  While there are more hogs than processors sysmon is a real-time thread, where that is permitted: SCHED_IDLE
 //        threads run whole kernel ticks, which upsets the kernel's fair clock so that an ordinary thread that wakes
 //        may wait for 30 ms though it uses next to nothing.  It is real-time, too, from the second half of a slice that
@@ -14,6 +15,8 @@
 //
 // All by sysmon, which holds retakelock.
 #include "sched/hogs.h"
+
+#include <utility>
 
 #include "base/chaos.h"
 #include "kernel_if/activity.h"
@@ -37,6 +40,13 @@ void set_idle_class(m* mp, bool on) REQUIRES(retakelock) {
     if (on ? rc < 0 : rc == 0 || rc == -EINVAL) count_idle_class(mp);
 }
 
+// SM3: it has not run since it was last looked at, and the kernel says that it waits.
+bool has_blocked(m* mp) REQUIRES(retakelock) {
+    const std::int64_t used = kernel::thread_cputime(mp->tid);
+    const bool ran = std::exchange(mp->detachedcpu, used) != used;
+    return !ran && kernel::activity_now(mp->tid) == kernel::activity::blocked;
+}
+
 // SM3: the next so many hogs have their turn.
 void rotate_hogs(std::int64_t now) REQUIRES(retakelock) {
     static std::int64_t last = 0, first = 0;
@@ -50,7 +60,13 @@ void rotate_hogs(std::int64_t now) REQUIRES(retakelock) {
     sched.stuck_idle = false;
     for (m* mp : allm()) {
         if (mp->hog) {
-            if (has_lost_its_p(mp)) set_idle_class(mp, !(i >= first && i < first + ncpu)), i++;
+            if (!has_lost_its_p(mp)) continue;
+            if (has_blocked(mp)) {
+                set_idle_class(mp, false);  // first: once it is none it may run with a P
+                retake_unmark_hog(mp);
+                continue;
+            }
+            set_idle_class(mp, !(i >= first && i < first + ncpu)), i++;
         } else if (made_idle_class(mp)) {  // it had not the right itself
             set_idle_class(mp, false);
             sched.stuck_idle |= made_idle_class(mp);
@@ -111,7 +127,7 @@ void see_to_hogs(bool late, std::int64_t now) {
 bool see_to_hogs_only(std::int64_t now) {
     guard l(retakelock);
     see_to_hogs(false, now);
-    return sched.nhogs > ncpu;
+    return sched.nhogs > ncpu && debug.hogidle && kernel::idle_class_permitted();
 }
 
 }  // namespace rt0::runtime

@@ -96,8 +96,8 @@ void gosched_m(g* gp) {
     casgstatus(gp, grunning, grunnable);
     dropg(gp);
     // Behind those who wait here, if there are any: over the global queue, whose turn has come, it
-    // would be the next to run.
-    if (!runqempty(pp) && !gp->lockedm) {
+    // would be the next to run, and without a turn the 61st only.
+    if (!runqempty(pp)) {
         runqput(pp, gp, false);
     } else {
         guard l(sched.lock);
@@ -130,6 +130,7 @@ void goexit0(g* gp) {
 [[gnu::always_inline]] inline g* book_successor(m* mp, g* next, bool inherit) {
     if (!next) return nullptr;
     if (next->lockedm) [[unlikely]] {  // needs its own M: schedule() hands it over
+        if (!inherit) mp->pp->chain = mp->pp->turns;  // RQ6: its turn; it is not to be taken for one more that inherits
         runqput(mp->pp, next, true);
         return nullptr;
     }

@@ -121,6 +121,18 @@ bool retake_mark_hog(m* mp) {
     return true;
 }
 
+bool retake_unmark_hog(m* mp) {
+    std::uint32_t r = mp->retake.load(memory_order_relaxed);  // relaxed: the CAS decides
+    do {
+        if ((r & (rt_phase | rt_hog)) != (rt_taken | rt_hog)) return false;  // it comes back, and ends it (retake_end_hog)
+        chaos_pause(window::retake_hog);
+        // ORDER(retake): acq_rel; RK2: as in retake_mark_hog.
+    } while (!mp->retake.compare_exchange_weak(r, r & ~std::uint32_t{rt_hog}, memory_order_acq_rel, memory_order_relaxed));
+    mp->hog = false;
+    sched.nhogs--;
+    return true;
+}
+
 void retake_release(m* mp) { finish(mp, rt_none); }
 
 // False, once per process: it cannot leave SCHED_IDLE.

@@ -63,6 +63,8 @@ void retake_release(m* mp) REQUIRES(retakelock);
 
 // Later: M's thread computes without its P.  False: it is back, or that is known.
 bool retake_mark_hog(m* mp) REQUIRES(retakelock);
+// It blocks by now.  False: it is back.
+bool retake_unmark_hog(m* mp) REQUIRES(retakelock);
 
 // ---- M
 // At the entry: waits while the phase is taking.

@@ -130,16 +130,21 @@ bool in_a_storm(const p* pp, std::int64_t now) {
     return pp->victim && now - pp->victimwhen < cfg::storm_gap && has_lost_its_p(pp->victim);
 }
 
+// Another time slice has begun since the last look.
+bool slice_moved(p* pp, std::int64_t now) {
+    std::uint32_t tick = pp->schedtick.load(memory_order_relaxed);  // relaxed: compared with the last look
+    if (pp->sysmontick == tick) return false;
+    pp->sysmontick = tick;
+    pp->sysmonwhen = now;
+    pp->sysmonstill = 0;
+    return true;
+}
+bool slice_is_over(const p* pp, std::int64_t now) { return pp->sysmonwhen + cfg::forced_preempt <= now; }
+
 // SM2, as far as it can be seen from here: racy, the handshake decides.  watch: look again soon.
 verdict judge(p* pp, m* mp, std::int64_t now, bool backlog, slices* waited_for) {
-    std::uint32_t tick = pp->schedtick.load(memory_order_relaxed);  // relaxed: compared with the last look
-    const bool moved = pp->sysmontick != tick;
-    if (moved) {
-        pp->sysmontick = tick;
-        pp->sysmonwhen = now;
-        pp->sysmonstill = 0;
-    }
-    if (pp->sysmonwhen + cfg::forced_preempt <= now) preemptone(pp);
+    const bool moved = slice_moved(pp, now);
+    if (slice_is_over(pp, now)) preemptone(pp);
     // relaxed: RK5.
     if (!mp || mp->inrt.load(memory_order_relaxed) != 0 || !work_waits(pp, now, backlog)) return verdict::leave;
     std::int32_t tid = mp->tid;
@@ -182,7 +187,8 @@ bool look_at(p* pp, std::int64_t now, round* r) REQUIRES(retakelock) {
     const bool backlog = has_backlog(pp, now);
     r->backlog_now |= backlog;
     if (s == psyscall) {
-        if (!retake_syscall(pp, now, r)) return backlog && wake_for_backlog();
+        const bool due = !slice_moved(pp, now) && slice_is_over(pp, now) && work_waits(pp, now, false);
+        if (!retake_syscall(pp, now, due, r)) return backlog && wake_for_backlog();
         r->took_in_call = true;
         return false;
     }
@@ -321,7 +327,10 @@ void sysmon() {
         }
         if (nothing_to_watch()) {
             pace.all_idle();
-            if (see_to_hogs_only(now)) pace.idle = 0;
+            if (see_to_hogs_only(now)) {
+                pace.idle = 0;
+                consider_scavenging(false, now);
+            }
             // relaxed: a hint.
             if (pace.idle < pace.patience || sched.exiting.load(memory_order_relaxed)) continue;
             sched.sysmonnext.store(0, memory_order_relaxed);  // relaxed: a hint: it is woken with the first P

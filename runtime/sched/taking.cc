@@ -41,6 +41,8 @@ void take_p(m* mp, std::int64_t now) REQUIRES(retakelock) {
         pp->victim = mp;
         pp->victimwhen = now;
     }
+    // The time slice is used up: who is next does not inherit it (RQ6), for else he would be taken for an endless loop at once.
+    pp->chain = pp->turns - cfg::runnext_inherit_max;
     retake_detach(mp, pp, pidle);
     chaos_pause(window::retake_heir);
     startm_reserved(heir, pp);
@@ -67,12 +69,12 @@ void takings::take(std::int64_t now) {
     for (m* mp = first; mp; mp = mp->retakelink) take_p(mp, now);
 }
 
-bool retake_syscall(p* pp, std::int64_t now, takings* r) {
+bool retake_syscall(p* pp, std::int64_t now, bool due, takings* r) {
     std::uint32_t tick = pp->syscalltick.load(memory_order_relaxed);  // relaxed: compared with the last look
     if (pp->sysmonsystick != tick) {
         pp->sysmonsystick = tick;
         pp->syscallwhen = now;
-        return false;
+        if (!due) return false;
     }
     // relaxed: hints; being wrong costs one hand-off or one tick.
     bool others_free = sched.nmspinning.load(memory_order_relaxed) + sched.npidle.load(memory_order_relaxed) > 0;

@@ -27,7 +27,8 @@ struct takings {
 };
 
 // A P whose M has been in a system call since the last look: taken when there is work
-// for it or no other P is free, and after forced_preempt in any case.
-bool retake_syscall(p* pp, std::int64_t now, takings* r) REQUIRES(retakelock);
+// for it or no other P is free, and after forced_preempt in any case.  due: others wait, and its goroutine, maybe in many short
+// calls, has used up its time slice.
+bool retake_syscall(p* pp, std::int64_t now, bool due, takings* r) REQUIRES(retakelock);
 
 }  // namespace rt0::runtime

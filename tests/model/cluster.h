@@ -94,7 +94,7 @@ public:
             now += cfg::forced_preempt;  // since the last look
             taking one;
             takings found;
-            if (pp(i)->status.load(memory_order_relaxed) == psyscall && retake_syscall(pp(i), now, &found)) return;
+            if (pp(i)->status.load(memory_order_relaxed) == psyscall && retake_syscall(pp(i), now, false, &found)) return;
         }
     }
     int ended() const { return ended_; }

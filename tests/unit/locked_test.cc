@@ -266,6 +266,41 @@ TEST_F(Locked, APairThatHandsItsPOverLeavesOthersTheirTurns) {
     }
 }
 
+// One that yields waits for a turn of each other, as any does, and behind a pair that hands the P to and fro as long as that may (RQ6).
+TEST_F(Locked, HasItsTurnBehindOthers) {
+    rt0::gomaxprocs(1);
+    constexpr long turns = 200;
+    for (bool pair : {false, true}) {
+        std::atomic<bool> over{false};
+        std::atomic<long> others{0};
+        long meanwhile = 0;
+        rt0::chan<int> there(0), back(0);
+        rt0::wait_group wg;
+        wg.go([&] {
+            if (!pair) return;
+            while (auto v = there.recv()) back.send(*v);
+        });
+        for (int i = 0; i < (pair ? 1 : 2); i++)
+            wg.go([&] {
+                for (; !over; others++) {
+                    if (pair) there.send(1), back.recv();
+                    else this_goroutine::yield();
+                }
+                if (pair) there.close();
+            });
+        wg.go([&] {
+            this_goroutine::lock_os_thread();
+            this_goroutine::yield();
+            const long before = others;
+            for (long i = 0; i < turns; i++) this_goroutine::yield();
+            meanwhile = others - before;
+            over = true;
+        });
+        wg.wait();
+        EXPECT_LE(meanwhile, turns * (pair ? cfg::runnext_inherit_max : 8)) << (pair ? "exchanges" : "yields");
+    }
+}
+
 // Locked goroutines that wait for each other only, with one P and with many.
 TEST_F(Locked, HandTheirPsToEachOther) {
     for (int p : {1, 2, 7}) {

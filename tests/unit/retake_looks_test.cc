@@ -233,6 +233,56 @@ TEST(RetakeLooks, ADeclaredCallKeepsItsPWhileNobodyWaits) {
     rt0::gomaxprocs(procs);
 }
 
+// A goroutine in short declared calls, one after the other, has no more than a slice though no look finds the same call twice.  (It
+// may also be found between two of them twice in a row, mostly soon, but once in a while after a second.)
+TEST(RetakeLooks, ShortCallsAreOneSlice) {
+    one_p p1;
+    std::uint32_t most = 0;
+    for (int i = 0; i < 40; i++) {
+        std::atomic<bool> ran{false};
+        rt0::wait_group other;
+        other.go([&] { ran = true; });
+        const std::uint32_t before = rt::sched.sysmonlooks.load();
+        while (!ran)
+            rt0::blocking([] {
+                const std::int64_t begin = kernel::nanotime();
+                while (kernel::nanotime() - begin < 5'000) {}
+            });
+        most = std::max(most, rt::sched.sysmonlooks.load() - before);
+        other.wait();
+    }
+    EXPECT_LE(most, 2 * rt::cfg::forced_preempt / rt::cfg::sysmon_tick_min) << "looks are no closer than that";
+}
+
+// SM3: a loop that lost its P and blocks by now is no hog any more.
+TEST(RetakeLooks, ALoopThatBlocksIsNone) {
+    one_p p1;
+    const int n = rt0::num_cpu() + 1;
+    int fd[2];
+    ASSERT_EQ(pipe(fd), 0);
+    std::atomic<int> hogs{0};
+    rt0::wait_group all;
+    for (int i = 0; i < n; i++)
+        all.go([&] {
+            rt::m* mp = rt::getg()->mp;
+            while (!(mp->retake.load() & rt::rt_hog)) {}
+            hogs++;
+            char byte;
+            EXPECT_EQ(read(fd[0], &byte, 1), 1);
+        });
+    while (hogs < n) this_goroutine::yield();
+    auto marked = [] {
+        rt::runtime_call rc;
+        rt::guard l(rt::retakelock);
+        return rt::sched.nhogs;
+    };
+    while (marked() != 0) this_goroutine::sleep_for(1ms);
+    EXPECT_EQ(write(fd[1], std::string(static_cast<std::size_t>(n), 'x').data(), static_cast<std::size_t>(n)), n);
+    all.wait();
+    close(fd[0]);
+    close(fd[1]);
+}
+
 // ---- a stop of the world
 
 // "Within 100 us in the median": one round takes the Ps from loops, and the second is stop_round later.

@@ -138,7 +138,10 @@ public:
         detail::check_callable(f);
         running_.go([this, fn = std::decay_t<F>(std::forward<F>(f))]() mutable { run(fn); });
     }
-    void cancel() { detail::request_stop(stop_); }
+    void cancel() {
+        std::stop_source s = stop_;  // its state outlives the nursery, which may end once the goroutines have heard of it
+        detail::request_stop(s);
+    }
     std::stop_token stop_token() const { return stop_.get_token(); }
 
 private:

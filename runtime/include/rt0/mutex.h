@@ -198,8 +198,8 @@ public:
     }
     template <class C, class D>
     std::cv_status wait_until(std::unique_lock<mutex>& lk, std::chrono::time_point<C, D> t) {
-        wait_for(lk, detail::left_until(t));
-        return detail::left_until(t).count() > 0 ? std::cv_status::no_timeout : std::cv_status::timeout;
+        const bool notified = wait_for(lk, detail::left_until(t)) == std::cv_status::no_timeout;
+        return notified || detail::left_until(t).count() > 0 ? std::cv_status::no_timeout : std::cv_status::timeout;
     }
     template <class C, class D, class Pred>
     bool wait_until(std::unique_lock<mutex>& lk, std::chrono::time_point<C, D> t, Pred pred) {
