@@ -266,7 +266,8 @@ TEST_F(Locked, APairThatHandsItsPOverLeavesOthersTheirTurns) {
     }
 }
 
-// One that yields waits for a turn of each other, as any does, and behind a pair that hands the P to and fro as long as that may (RQ6).
+// One that yields waits for a turn of each other, as any does, and behind a pair that hands the P to and fro as long as that may
+// (RQ6).
 TEST_F(Locked, HasItsTurnBehindOthers) {
     rt0::gomaxprocs(1);
     constexpr long turns = 200;
