@@ -100,6 +100,8 @@ struct alignas(64) p {
     atomic<g*> born[cfg::born_size];                 // [atomic]
 
     std::uint32_t inherited() const { return turns - chain; }  // Gs in a row that inherited the time slice [own:P]
+    // The slice is over: who is next does not inherit it, or he would be taken for one who has used it up (RQ6).
+    void end_slice() { chain = turns - cfg::runnext_inherit_max; }
 };
 
 }  // namespace rt0::runtime

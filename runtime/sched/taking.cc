@@ -41,8 +41,7 @@ void take_p(m* mp, std::int64_t now) REQUIRES(retakelock) {
         pp->victim = mp;
         pp->victimwhen = now;
     }
-    // The time slice is used up: who is next does not inherit it (RQ6), for else he would be taken for an endless loop at once.
-    pp->chain = pp->turns - cfg::runnext_inherit_max;
+    pp->end_slice();
     retake_detach(mp, pp, pidle);
     chaos_pause(window::retake_heir);
     startm_reserved(heir, pp);
@@ -95,6 +94,7 @@ bool retake_syscall(p* pp, std::int64_t now, bool due, takings* r) {
     if (ours) {
         RT0_PROBE_WITH(retake, 0, getg()->mp->id, pp->id, 0);
         if (!runqempty(pp) && others_free) wakes_pay();  // WK7: nobody was woken for what stands here
+        pp->end_slice();
         // relaxed: tells the M that its P was away.
         pp->syscalltick.fetch_add(1, memory_order_relaxed);
         heir ? startm_reserved(heir, pp) : handoffp(pp);
