@@ -33,9 +33,9 @@ bool sweepone();
 // Zeroed memory for rt0's own objects, aligned to 16 (to 64 from 64 bytes up).  Null
 // when the kernel gives no more.
 void* mallocrt(mcache* c, std::size_t n);
-void freert(mcache* c, void* p);
-// The same of cfg::kept_object bytes, for what stays until the process ends, as a rule: in spans of their own.
+// The same, cfg::kept_object bytes, for what stays until the process ends, as a rule: in spans of their own.
 void* mallockept(mcache* c);
+void freert(mcache* c, void* p);
 
 // n: slot size in bytes, rounded up to a power of two.  slot == 0 in the result when the kernel refuses.
 stack stackalloc(mcache* c, std::size_t n);

@@ -130,7 +130,7 @@ bool in_a_storm(const p* pp, std::int64_t now) {
     return pp->victim && now - pp->victimwhen < cfg::storm_gap && has_lost_its_p(pp->victim);
 }
 
-// Another time slice has begun since the last look.
+// Another time slice has begun since the last look; noted for the next.
 bool slice_moved(p* pp, std::int64_t now) {
     std::uint32_t tick = pp->schedtick.load(memory_order_relaxed);  // relaxed: compared with the last look
     if (pp->sysmontick == tick) return false;
