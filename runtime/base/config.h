@@ -44,6 +44,8 @@ inline constexpr std::uint32_t born_oldest = 256; // of so many newborns that a 
 inline constexpr std::uint32_t born_crowd = born_size / 4;  // ... unless more than this wait: in a tree each oldest one brings
                                                             // a whole subtree, and a deque that overflows walks it in breadth:
 inline constexpr std::uint32_t born_oldest_crowded = 16384; // then one of so many; skynet peaks at 6 MB, with 256 here at 113 MB
+inline constexpr std::int64_t born_late = 10'000'000;   // ns of turns of others, after which ...
+inline constexpr std::uint32_t born_oldest_late = 4;    // one of so many is the oldest
 inline constexpr std::uint32_t crowd_gs = 64;     // newborns waiting, of whom it is noted how long their turns are (BN7)
 inline constexpr std::int64_t crowd_turn_ns = 300;      // to start and run one; what takes less is not worth stealing
 inline constexpr std::int64_t crowd_alone_ns = 500'000; // for so long after a crowd began or ended newborns are left alone

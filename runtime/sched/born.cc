@@ -2,6 +2,7 @@
 #include "sched/born.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/chaos.h"
 #include "base/forked.h"
@@ -58,6 +59,20 @@ void fetch_ahead(const p* pp, std::uint32_t tail, std::uint32_t n) {
     for (std::size_t line = 0; line < sizeof(g); line += 64) __builtin_prefetch(second + line, 1);
     const std::uintptr_t top = slot(pp, tail - 1)->sched.sp;
     for (std::uintptr_t at = top - 64; at != top + 128; at += 64) __builtin_prefetch(reinterpret_cast<const void*>(at), 1);
+}
+
+constexpr std::uint64_t bornlate_set = std::uint64_t{1} << 32;
+
+// BN4: one of so many that the owner takes is its oldest.
+std::uint32_t oldest_every(p* pp, std::uint32_t head, std::uint32_t tail) {
+    // relaxed, both: a hint.
+    if (const std::uint64_t late = pp->bornlate.load(memory_order_relaxed); late != 0) [[unlikely]] {
+        const std::int32_t left = std::min(static_cast<std::int32_t>(static_cast<std::uint32_t>(late) - head),
+                                           static_cast<std::int32_t>(tail - head));  // the newest of them may have gone
+        pp->bornlate.store(left > 0 ? bornlate_set | (head + static_cast<std::uint32_t>(left)) : 0, memory_order_relaxed);
+        if (left > 0) return cfg::born_oldest_late;
+    }
+    return tail - head > cfg::born_crowd ? cfg::born_oldest_crowded : cfg::born_oldest;
 }
 
 // BN7
@@ -131,8 +146,7 @@ g* born_get(p* pp) {
         born_guard l(pp);
         std::uint32_t head = pp->bornhead.load(memory_order_relaxed);           // relaxed: bornlock
         if (head == tail) return nullptr;
-        std::uint32_t every = tail - head > cfg::born_crowd ? cfg::born_oldest_crowded : cfg::born_oldest;
-        if (++pp->bornpicks % every == 0) {                                     // BN4
+        if (++pp->bornpicks % oldest_every(pp, head, tail) == 0) {              // BN4
             pp->bornhead.store(head + 1, memory_order_relaxed);                 // relaxed: we are who would overwrite the slot
             return slot(pp, head);
         }
@@ -166,6 +180,17 @@ bool crowd_was_brisk(std::int64_t took, std::int64_t all, std::int64_t ran, std:
 bool born_suffices(const p* pp, std::int64_t now) {
     // relaxed: a hint.
     return pp->crowdbrisk && now - pp->crowdwhen < cfg::crowd_alone_ns && pp->status.load(memory_order_relaxed) == prunning;
+}
+
+void born_look(p* pp, std::int64_t now) {
+    // relaxed, all: hints.
+    const std::uint32_t head = pp->bornhead.load(memory_order_relaxed), tail = pp->borntail.load(memory_order_relaxed);
+    if (head == tail || std::exchange(pp->sysmonborn, head) != head) {
+        pp->sysmonbornstood = 0;
+    } else if (pp->turns != pp->backlogturns) {  // or its M had no processor
+        pp->sysmonbornstood += std::min(now - pp->backlogwhen, cfg::sysmon_tick_busy);
+        if (pp->sysmonbornstood >= cfg::born_late) pp->bornlate.store(bornlate_set | tail, memory_order_relaxed);
+    }
 }
 
 g* born_steal(p* pp, p* p2) {

@@ -15,6 +15,8 @@
 //   BN4  Nobody starves: one in born_oldest that the owner takes is its oldest (in a crowd,
 //        one in born_oldest_crowded), one round in born_turn looks here before the ring, and
 //        what does not fit goes to the global queue, oldest first, which has its own turn.
+//        Where turns are long so many are a long time: if the oldest has stood for born_late, of others' turns, one
+//        in born_oldest_late is the oldest, until all that waited then have had their turn; sysmon looks.
 //   BN5  Turns are counted in rounds, and beside goroutines that use up their time slice a
 //        round takes a slice each: so every other pick after a slice that was used up is the
 //        oldest newborn.  The picks between are the ring's, or endless newborns would
@@ -58,6 +60,8 @@ void born_put(p* pp, g* gp);
 g* born_get(p* pp);
 // The oldest of the caller's own, or null.
 g* born_get_oldest(p* pp);
+// BN4, by sysmon, before it looks at pp's backlog: has the oldest stood there for too long?
+void born_look(p* pp, std::int64_t now);
 // Takes the oldest half of p2's to pp's; one of them to run, or null.
 g* born_steal(p* pp, p* p2);
 

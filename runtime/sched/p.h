@@ -68,6 +68,8 @@ struct alignas(64) p {
     std::int64_t sysmonwhen = 0;                // when sysmon saw sysmontick [own:sysmon]
     std::uint32_t sysmontick = 0;
     std::uint32_t sysmonstill = 0;              // looks at the same sysmontick [own:sysmon]
+    std::uint32_t sysmonborn = 0;               // bornhead at sysmon's last look, and for how many ns others have had turns
+    std::int64_t sysmonbornstood = 0;           //   since it moved, BN4 [own:sysmon]
     std::int64_t sysmoncpu = 0;                 // processor time of its M's thread at the last of them, ns [own:sysmon]
     std::int32_t activitytid = 0;               // thread that activityfile tells of, 0: none [own:sysmon]
     kernel::activity_file activityfile;         // [own:sysmon]
@@ -90,6 +92,9 @@ struct alignas(64) p {
     alignas(64) atomic<std::uint32_t> borntail{0};   // written by the owner only, downwards under bornlock
     bool bornfresh = false;                          // put since the last pick by BN6 [own:P]
     std::uint32_t bornpicks = 0;                     // taken by the owner, BN4 [own:P]
+    // BN4: until bornhead has come to there the oldest have turns; 0: not, else bornlate_set and the index.  By sysmon, cleared
+    // by the owner [atomic] a hint
+    atomic<std::uint64_t> bornlate{0};
     std::uint32_t bornputs = 0;                      // put by the owner, but for who came to a full deque [own:P]
     bool crowd = false;                              // BN7: the newborns are one [own:P]
     watched<bool> crowdbrisk;                        // and most likely what the last was: done in no time [own:P]

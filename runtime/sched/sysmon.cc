@@ -184,6 +184,7 @@ bool spare_is_worth_making() {
 bool look_at(p* pp, std::int64_t now, round* r) REQUIRES(retakelock) {
     std::uint32_t s = pp->status.load(memory_order_relaxed);  // relaxed: the CAS decides
     if ((s != prunning && s != psyscall) || seeded()) return false;  // SS2
+    born_look(pp, now);
     const bool backlog = has_backlog(pp, now);
     r->backlog_now |= backlog;
     if (s == psyscall) {

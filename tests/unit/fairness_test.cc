@@ -139,6 +139,24 @@ TEST_F(Fairness, AThousandThatCommunicate) {
     }
 }
 
+// Newest first as they are run, with each starting another: the six hundred that began it have their turn all the same.
+TEST_F(Fairness, WhoWasStartedFirstIsNotForgotten) {
+    constexpr int n = 600, most = 50'000;
+    rt0::gomaxprocs(1);
+    int turns = 0, first = 0;
+    rt0::wait_group all;
+    auto work = [&](auto& self, bool of_the_first) -> void {
+        const auto end = std::chrono::steady_clock::now() + 50us;
+        while (std::chrono::steady_clock::now() < end) {}
+        first += of_the_first;
+        if (++turns < most && first < n) all.go([&] { self(self, false); });
+    };
+    for (int i = 0; i < n; i++) all.go([&] { work(work, true); });
+    all.wait();
+    EXPECT_EQ(first, n);
+    EXPECT_LT(turns, most);
+}
+
 // How many turns all others together have had between the message to a goroutine and when it runs: the median of 200.  Another one
 // that gets a message after it takes its place as the next to run (runnext), so that it waits behind all.
 std::uint64_t turns_until_it_runs(scores& s, rt0::wait_group& all) {

@@ -76,6 +76,60 @@ TEST_F(Born, TheOldestHasItsTurnInACrowdToo) {  // BN4
     EXPECT_EQ(born_get(&pp), gs[0]);
 }
 
+// Looks of sysmon's, a busy tick apart, between which somebody has a turn, or nobody.
+void looks(p* pp, std::int64_t ns, bool turns) {
+    for (const std::int64_t begin = pp->backlogwhen; pp->backlogwhen - begin < ns;) {
+        if (turns) pp->turns = pp->turns + 1;
+        const std::int64_t now = pp->backlogwhen + cfg::sysmon_tick_busy;
+        born_look(pp, now);
+        pp->backlogturns = pp->turns;
+        pp->backlogwhen = now;
+    }
+}
+
+TEST_F(Born, TheOldestThatHasStoodForLongHasItsTurnSoon) {  // BN4
+    for (bool wrap : {false, true}) {
+        p pp;
+        if (wrap) near_wrap(&pp);
+        const std::uint32_t n = cfg::born_crowd + 2;
+        fill(&pp, n);
+        looks(&pp, cfg::sysmon_tick_busy, true);  // from here it stands
+        looks(&pp, 10 * cfg::born_late, false);   // and so does its M
+        EXPECT_EQ(pp.bornlate.load(), 0u);
+        looks(&pp, cfg::born_late / 2, true);
+        EXPECT_EQ(pp.bornlate.load(), 0u);
+        looks(&pp, cfg::born_late, true);
+        EXPECT_NE(pp.bornlate.load(), 0u);
+        // Each that runs starts another: all that waited have had their turn in a few times their number.
+        std::uint32_t oldest = 0, picks = 0;
+        while (pp.bornlate.load() != 0) {
+            g* gp = born_get(&pp);
+            if (oldest < n - 1 && gp == gs[oldest]) oldest++;
+            else EXPECT_EQ(gp, gs[n - 1]);  // who is started last, each time
+            ASSERT_LE(++picks, cfg::born_oldest_late * (n + 1));
+            born_put(&pp, gs[n - 1]);
+        }
+        EXPECT_EQ(oldest, n - 1);
+        looks(&pp, 2 * cfg::born_late, true);
+        EXPECT_NE(pp.bornlate.load(), 0u) << "the next ones stand, too";
+    }
+}
+
+TEST_F(Born, WhereTheLateHaveGoneTheNextAreNot) {  // BN4
+    p pp;
+    fill(&pp, 8);
+    looks(&pp, 2 * cfg::born_late, true);
+    EXPECT_NE(pp.bornlate.load(), 0u);
+    for (int i = 0; i < 8; i++) EXPECT_NE(born_get(&pp), nullptr);
+    pp.bornpicks = 0;
+    fill(&pp, 8);
+    EXPECT_EQ(born_get(&pp), gs[7]);
+    EXPECT_EQ(born_get(&pp), gs[6]);
+    EXPECT_EQ(born_get(&pp), gs[5]);
+    EXPECT_EQ(born_get(&pp), gs[4]) << "by its turn";
+    EXPECT_EQ(pp.bornlate.load(), 0u);
+}
+
 TEST_F(Born, OverflowTakesTheOldestHalfToTheGlobalQueue) {
     for (bool wrap : {false, true}) {
         p pp;
