@@ -1,6 +1,5 @@
 // stopN: stopping and restarting the world beside N loops: gomaxprocs up and down by one.  Each loop yields about once a
-// millisecond, and comes back to a processor by that: one that never did would lose its own to the first stop, and the
-// others would stop a world in which nobody runs.
+// millisecond: one that never did, and met a stop while others waited, would go on without a P.
 // ops: stops; each is timed.
 #include "report.h"
 

@@ -197,8 +197,14 @@ namespace {
 
 // Phase taken: the P was taken from under this G; it finds another, perhaps on another M.
 void reattach(m* mp) {
-    // ORDER(retake): acq_rel; RK2: the phase is ours to end.
-    if (mp->retake.fetch_and(~std::uint32_t{rt_phase | rt_hog}, memory_order_acq_rel) & rt_hog) retake_end_hog(mp);
+    constexpr std::uint32_t ends = rt_phase | rt_hog;
+    std::uint32_t r = mp->retake.load(memory_order_relaxed);  // relaxed: the CAS decides
+    do {
+        if ((r & rt_phase) != rt_taken) return;  // it is given back (retake_return)
+        chaos_pause(window::retake_reattach);
+        // ORDER(retake): acq_rel; RK2: the phase is ours to end.
+    } while (!mp->retake.compare_exchange_weak(r, r & ~ends, memory_order_acq_rel, memory_order_relaxed));
+    if (r & rt_hog) retake_end_hog(mp);
     chaos_pause(window::retake_reattach);
     exitsyscall();
 }

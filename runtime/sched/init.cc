@@ -119,7 +119,7 @@ void schedinit() NO_THREAD_SAFETY_ANALYSIS {
     boottrace("gcinit");  // nothing to set up: collection is not enabled before gcenable
     {
         guard l(sched.lock);
-        if (procresize(maxprocs_from_environment())) runtime_throw("unknown runnable goroutine during bootstrap");
+        if (procresize(maxprocs_from_environment()).with_work) runtime_throw("unknown runnable goroutine during bootstrap");
     }
     boottrace("procresize");
 }

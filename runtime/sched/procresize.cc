@@ -51,6 +51,7 @@ void p_destroy(p* pp) REQUIRES(sched.lock) {
     freemcache(pp->mcache);
     pp->mcache = nullptr;
     pp->goidcache = pp->goidcacheend = 0;
+    pp->stopped = nullptr;
     pp->batchwhen = 0;
     pp->status.store(pdead, memory_order_relaxed);  // relaxed: the world is stopped
 }
@@ -80,6 +81,7 @@ void keep_or_take_p(std::int32_t n) {
     }
     p* p0 = allp().data[0];
     p0->mp = nullptr;
+    p0->stopped = nullptr;  // its M finds another
     p0->status.store(pidle, memory_order_relaxed);  // relaxed: the world is stopped
     acquirep(p0);
 }
@@ -93,7 +95,15 @@ std::int32_t newprocs_wanted() {
 }
 void want_newprocs(std::int32_t n) { newprocs = n; }
 
-p* procresize(std::int32_t n) {
+void set_idle(p* pp, p** with_work) {
+    pp->status.store(pidle, memory_order_relaxed);  // relaxed: sched.lock
+    if (runqempty(pp)) return pidleput(pp);
+    pp->mp.publish(mget());
+    pp->link = *with_work;
+    *with_work = pp;
+}
+
+resized procresize(std::int32_t n) {
     std::int32_t old = gomaxprocs_now.load(memory_order_relaxed);  // relaxed: the world is stopped
     if (old < 0 || n <= 0 || n > cfg::max_procs) runtime_throw("procresize: invalid arg");
     grow_allp(n);
@@ -103,21 +113,19 @@ p* procresize(std::int32_t n) {
     for (std::int32_t i = n; i < old; i++) p_destroy(ps.data[i]);
     gomaxprocs_now.store(n, memory_order_relaxed);  // relaxed: the world is stopped
     p* mine = getg()->mp->pp;
-    p* runnable = nullptr;
+    resized r = {nullptr, nullptr};
     for (std::int32_t i = n - 1; i >= 0; i--) {
         p* pp = ps.data[i];
         if (pp == mine) continue;
-        pp->status.store(pidle, memory_order_relaxed);  // relaxed: sched.lock
-        if (runqempty(pp)) {
-            pidleput(pp);
-        } else {
-            pp->mp.publish(mget());
-            pp->link = runnable;
-            runnable = pp;
+        if (!pp->stopped) {
+            set_idle(pp, &r.with_work);
+            continue;
         }
+        pp->link = r.stopped;
+        r.stopped = pp;
     }
     if (n < old) order_trim();
-    return runnable;
+    return r;
 }
 
 }  // namespace rt0::runtime

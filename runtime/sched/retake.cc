@@ -109,6 +109,22 @@ void retake_detach(m* mp, p* pp, pstatus to) {
     finish(mp, mp->hog ? rt_taken | rt_hog : rt_taken);
 }
 
+bool retake_return(m* mp, p* pp) {
+    if (mp->hog || !turn(mp, rt_taken, rt_taking)) return false;
+    chaos_pause(window::retake_taking);
+    casgstatus(mp->curg, gdetached, grunning);
+    mp->oldp = nullptr;
+    mp->pp = pp;
+    chaos_pause(window::retake_books);
+    pp->mp.publish(mp);
+    // ORDER(pstatus): release; whoever finds it running and goes by p.mp.
+    pp->status.store(prunning, memory_order_release);
+    // relaxed: the world goes on, there is nothing to yield for; finish() comes after.
+    mp->retake.fetch_and(~std::uint32_t{rt_stop}, memory_order_relaxed);
+    finish(mp, rt_none);
+    return true;
+}
+
 bool retake_mark_hog(m* mp) {
     std::uint32_t r = mp->retake.load(memory_order_relaxed);  // relaxed: the CAS decides
     do {

@@ -14,6 +14,7 @@
 //       wanted: CAS to none, go on               0: CAS wanted -> taking; M stands in user code or waits:
 //       taking: wait for taken or none              books: G running -> detached, P from M to the requester
 //       taken: find a P, then none                  taken, and wake M if it waits
+//                                                later, perhaps: taken -> taking, M has its P back, none
 //     ...                                           the P goes to another M, or is stopped
 //     inrt = 0            (release store)
 //     compiler barrier
@@ -24,10 +25,12 @@
 //        processor.  So not both `M reads retake without wanted` and `the requester reads inrt
 //        0 though M is inside` can be.  Without membarrier (fence bit: refused, or TSan, which cannot
 //        see it) both sides use seq_cst read-modify-writes instead.
-//   RK2  The phase: only a holder of retakelock writes wanted, taking and taken; only M itself
-//        turns taken to none; wanted goes to none by either.  So an M meets one requester at a time.
+//   RK2  The phase: only a holder of retakelock writes wanted, taking and taken; M itself
+//        turns taken to none, by a compare-and-swap, for a requester may go back to taking; wanted goes to none by
+//        either.  So an M meets one requester at a time.
 //   RK3  Between taking and taken M does not leave the entry or user code, and only the
-//        requester touches m.pp, m.oldp, m.curg's status and p.mp.
+//        requester touches m.pp, m.oldp, m.curg's status and p.mp.  From there to none, with its P in M's hands again,
+//        what M reads at its entry is the end of the requester's books (acquire).
 //   RK4  The exit's look at retake is for the bits: a requester that saw inrt 1 has set `stop`
 //        before, so M sees it at its exit or the requester saw the exit's inrt 0.
 //   RK5  Where p.mp is read it may be old: what it led to is checked again in `taking`, when
@@ -58,6 +61,8 @@ void retake_fence() REQUIRES(retakelock);
 p* retake_begin(m* mp) REQUIRES(retakelock);
 // Step 4: M's G is detached, pp has no M.  pp's status is the caller's to set: `to`.
 void retake_detach(m* mp, p* pp, pstatus to) REQUIRES(retakelock);
+// Much later, for a P that nobody has had since: M goes on with it, as if nothing had been.  False: M is back without it, or a hog.
+bool retake_return(m* mp, p* pp) REQUIRES(retakelock);
 // Or: it goes on with its P.
 void retake_release(m* mp) REQUIRES(retakelock);
 

@@ -57,6 +57,7 @@ struct schedt {
     note stopnote;                              // [atomic]
     atomic<bool> sysmonwait{false};             // sysmon sleeps deeply on sysmonnote [lock to set]
     atomic<std::uint32_t> sysmonlooks{0};       // looks at all Ps so far [own:sysmon], read by tests
+    atomic<std::uint32_t> stopreturns{0};       // Ps given back to their Ms after a stop, SC3 [atomic], by tests
     atomic<std::uint32_t> stormtakes{0};        // Ps it found with one that blocks at the first look, SM5 [own:sysmon], by tests
     atomic<std::uint32_t> stoprounds{0};        // in which stops of the world took Ps from their Ms, so far [atomic], by tests
     atomic<std::int64_t> sysmonnext{0};         // when it looks next, 0: it is woken with the first P [atomic] a hint

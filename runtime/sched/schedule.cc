@@ -7,7 +7,13 @@
 //        stopper's hand.  sched.gcwaiting is set before the stopper looks at any P, and an M looks
 //        at gcwaiting after every acquirep, or, on its way out of a system call, is found by
 //        the stopper's next round, so none slips through.
+//   SC3  A P that was taken from user code goes back to the M it was taken from, if that still is there when the world goes
+//        on: else each stop would leave as many threads that run without a P beside those with one.  Nobody has had the P
+//        meanwhile, and it is given back when gcwaiting is clear, since M may come in at once.  A P in gcstop is on no
+//        list, and whoever would stop the world next waits for us.
 #include "sched/schedule.h"
+
+#include <utility>
 
 #include "base/chaos.h"
 #include "base/forked.h"
@@ -172,12 +178,40 @@ void stop_running_ps() {
         p* pp = retake_begin(mp);
         if (!pp) continue;
         guard s(sched.lock);
+        pp->stopped = mp;
         retake_detach(mp, pp, pgcstop);
         if (--sched.stopwait == 0) notewakeup(&sched.stopnote);
     }
 }
 // Not analysed: the last one to stop wrote it before it woke us, and nobody writes it while the world stands.
 std::int32_t left_to_stop() NO_THREAD_SAFETY_ANALYSIS { return sched.stopwait; }
+
+// SC3.  Of those whose M came back without it, *with_work gets those with work.
+void return_ps(p* stopped, p** with_work) {
+    if (!stopped) return;
+    guard l(retakelock);
+    while (p* pp = stopped) {
+        stopped = pp->link;
+        pp->link = nullptr;
+        if (retake_return(std::exchange(pp->stopped, nullptr), pp)) {
+            sched.stopreturns.fetch_add(1, memory_order_relaxed);  // relaxed: a counter
+            continue;
+        }
+        guard s(sched.lock);
+        set_idle(pp, with_work);
+    }
+}
+
+// The stop was no turn of its caller's, who may not even have the same P: once a turn it begins a new slice, or he would be
+// asked to yield for what others took to stop, or P0's last goroutine has used up.
+void begin_slice_after_stop() {
+    m* mp = getg()->mp;
+    p* pp = mp->pp;
+    if (std::exchange(pp->stopslice, pp->turns) == pp->turns) return;
+    pp->schedtick.fetch_add(1, memory_order_relaxed);  // relaxed: written by its M only; sysmon compares values
+    pp->preempt.store(false, memory_order_relaxed);    // relaxed, both: hints
+    mp->retake.fetch_and(~std::uint32_t{rt_preempt}, memory_order_relaxed);
+}
 }  // namespace
 
 void world_acquire() {
@@ -222,10 +256,10 @@ void stop_the_world() {
 }
 
 void start_the_world() {
-    p* with_work;
+    resized ps;
     {
         guard l(sched.lock);
-        with_work = procresize(newprocs_wanted());
+        ps = procresize(newprocs_wanted());
         sched.detour.store(by_seed(), memory_order_relaxed); // relaxed: as above
         sched.gcwaiting.store(false, memory_order_seq_cst);  // ORDER(stop): Ps are ready before Ms may take them
         if (sched.sysmonwait.load(memory_order_relaxed)) {   // relaxed: sched.lock
@@ -233,8 +267,10 @@ void start_the_world() {
             notewakeup(&sched.sysmonnote);
         }
     }
-    while (p* pp = with_work) {
-        with_work = pp->link;
+    begin_slice_after_stop();
+    return_ps(ps.stopped, &ps.with_work);
+    while (p* pp = ps.with_work) {
+        ps.with_work = pp->link;
         pp->link = nullptr;
         startm_for(pp);
     }

@@ -93,8 +93,8 @@ protected:
         end_ = mp->inrt.load(memory_order_relaxed);  // relaxed: M's own
         mp->inrt.store(1, memory_order_relaxed);     // relaxed: RK1
         crossing_barrier();
-        // relaxed: RK1.
-        if (mp->retake.load(memory_order_relaxed) != rt_live) [[unlikely]]
+        // ORDER(retake): acquire; RK3.  That it is not read too early is RK1's.
+        if (mp->retake.load(memory_order_acquire) != rt_live) [[unlikely]]
             if (runtime_call_enter_slow(gp, end_, point)) end_ = give_back;
     }
 
@@ -117,7 +117,8 @@ protected:
     if (mp->inrt.load(memory_order_relaxed) != 0) [[unlikely]] return nullptr;  // relaxed: M's own
     mp->inrt.store(1, memory_order_relaxed);                                    // relaxed: RK1
     crossing_barrier();
-    if (mp->retake.load(memory_order_relaxed) == rt_live) [[likely]] return mp;  // relaxed: RK1
+    // ORDER(retake): acquire; as in runtime_call.
+    if (mp->retake.load(memory_order_acquire) == rt_live) [[likely]] return mp;
     // ORDER(inrt): release; as in leave_runtime.
     mp->inrt.store(0, memory_order_release);
     return nullptr;

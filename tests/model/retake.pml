@@ -16,7 +16,7 @@
 //     give_back          runtime_call_give_back: entersyscall, rt_outside
 //     yield              gosched, schedule, gcstopm; without work give_up_p and stopm
 //   sysmon               takings::want, retake_fence, take_p; startm_reserved and unreserve_m
-//   stopper              stop_the_world and start_the_world, from a P of its own that is not in this model
+//   stopper              stop_the_world and start_the_world with return_ps, from a P of its own that is not in this model
 //   memory               store buffers: lets a store of inrt be seen, any time later
 //
 // Memory: inrt is stored plainly, so it goes to M's store buffer (two stores deep) and `memory` lets it out; all else M does with
@@ -44,6 +44,9 @@
 //   9  a P is handed on before M has lost it
 //   10 M ends the phase taken and goes on without looking for a P
 //   11 the requester takes the P without turning wanted to taking
+//   12 M ends the phase taken though it is taking by now
+//   13 the P is returned without turning taken to taking
+//   14 M is let go on before it has its P again
 #ifndef MUTATE
 #define MUTATE 0
 #endif
@@ -82,6 +85,7 @@ byte oldp[NM];
 byte nextp[NM];
 bool note[NM];
 bool running[NM];   // m.curg is there, and its status is running
+bool detached[NM];  // or detached
 bool using[NM];     // M is inside and uses its P
 byte holder[NP];    // p.mp
 byte pst[NP];       // p.status
@@ -90,6 +94,7 @@ byte pst[NP];       // p.status
 #define psyscall 2
 #define pgcstop 3
 bool onlist[NP];    // the P is on sched.pidle
+byte from[NP];      // p.stopped
 bool midle[NM];     // the M is on sched.midle
 byte queue;         // Gs in the global queue
 bool gcwaiting;
@@ -161,7 +166,16 @@ enter_slow:
 #else
     :: phase[me] == taking -> phase[me] != taking; goto enter_slow  // retake_wait
 #endif
-    :: phase[me] == taken -> atomic { drain(me); phase[me] = none }  // reattach
+    :: phase[me] == taken ->  // reattach
+        atomic {
+            drain(me);
+            if
+#if MUTATE != 12
+            :: phase[me] != taken -> goto enter_slow
+#endif
+            :: else -> phase[me] = none
+            fi
+        }
 #if MUTATE == 10
         goto inside
 #endif
@@ -182,8 +196,8 @@ enter_slow:
         :: else
         fi;
         if
-        :: p == NONE -> queue++; running[me] = false; goto stopm
-        :: else -> acquirep(p); p = NONE; running[me] = true; goto enter_slow
+        :: p == NONE -> queue++; running[me] = false; detached[me] = false; goto stopm
+        :: else -> acquirep(p); p = NONE; running[me] = true; detached[me] = false; goto enter_slow
         fi
     };
 
@@ -256,7 +270,7 @@ schedule:
         fi
     };
 stopm:
-    midle[me] = true;
+    atomic { assert(P[me] == NONE); midle[me] = true };
 asleep:
 end_asleep:
     atomic {
@@ -330,7 +344,7 @@ inline detach(x, to) {
 #if MUTATE == 5
     finish(x, taken);
 #endif
-    running[x] = false;
+    atomic { running[x] = false; detached[x] = true };
     oldp[x] = p;
     P[x] = NONE;
     holder[p] = NONE;
@@ -338,6 +352,34 @@ inline detach(x, to) {
 #if MUTATE != 5
     finish(x, taken)
 #endif
+}
+// retake_return of p to y.
+inline give_back(y) {
+    atomic {
+        if
+#if MUTATE == 13
+        :: true -> x = y
+#else
+        :: phase[y] == taken -> phase[y] = taking; x = y
+#endif
+        :: else -> x = NONE; pst[p] = pidle; onlist[p] = true
+        fi
+    };
+    if
+    :: x == NONE
+    :: else ->
+#if MUTATE == 14
+        finish(x, none);
+#endif
+        atomic { assert(detached[x]); detached[x] = false; running[x] = true };  // casgstatus
+        oldp[x] = NONE;
+        P[x] = p;
+        holder[p] = x;
+        pst[p] = prunning;
+        atomic { stop[x] = false; owes[x] = false };
+        finish(x, none)
+    fi;
+    x = 0
 }
 inline lock() { atomic { MUTATE == 6 || !retakelock -> retakelock = true } }
 inline unlock() { retakelock = false }
@@ -481,7 +523,7 @@ again:
         :: x < NM && round[x] ->
             begin(x, seen);
             if
-            :: p != NONE -> detach(x, pgcstop); stopwait--; p = NONE
+            :: p != NONE -> detach(x, pgcstop); atomic { from[p] = x; stopwait--; p = NONE }
             :: else
             fi;
 next:
@@ -505,9 +547,23 @@ stopped:
         };
         atomic {  // start_the_world: procresize; that work finds an M is wakep's
             gcwaiting = false;
-            for (x : 0 .. NP - 1) { pst[x] = pidle; onlist[x] = true };
+            for (x : 0 .. NP - 1) {
+                if
+                :: from[x] == NONE -> pst[x] = pidle; onlist[x] = true
+                :: else
+                fi
+            };
             x = 0
-        }
+        };
+        lock();  // return_ps
+        p = 0;
+        do
+        :: p < NP && from[p] == NONE -> p++
+        :: p < NP && from[p] != NONE -> give_back(from[p]); atomic { from[p] = NONE; p++ }
+        :: p == NP -> break
+        od;
+        p = NONE;
+        unlock()
     od
 }
 
@@ -536,6 +592,7 @@ init {
         for (m : 0 .. NM - 1) { P[m] = NONE; oldp[m] = NONE; nextp[m] = NONE; midle[m] = true; inrt[m] = true };
         P[0] = 0; pst[0] = prunning; midle[0] = false; running[0] = true;
         for (m : 1 .. NP - 1) { holder[m] = NONE; onlist[m] = true };
+        for (m : 0 .. NP - 1) { from[m] = NONE };
         for (m : 0 .. NM - 1) { run M(m) };
         m = 0;
         run sysmon(); run stopper(); run memory(); run watch()

@@ -184,6 +184,38 @@ TEST_P(Retake, BesideAStoppedWorld) {
     }, true);
 }
 
+// SC3: Ms that have not come back meanwhile have their Ps back, whichever way they meet the stopper.
+TEST_P(Retake, AStoppedWorldReturnsPs) {
+    options o = with(2, 5000);
+    o.timeouts = 4;
+    unsigned returned = 0, stopped = 0;
+    explore(o, 2, 4, [&](world&, state* s) {
+        s->c.go(0, [&, s] {
+            s->await(s->looking, 1);
+            stop_the_world();
+            for (int i : {0, 1}) s->touch(s->c.pp(i));
+            s->taken += s->c.pp(1)->stopped != nullptr;
+            stopped += s->c.pp(1)->stopped != nullptr;
+            s->looking.store(2);
+            start_the_world();
+            returned += sched.stopreturns.load();
+        });
+        s->c.go(1, [s] {
+            leave_runtime(getg());
+            s->looking.store(1);
+            s->await(s->looking, 2);
+            s->call();
+            s->quick_call();
+            runtime_call rc;
+            s->touch(rc.gp->mp->pp);
+            rc.stay_inside();
+        });
+    }, true);
+    EXPECT_GT(returned, 0u);
+    EXPECT_LT(returned, stopped);
+    std::printf("    %u of %u Ps returned\n", returned, stopped);
+}
+
 // RK2: with two at once M could be inside, and wanted by one of them, when the other, who has seen it outside, goes on.
 // (One of them waits for the other to begin, and M lets each go on at the right moment: two preemptions are enough.)
 TEST_P(Retake, TwoRequestersOfOneM) {

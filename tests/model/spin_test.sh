@@ -115,6 +115,9 @@ retake() {
     finds "the books before the hand-off" 9 retake $both
     finds "looking for a P after taken" 10 retake $both
     finds "the turn to taking" 11 retake $both
+    finds "a look at the phase that M ends" 12 retake $both
+    finds "the turn from taken to taking" 13 retake $both
+    finds "the books before the return" 14 retake $both
 }
 note() {
     holds "note: three threads, one mutex" note

@@ -26,6 +26,7 @@
 #include "sched/retake.h"
 #include "sched/sched.h"
 #include "sched/upcross.h"
+#include "sched/upcross.h"
 #include "tests/support/kthreads.h"
 
 namespace rt = rt0::runtime;
@@ -302,17 +303,43 @@ TEST(RetakeLooks, TheWorldStopsInOneRoundBesideALoopPerProcessor) {
             }
         });
     while (looping < rt0::num_cpu()) this_goroutine::yield();
-    std::vector<std::uint32_t> rounds;
+    std::vector<std::uint32_t> rounds, returned;
     for (int i = 0; i < 41; i++) {
-        const std::uint32_t before = rt::sched.stoprounds.load();
+        const std::uint32_t before = rt::sched.stoprounds.load(), returns = rt::sched.stopreturns.load();
         rt0::gomaxprocs(rt0::num_cpu() + 1 + i % 2);
         rounds.push_back(rt::sched.stoprounds.load() - before);
+        returned.push_back(rt::sched.stopreturns.load() - returns);
         this_goroutine::sleep_for(1ms);
     }
     end = true;
     all.wait();
     std::sort(rounds.begin(), rounds.end());
     EXPECT_EQ(rounds[rounds.size() / 2], 1u) << "0: the loops had no Ps";
+    EXPECT_GT(*std::max_element(returned.begin(), returned.end()), 0u) << "each stop leaves threads that run without a P";
+    rt0::gomaxprocs(procs);
+}
+
+// What others take to stop is not a part of the caller's slice; but who stops the world time and again has one only.
+TEST(RetakeLooks, AStopBeginsASliceOnceATurn) {
+    const int procs = rt0::gomaxprocs(2);
+    this_goroutine::sleep_for(1ms);  // another turn
+    rt::p* pp;
+    std::uint32_t tick, turns;
+    {
+        rt::runtime_call_quiet rc;
+        pp = rc.gp->mp->pp;
+        tick = pp->schedtick.load();
+        turns = pp->turns;
+        pp->preempt.store(true);
+        rc.gp->mp->retake.fetch_or(rt::rt_preempt);  // as sysmon does
+    }
+    for (int n : {3, 2}) {
+        rt0::gomaxprocs(n);
+        rt::runtime_call_quiet rc;
+        if (pp != rc.gp->mp->pp || pp->turns != turns) break;  // under chaos it may have had to yield
+        EXPECT_EQ(pp->schedtick.load(), tick + 1) << n;
+        EXPECT_FALSE(pp->preempt.load());
+    }
     rt0::gomaxprocs(procs);
 }
 
