@@ -8,7 +8,7 @@
 //   asked of the kernel:  the robust list's head
 //   searched in the donor:  its stack, its signal mask
 //
-// Found by dlsym in dynamic programs and by weak references in static ones, which is
+// Found by dlsym in dynamic programs (thread.h says when) and by weak references in static ones, which is
 // decided at run time by whether _dl_stack_user is there (in dynamic programs it is a
 // field of _rtld_global), so one archive serves both.
 #include "kernel_if/glibc.h"
@@ -21,9 +21,12 @@
 #include <sys/single_threaded.h>
 #include <unwind.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
+#include <string_view>
 
 #include "kernel_if/activity.h"
 #include "kernel_if/futex.h"
@@ -211,9 +214,19 @@ bool check(bool ok) { return injected(inject::calibrate) == 0 && ok; }
         if (!check(cond)) return what;  \
     } while (0)
 
+constexpr const char* symbol_names[] = {
+    "__nptl_nthreads", "_dl_allocate_tls", "_dl_deallocate_tls", "_thread_db_pthread_list", "_thread_db_pthread_tid",
+    "_thread_db_pthread_start_routine", "_thread_db_pthread_specific", "_thread_db_pthread_cancelhandling",
+    "_thread_db_pthread_report_events", "_thread_db_sizeof_pthread", "_rtld_global", "_thread_db_rtld_global__dl_stack_user",
+    "__pthread_get_minstack"};
+static_assert(std::size(symbol_names) == std::size(loader_symbols{}.at));
+loader_symbols symbols;  // [const] after boot
+bool symbols_kept = false;
+
 template <class T>
-bool find_symbol(T** out, const char* name) {
-    *out = reinterpret_cast<T*>(dlsym(RTLD_DEFAULT, name));
+bool find_symbol(T* out, std::string_view name) {
+    const auto at = std::find(std::begin(symbol_names), std::end(symbol_names), name) - std::begin(symbol_names);
+    *out = reinterpret_cast<T>(symbols.at[at]);
     return *out != nullptr;
 }
 
@@ -241,9 +254,8 @@ const char* find_static(glibc_layout* gl, descriptors* db) {
 
 const char* find_dynamic(glibc_layout* gl, descriptors* db) {
     RT0_CHECK(find_symbol(&gl->nthreads, "__nptl_nthreads"), "no __nptl_nthreads");
-    gl->allocate_tls = reinterpret_cast<decltype(gl->allocate_tls)>(dlsym(RTLD_DEFAULT, "_dl_allocate_tls"));
-    gl->deallocate_tls = reinterpret_cast<decltype(gl->deallocate_tls)>(dlsym(RTLD_DEFAULT, "_dl_deallocate_tls"));
-    RT0_CHECK(gl->allocate_tls && gl->deallocate_tls, "no _dl_allocate_tls");
+    RT0_CHECK(find_symbol(&gl->allocate_tls, "_dl_allocate_tls") && find_symbol(&gl->deallocate_tls, "_dl_deallocate_tls"),
+              "no _dl_allocate_tls");
     RT0_CHECK(find_symbol(&db->list, "_thread_db_pthread_list") && find_symbol(&db->tid, "_thread_db_pthread_tid") &&
                   find_symbol(&db->start_routine, "_thread_db_pthread_start_routine") &&
                   find_symbol(&db->specific, "_thread_db_pthread_specific") &&
@@ -350,9 +362,23 @@ const char* check_donor(glibc_layout* gl, const donor& d, char* stack, std::size
 
 }  // namespace
 
+loader_symbols look_up_symbols() {
+    loader_symbols found;
+    const bool linked_in = &_dl_stack_user;
+    for (std::size_t i = 0; i < std::size(symbol_names) && !linked_in; i++) found.at[i] = dlsym(RTLD_DEFAULT, symbol_names[i]);
+    return found;
+}
+void keep_symbols(const loader_symbols& found) {
+    symbols = found;
+    symbols_kept = true;
+}
+void need_symbols() {
+    if (!symbols_kept) keep_symbols(look_up_symbols());
+}
+
 std::size_t pthread_share() {
     auto* f = &__pthread_get_minstack;
-    if (!f) f = reinterpret_cast<decltype(f)>(dlsym(RTLD_DEFAULT, "__pthread_get_minstack"));
+    if (!f) find_symbol(&f, "__pthread_get_minstack");
     pthread_attr_t attr = {};  // it looks at what is loaded alone
     return f ? f(&attr) : 0;
 }

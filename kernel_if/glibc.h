@@ -39,6 +39,8 @@ struct glibc_layout {
     std::uint64_t sigmask_value;
 };
 
+// Those of keep_symbols, or looked up now.
+void need_symbols();
 // Runs the donor and fills `out`.  Null, or what did not match.
 const char* glibc_calibrate(glibc_layout* out);
 

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cstdint>
@@ -50,6 +51,27 @@ void sigmask_block_one(int sig) {
 void sigmask_unblock_one(int sig) {
     std::uint64_t bit = std::uint64_t{1} << (sig - 1);
     sysc_sure(SYS_rt_sigprocmask, SIG_UNBLOCK, &bit, nullptr, kernel_sigset);
+}
+
+namespace {
+constexpr std::uint64_t write_signals = std::uint64_t{1} << (SIGPIPE - 1) | std::uint64_t{1} << (SIGXFSZ - 1);
+std::uint64_t pending_signals() {
+    std::uint64_t set = 0;
+    sysc_sure(SYS_rt_sigpending, &set, kernel_sigset);
+    return set;
+}
+}  // namespace
+
+no_write_signals::no_write_signals() {
+    sysc_sure(SYS_rt_sigprocmask, SIG_BLOCK, &write_signals, &mask_, kernel_sigset);
+    pending_ = pending_signals();
+}
+no_write_signals::~no_write_signals() {
+    // Those that came meanwhile are taken, unless they were pending anyhow.  EAGAIN: somebody else has.
+    const timespec now = {};
+    for (std::uint64_t mine = write_signals & ~pending_; (pending_signals() & mine) != 0;)
+        if (sysc_sure(SYS_rt_sigtimedwait, &mine, nullptr, &now, kernel_sigset) == -EAGAIN) break;
+    sysc_sure(SYS_rt_sigprocmask, SIG_SETMASK, &mask_, nullptr, kernel_sigset);
 }
 
 int sigaltstack_set(void* lo, std::size_t n) {

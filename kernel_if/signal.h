@@ -15,6 +15,17 @@ void sigmask_set(const sigset_t* mask);
 void sigmask_get(sigset_t* mask);
 void sigmask_block_one(int sig);
 void sigmask_unblock_one(int sig);
+// While one lives a write raises no SIGPIPE and no SIGXFSZ in the calling thread; its error tells, too.
+class no_write_signals {
+public:
+    no_write_signals();
+    ~no_write_signals();
+    no_write_signals(const no_write_signals&) = delete;
+    no_write_signals& operator=(const no_write_signals&) = delete;
+
+private:
+    std::uint64_t mask_ = 0, pending_ = 0;  // before
+};
 int sigaltstack_set(void* lo, std::size_t n);  // n == 0: disable; -errno
 // Has the calling thread an alternate stack, and not this one?
 bool sigaltstack_other(const void* lo);

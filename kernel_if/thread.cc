@@ -189,6 +189,7 @@ thread_kind thread_init(const char** why) {
     const char* reason = sanitizer();
     const char* tail = " must see every thread; using pthread_create";
     calibrated = false;
+    need_symbols();
     if (!reason) {
         reason = glibc_calibrate(&gl);
         tail = "; using pthread_create";

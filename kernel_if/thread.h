@@ -17,8 +17,17 @@ struct kthread {
 
 enum class thread_kind { raw_clone, pthread };
 
+// What of glibc the loader must be asked for.  It holds its lock while it asks, and while it runs the constructors of a library
+// that dlopen loads, on whichever thread; so whoever is to initialise looks first, before anybody waits for him, and keeps
+// what he found.  After that nothing here asks the loader.
+struct loader_symbols {
+    void* at[13] = {};  // by glibc.cc's list; null: not there, or linked in
+};
+loader_symbols look_up_symbols();
+void keep_symbols(const loader_symbols& found);
+
 // Calibrates glibc's thread layout against a live donor thread.  Called once, by
-// osinit, on the initial thread.  `why` receives, for the pthread kind, one line that
+// osinit, on the initial thread; without keep_symbols it looks itself.  `why` receives, for the pthread kind, one line that
 // says what did not match (null for raw clone).
 thread_kind thread_init(const char** why);
 thread_kind thread_mode();

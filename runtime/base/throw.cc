@@ -24,6 +24,7 @@
 #include "base/upcall.h"
 #include "kernel_if/clock.h"
 #include "kernel_if/futex.h"
+#include "kernel_if/signal.h"
 #include "kernel_if/sys.h"
 #include "kernel_if/thread.h"
 
@@ -43,7 +44,7 @@ constexpr std::int64_t patience = 50'000'000;  // ns, RP4
 constexpr std::uint32_t leaving = 1u << 31;    // of report_owner: not a report, but the end; the rest is its thread
 constexpr std::int64_t leave_time = 1'000'000'000;  // ns, RP5
 
-void put(std::string_view s) { kernel::write_all(stderr_fd, s.data(), s.size()); }
+void put(std::string_view s) { report_write(s); }
 
 // "<head><text>\n" in one write where it fits, so that lines of other threads do not cut it.
 void put_line(std::string_view head, std::string_view text) {
@@ -76,6 +77,11 @@ std::uint32_t claim_report(std::uint32_t me) {
 }
 
 }  // namespace
+
+void report_write(std::string_view text) {
+    kernel::no_write_signals hold;  // a reader that is gone must not end a process that goes on, nor with another status
+    kernel::write_all(stderr_fd, text.data(), text.size());  // an error: there is nowhere to say it
+}
 
 void report_begin() {
     if (kernel::borrowed_memory()) forked_child_die();  // FK3: what it would write into is the parent's

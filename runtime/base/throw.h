@@ -28,6 +28,8 @@ void warn(std::string_view text);
 inline constexpr std::string_view memory_limits = "ulimit -v, ulimit -d, vm.overcommit_memory, vm.max_map_count";
 
 // ---- the report that ends the process (throw.cc: RP1-RP6); panics use it too.
+// To standard error, a warning's or a report's words.  Async-signal-safe.
+void report_write(std::string_view text);
 // Returns to one thread only, which must go on to report_end().
 void report_begin();
 [[noreturn]] void report_end();  // status 2

@@ -7,13 +7,12 @@
 #include "base/throw.h"
 #include "base/upcall.h"
 #include "debug/traceback.h"
-#include "kernel_if/sys.h"
 
 namespace rt0::runtime {
 
 namespace {
 
-constinit sink dump_sink{[](void*, std::string_view s) { kernel::write_all(2, s.data(), s.size()); }, nullptr};
+constinit sink dump_sink{[](void*, std::string_view s) { report_write(s); }, nullptr};
 goroutine_info dumped;
 
 void dump_all() {

@@ -28,7 +28,7 @@ static void put_report(void*, std::string_view s) {
     report_writing.store(true, memory_order_relaxed);  // relaxed: the watchdog counts by it, no more
     // relaxed, both: as in stay_inside.  A goroutine of this process may be who reads: the P is anybody's meanwhile.
     if (mp) mp->inrt.store(0, memory_order_relaxed);
-    kernel::write_all(2, s.data(), s.size());
+    report_write(s);
     if (mp) mp->inrt.store(1, memory_order_relaxed);
     report_writing.store(false, memory_order_relaxed);  // relaxed: as above
 }

@@ -23,19 +23,20 @@ namespace rt0::runtime {
 
 namespace {
 
-bool disabled GUARDED_BY(sched.lock) = false;  // [lock:sched]
+bool disabled GUARDED_BY(sched.lock) = false;    // [lock:sched]
+int sleeping_main GUARDED_BY(sched.lock) = 0;    // 1: the initial thread is no M, and does nothing any more [lock:sched]
 #ifdef RT0_TSAN
 constexpr int sanitizer_threads = 1;
 #else
 constexpr int sanitizer_threads = 0;
 #endif
 
-bool other_threads_exist() {
+bool other_threads_exist() REQUIRES(sched.lock) {
     rcu_reader r;
     // All first: one of ours that ends in between then makes a stranger of itself, and is looked at again
     // later; the other way round it would hide one.
     int all = kernel::count_threads();
-    int ours = sanitizer_threads;
+    int ours = sanitizer_threads + sleeping_main;
     for (m* mp : allm()) {
         if (mp->is_extra) continue;  // its thread, if it has one, is a stranger
         // The thread of one that ended runs the destructors of its thread_locals, which may send: a stranger until it is gone.
@@ -100,6 +101,12 @@ void checkdead_later() {
 void checkdead_disable() {
     guard l(sched.lock);
     disabled = true;
+}
+
+void checkdead_main_sleeps() {
+    guard l(sched.lock);
+    disabled = false;
+    sleeping_main = 1;
 }
 
 bool checkdead() {

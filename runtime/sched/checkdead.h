@@ -13,5 +13,7 @@ std::int64_t running_ms() REQUIRES(sched.lock);
 void checkdead_later();
 // Without the lock: the runtime was booted from a foreign thread, so never report.
 void checkdead_disable();
+// Or it was, and now main_main is a goroutine, and the initial thread sleeps: so do.
+void checkdead_main_sleeps();
 
 }  // namespace rt0::runtime

@@ -178,6 +178,11 @@ void at_thread_exit(void* gp) {
     dropm(static_cast<g*>(gp));
 }
 
+void unhook_thread_exit() {
+    per_call = true;
+    if (have_exit_key) pthread_setspecific(exit_key, nullptr);
+}
+
 void hook_thread_exit(g* gp) {
     if (per_call) return;
     pthread_once(&exit_key_once, [] { have_exit_key = pthread_key_create(&exit_key, at_thread_exit) == 0; });
@@ -185,6 +190,12 @@ void hook_thread_exit(g* gp) {
 }
 
 }  // namespace
+
+void foreign_leave() {
+    g* gp = getg();
+    unhook_thread_exit();
+    if (gp) dropm(gp);
+}
 
 g* foreign_enter() {
     forked_child_check();

@@ -80,7 +80,7 @@ void print(const station& s) {
     for (auto pad = end - text; pad < 7; pad++) t << ' ';
     t << std::string_view(text, static_cast<std::size_t>(end - text)) << " us  " << s.name << '\n';
     std::string_view v = t;
-    kernel::write_all(2, v.data(), v.size());
+    report_write(v);
 }
 
 }  // namespace

@@ -10,7 +10,9 @@
 //     runtime_main  sysmon, init tasks, gcenable, main_main, exit(0)
 //
 // In a process with its own main the same sequence runs on a thread made for it
-// (boot_from_foreign), without a main_main, and the callers take part as foreign threads.
+// (boot_from_foreign), without a main_main, and the callers take part as foreign threads.  So it does where a static
+// constructor is the first to use the runtime: rt0_go finds it booted, has main_main run as one more goroutine, and the
+// initial thread has no more to do.
 #include "sched/init.h"
 
 #include <cxxabi.h>
@@ -66,9 +68,14 @@ constinit kernel::auxv aux;
 constinit atomic<std::uint32_t> boot_state{0};  // futex word: 0 not booted, 1 booting, 2 done
 constinit note boot_done;
 
-void args(int argc, char** argv) {
+// glibc hands what main gets to constructors, too, those of a library that is loaded later among them.
+[[gnu::constructor(101)]] void keep_args(int argc, char** argv, char**) {
     main_argc = argc;
     main_argv = argv;
+}
+
+void args(int argc, char** argv) {
+    if (argv) keep_args(argc, argv, nullptr);
     aux = kernel::read_auxv(argv ? argv + argc + 1 : nullptr);
     boottrace("args");
 }
@@ -126,6 +133,13 @@ void schedinit() NO_THREAD_SAFETY_ANALYSIS {
 
 void run_main(void*);
 
+void start_main(void (*entry)(void*)) {
+    newproc_args a{.closure_size = 0, .closure_align = 1, .stack_size = cfg::main_stack, .name = {}, .callerpc = 0};
+    g* gp = newproc_begin(a);
+    if (!gp) out_of_memory("the main goroutine's stack of 8 MiB");
+    newproc_commit(gp, entry, reinterpret_cast<std::uintptr_t>(main_main));
+}
+
 // Stations 1-8 on the calling thread, up to the first goroutine being queued.
 void bootstrap(int argc, char** argv) {
     boottrace("rt0_go");
@@ -145,11 +159,8 @@ void bootstrap(int argc, char** argv) {
     schedinit();
     minit(&m0);
     initsig();
-    newproc_args a{.closure_size = 0, .closure_align = 1, .stack_size = cfg::main_stack, .name = {}, .callerpc = 0};
-    g* gp = newproc_begin(a);
-    if (!gp) out_of_memory("the main goroutine's stack of 8 MiB");
     m0.wakes_deferred++;  // the main goroutine must start on m0: no other M before runtime_main
-    newproc_commit(gp, run_main, reinterpret_cast<std::uintptr_t>(main_main));
+    start_main(run_main);
     boottrace("newproc");
 }
 
@@ -173,12 +184,7 @@ void runtime_main() {
     notewakeup(&boot_done);
 }
 
-void run_main(void*) {
-    {
-        runtime_call rc;
-        runtime_main();
-    }
-    if (!main_main) return;  // a foreign thread booted us; its threads are the program
+void run_main_main(void*) {
     boottrace("main_main");
     main_main();
     // ORDER(panicking): acquire; pairs with the release in report_begin: a report is not cut short.
@@ -187,6 +193,26 @@ void run_main(void*) {
         gopark(nullptr, nullptr, wait_reason::panic_wait);
     }
     process_exit(0);
+}
+
+void run_main(void*) {
+    {
+        runtime_call rc;
+        runtime_main();
+    }
+    if (main_main) run_main_main(nullptr);
+    // Else a foreign thread booted us: its threads are the program, or rt0_go starts the rest of it.
+}
+
+// On the initial thread, of a runtime that a static constructor booted.
+[[noreturn]] void run_main_beside() {
+    {
+        runtime_call rc;
+        start_main(run_main_main);
+    }
+    checkdead_main_sleeps();
+    foreign_leave();
+    sleep_for_good();
 }
 
 }  // namespace
@@ -212,15 +238,14 @@ bool booted() {
 
 void rt0_go(int argc, char** argv, void (*main_fn)()) {
     forkinit();
+    const auto symbols = kernel::look_up_symbols();
     std::uint32_t none = 0;
     // ORDER(boot): acq_rel; one thread boots.
     if (!boot_state.compare_exchange_strong(none, 1, memory_order_acq_rel, memory_order_acquire)) {
-        // A static constructor used the runtime already: the initial thread is a foreign one.
-        main_argc = argc;
-        main_argv = argv;
-        main_fn();
-        process_exit(0);
+        main_main = main_fn;
+        run_main_beside();
     }
+    kernel::keep_symbols(symbols);
     main_main = main_fn;
     bootstrap(argc, argv);
     boottrace("mstart");
@@ -240,6 +265,7 @@ void boot_thread(void*) {
 
 void boot_from_foreign() {
     forkinit();
+    const auto symbols = kernel::look_up_symbols();  // here, for a constructor that dlopen runs
     std::uint32_t none = 0;
     // ORDER(boot): acq_rel; one thread boots, the others wait for it.
     if (!boot_state.compare_exchange_strong(none, 1, memory_order_acq_rel, memory_order_acquire)) {
@@ -249,6 +275,7 @@ void boot_from_foreign() {
         }
         return;
     }
+    kernel::keep_symbols(symbols);
     checkdead_disable();
     // m0 lives on a thread of its own: an ordinary one, since thread_init has not run.
     pthread_t t;

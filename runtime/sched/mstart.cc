@@ -41,18 +41,25 @@ m* dead_ms GUARDED_BY(sched.lock) = nullptr;  // m structs to reuse, MS2 [lock:s
 
 // The Ms on freem whose threads are gone for good (MS1), linked by freelink; *left: others are not.
 m* take_gone(bool* left) {
-    guard l(sched.lock);
-    m* gone = nullptr;
-    m** link = &sched.freem;
-    while (m* mp = *link) {
+    m *all, *gone = nullptr, *stay = nullptr;
+    {
+        guard l(sched.lock);
+        all = std::exchange(sched.freem, nullptr);
+    }
+    m** last = &stay;
+    while (m* mp = all) {  // without the lock: to join a thread glibc frees memory
+        all = mp->freelink;
         if (mp->is_extra || kernel::thread_gone(&mp->thread)) {  // an extra M's thread is not ours
-            *link = mp->freelink;
             mp->freelink = gone;
             gone = mp;
         } else {
-            link = &mp->freelink;
+            *last = mp;
+            last = &mp->freelink;
         }
     }
+    guard l(sched.lock);
+    *last = sched.freem;
+    sched.freem = stay;
     *left = sched.freem != nullptr;
     return gone;
 }

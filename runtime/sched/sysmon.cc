@@ -125,6 +125,12 @@ kernel::activity activity_of(p* pp, std::int32_t tid) {
     return a;
 }
 
+void close_activity(p* pp) {
+    if (pp->activityfile.fd >= 0) kernel::activity_close(pp->activityfile);
+    pp->activityfile.fd = -1;
+    pp->activitytid = 0;
+}
+
 // SM5.  A hint: the victim may be another M by now (MS2).
 bool in_a_storm(const p* pp, std::int64_t now) {
     return pp->victim && now - pp->victimwhen < cfg::storm_gap && has_lost_its_p(pp->victim);
@@ -183,6 +189,7 @@ bool spare_is_worth_making() {
 // What sysmon does about pp; whether it found something that is worth another look soon.
 bool look_at(p* pp, std::int64_t now, round* r) REQUIRES(retakelock) {
     std::uint32_t s = pp->status.load(memory_order_relaxed);  // relaxed: the CAS decides
+    if (s == pdead) close_activity(pp);
     if ((s != prunning && s != psyscall) || seeded()) return false;  // SS2
     born_look(pp, now);
     const bool backlog = has_backlog(pp, now);

@@ -134,18 +134,26 @@ bool serve_spares() {
     return true;
 }
 
-// Buries who ended; how long to wait before the next look, -1: until there are orders.
-std::int64_t serve_burial(std::int64_t waited) {
+// Buries who ended.
+struct burial {
+    std::int64_t wait = -1;  // ns from the last look to the next; -1: there is none until somebody asks
+    std::int64_t due = 0;    // when that is
+    std::int64_t serve();    // how long to wait; other orders may come first
+};
+std::int64_t burial::serve() {
     bool asked;
     {
         guard l(orders.lock);
         asked = orders.burial;
         orders.burial = false;
     }
-    if (!asked && waited < 0) return -1;
-    if (!bury_freem()) return -1;
-    if (asked || waited < 0) return cfg::bury_wait_min;
-    return 2 * waited <= cfg::bury_wait_max ? 2 * waited : -1;
+    const std::int64_t now = kernel::nanotime();
+    if (!asked && (wait < 0 || now < due)) return wait < 0 ? -1 : due - now;
+    if (!bury_freem()) wait = -1;
+    else if (asked) wait = cfg::bury_wait_min;
+    else wait = 2 * wait <= cfg::bury_wait_max ? 2 * wait : -1;
+    due = now + wait;
+    return wait;
 }
 
 // Idle Ms that were worth keeping when they fell asleep, and are not now, think again (ID2, ID3).
@@ -175,12 +183,10 @@ void template_thread() {
         sched.nmsys++;
         checkdead();
     }
-    std::int64_t wait = -1;
-    for (;;) {
+    for (burial ended;;) {
         while (serve_newm() || serve_spares()) {}
         serve_trim();
-        wait = serve_burial(wait);
-        wait_for_orders(wait);
+        wait_for_orders(ended.serve());
     }
 }
 

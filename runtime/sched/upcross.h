@@ -26,6 +26,8 @@ namespace rt0::runtime {
 
 // The calling thread's G, made for it: it had none.
 g* foreign_enter();
+// The calling thread, which is not rt0's, outside of the runtime, needs its G no more: as at its end.
+void foreign_leave();
 // inrt is set, and was 0 or 1 before; m.retake is not rt_live.  True: a P was borrowed for this call.
 bool runtime_call_enter_slow(g* gp, std::uint32_t was, bool point);
 // inrt is 0, m.retake is not rt_live.

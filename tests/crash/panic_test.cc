@@ -2,6 +2,7 @@
 // and file, status 2.
 #include <gtest/gtest.h>
 
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -24,6 +25,24 @@ const std::string prog_file = "tests/crash/fatal_prog.cc";
 child_result die(const std::string& how, const std::string& level = "") {
     return testing_support::run_child({testing_support::built_program("tests/crash/fatal_prog"), how},
                                       {.limit_s = 60, .env = {{"RT0TRACEBACK", level}, {"RT0DEBUG", ""}}});
+}
+
+// Its status, with nobody any more to read its standard error.
+int status_unread(const char* how) {
+    int fd[2];
+    if (pipe(fd) != 0) return -1;
+    close(fd[0]);
+    const std::string program = testing_support::built_program("tests/crash/fatal_prog");
+    const pid_t pid = fork();
+    if (pid == 0) {
+        dup2(fd[1], 2);
+        execl(program.c_str(), program.c_str(), how, nullptr);
+        _exit(127);
+    }
+    close(fd[1]);
+    int status = -1;
+    EXPECT_EQ(waitpid(pid, &status, 0), pid);
+    return status;
 }
 
 struct death {
@@ -244,6 +263,14 @@ TEST(ForcedUnwind, PthreadExit) {
     if (!test::tsan)  // whose pthread_exit wants the thread's own fiber
         expect_death("pthread_exit", "fatal error: pthread_exit or cancellation inside a goroutine");
     expect_death("cancel", "fatal error: pthread_exit or cancellation inside a goroutine");
+}
+
+TEST(Panic, TheStatusIsTheSameWhenNobodyReads) {
+    for (const char* how : {"panic", "panic_long", "throw_std", "closed_channel", "exit_on_thread"}) {
+        const int status = status_unread(how);
+        EXPECT_TRUE(WIFEXITED(status)) << how << ": by signal " << WTERMSIG(status);
+        EXPECT_EQ(WEXITSTATUS(status), 2) << how;
+    }
 }
 
 }  // namespace

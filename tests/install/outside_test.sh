@@ -57,6 +57,10 @@ verdict "pkg-config --static, g++ -static"
 g++ -std=c++20 -O2 own_main.cc -o own $(pkg-config --cflags --libs rt0) "-Wl,-rpath,$prefix/lib"
 [ "$(./own)" = "outside: 1 processors" ]
 verdict "pkg-config, a program with its own main"
+g++ -std=c++20 -O2 -shared -fPIC plugin.cc -o plugin.so $(pkg-config --cflags --libs rt0) "-Wl,-rpath,$prefix/lib" &&
+    g++ -std=c++20 -O2 host.cc -o host
+says_42 timeout 60 ./host
+verdict "pkg-config, a library that uses rt0 while dlopen loads it"
 
 cmake -S . -B cm -DCMAKE_PREFIX_PATH="$prefix" >"$work/log" 2>&1 && cmake --build cm >>"$work/log" 2>&1
 verdict "CMake finds and builds" || tail -n 30 "$work/log"

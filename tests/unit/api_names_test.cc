@@ -112,4 +112,42 @@ TEST(ApiNames, BracesAreAnElement) {
     EXPECT_TRUE(done.recv().has_value());
 }
 
+// Any duration of the standard's; one that is longer than nanoseconds can say is for ever, not at once.
+TEST(ApiNames, DurationsOfAnyUnit) {
+    using std::chrono::hours, std::chrono::duration;
+    rt0::mutex m;
+    rt0::shared_mutex sm;
+    EXPECT_TRUE(std::unique_lock(m, 0.5s).owns_lock());
+    EXPECT_TRUE(std::unique_lock(sm, 1min).owns_lock());
+    m.lock();
+    EXPECT_FALSE(m.try_lock_for(0.0001s));
+    EXPECT_FALSE(m.try_lock_for(hours::min()));
+    m.unlock();
+    rt0::chan<int> c(0);
+    int v = 0;
+    rt0::go([&] {
+        rt0::this_goroutine::sleep_for(duration<double, std::milli>(2));
+        v = 1;
+        c.send(2);
+        m.lock();
+    });
+    int got = 0;
+    EXPECT_EQ(c.recv_for(got, hours::max()), rt0::op_status::ok);
+    EXPECT_EQ(got + v, 3);
+    EXPECT_EQ(rt0::receiver<int>(c).recv_for(got, 0.0001s), rt0::op_status::timeout);
+    EXPECT_EQ(rt0::sender<int>(c).send_for(got, 1us), rt0::op_status::timeout);
+    EXPECT_FALSE(rt0::semaphore(0).acquire_for(hours::min()));
+    rt0::condition_variable cv;
+    rt0::mutex other;
+    std::unique_lock l(other);
+    bool woken = false;
+    rt0::go([&] {
+        std::lock_guard g(other);
+        woken = true;
+        cv.notify_one();
+    });
+    EXPECT_TRUE(cv.wait_for(l, hours::max(), [&] { return woken; }));
+    EXPECT_EQ(cv.wait_for(l, 0.0001s), std::cv_status::timeout);
+}
+
 }  // namespace

@@ -23,6 +23,7 @@ struct Glibc : testing::Test {
     void SetUp() override {
         alarm(200);  // a test that hangs dies
         if (test::use_threads(thread_kind::raw_clone) != thread_kind::raw_clone) GTEST_SKIP() << "no raw threads here";
+        need_symbols();
         const char* why = glibc_calibrate(&gl);
         ASSERT_EQ(why, nullptr) << why;
     }

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include <rt0/detail/chan_core.h>
+#include <rt0/detail/now.h>
 
 namespace rt0 {
 
@@ -110,6 +111,14 @@ public:
     op_status recv_for(T& v, std::chrono::nanoseconds d) const {
         return detail::recv_ref(v, [&](void* e) { return detail::chan_timed(c_, e, false, d.count()); });
     }
+    template <class Rep, class Period>
+    op_status send_for(T& v, std::chrono::duration<Rep, Period> d) const {
+        return send_for(v, detail::at_most(d));
+    }
+    template <class Rep, class Period>
+    op_status recv_for(T& v, std::chrono::duration<Rep, Period> d) const {
+        return recv_for(v, detail::at_most(d));
+    }
 
     /// Block until st is stopped; answers: ok, closed, canceled.  A channel that is ready, or
     /// closed, comes before the token.
@@ -207,7 +216,10 @@ public:
 
     void send(T v) const { c_.send(std::move(v)); }
     op_status try_send(T& v) const { return c_.try_send(v); }
-    op_status send_for(T& v, std::chrono::nanoseconds d) const { return c_.send_for(v, d); }
+    template <class Rep, class Period>
+    op_status send_for(T& v, std::chrono::duration<Rep, Period> d) const {
+        return c_.send_for(v, d);
+    }
     op_status send(T& v, std::stop_token st) const { return c_.send(v, std::move(st)); }
     void close() const { c_.close(); }
     std::size_t len() const noexcept { return c_.len(); }
@@ -233,7 +245,10 @@ public:
 
     std::optional<T> recv() const { return c_.recv(); }
     op_status try_recv(T& v) const { return c_.try_recv(v); }
-    op_status recv_for(T& v, std::chrono::nanoseconds d) const { return c_.recv_for(v, d); }
+    template <class Rep, class Period>
+    op_status recv_for(T& v, std::chrono::duration<Rep, Period> d) const {
+        return c_.recv_for(v, d);
+    }
     op_status recv(T& v, std::stop_token st) const { return c_.recv(v, std::move(st)); }
     iterator begin() const { return c_.begin(); }
     sentinel end() const noexcept { return {}; }

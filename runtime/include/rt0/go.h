@@ -60,7 +60,7 @@ int set_max_threads(int n);
 [[noreturn]] void exit(int code);
 /// All goroutines with their stacks, in Go's format.
 std::string stack_dump();
-/// The command line, when the program starts through rt0::main.
+/// The command line; in static constructors, too.
 std::span<char* const> args();
 
 /// Runs f() as a system call: while it blocks, the P serves other goroutines.  f may call rt0.  Where others, back from
@@ -88,6 +88,10 @@ void yield();                                   ///< to the back of the run queu
 /// d <= 0: yields.  By rt0::now().  As late as a thread that sleeps so long; and if all processors idle, where timers come thick,
 /// up to 500 us later: they are run in groups then, 30 us apart for each that the last group had.
 void sleep_for(std::chrono::nanoseconds d);
+template <class Rep, class Period>
+void sleep_for(std::chrono::duration<Rep, Period> d) {
+    sleep_for(detail::at_most(d));
+}
 template <class C, class D>
 void sleep_until(std::chrono::time_point<C, D> t) {
     for (auto left = detail::left_until(t); left.count() > 0; left = detail::left_until(t)) sleep_for(left);

@@ -15,6 +15,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
+#include <utility>
 
 #include <rt0/detail/now.h>
 #include <rt0/detail/waitq.h>
@@ -55,6 +56,10 @@ public:
     /// Blocks at most d; true when the lock is held.
     bool try_lock_for(std::chrono::nanoseconds d) {
         return try_lock() || (d.count() > 0 && detail::mutex_lock_slow(s_, detail::timeout_ns(d)));
+    }
+    template <class Rep, class Period>
+    bool try_lock_for(std::chrono::duration<Rep, Period> d) {
+        return try_lock_for(detail::at_most(d));
     }
     template <class C, class D>
     bool try_lock_until(std::chrono::time_point<C, D> t) {
@@ -114,6 +119,10 @@ public:
     /// Blocks at most d; true when the lock is held exclusively.
     bool try_lock_for(std::chrono::nanoseconds d) {
         return try_lock() || (d.count() > 0 && detail::shared_lock_slow(s_, readers_, detail::timeout_ns(d)));
+    }
+    template <class Rep, class Period>
+    bool try_lock_for(std::chrono::duration<Rep, Period> d) {
+        return try_lock_for(detail::at_most(d));
     }
     template <class C, class D>
     bool try_lock_until(std::chrono::time_point<C, D> t) {
@@ -186,6 +195,10 @@ public:
     std::cv_status wait_for(std::unique_lock<mutex>& lk, std::chrono::nanoseconds d) {
         return wait_ns(lk, detail::timeout_ns(d)) ? std::cv_status::no_timeout : std::cv_status::timeout;
     }
+    template <class Rep, class Period>
+    std::cv_status wait_for(std::unique_lock<mutex>& lk, std::chrono::duration<Rep, Period> d) {
+        return wait_for(lk, detail::at_most(d));
+    }
     /// What pred() says at the end.
     template <class Pred>
     bool wait_for(std::unique_lock<mutex>& lk, std::chrono::nanoseconds d, Pred pred) {
@@ -195,6 +208,10 @@ public:
         while (!pred())
             if (wait_for(lk, endless ? d : start + d - now()) == std::cv_status::timeout) return pred();
         return true;
+    }
+    template <class Rep, class Period, class Pred>
+    bool wait_for(std::unique_lock<mutex>& lk, std::chrono::duration<Rep, Period> d, Pred pred) {
+        return wait_for(lk, detail::at_most(d), std::move(pred));
     }
     template <class C, class D>
     std::cv_status wait_until(std::unique_lock<mutex>& lk, std::chrono::time_point<C, D> t) {

@@ -151,6 +151,10 @@ public:
     bool acquire_for(std::chrono::nanoseconds d) {
         return try_acquire() || (d.count() > 0 && detail::sema_acquire_slow(s_, detail::timeout_ns(d)));
     }
+    template <class Rep, class Period>
+    bool acquire_for(std::chrono::duration<Rep, Period> d) {
+        return acquire_for(detail::at_most(d));
+    }
     /// Returns k permits; never blocks.  Throws std::invalid_argument, nothing changed,
     /// for k < 0 and when there would be more than max() permits.
     void release(std::ptrdiff_t k = 1) {

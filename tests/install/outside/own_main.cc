@@ -3,6 +3,7 @@
 
 #include <cstdio>
 
-int main() {
+int main(int argc, char** argv) {
+    if (rt0::args().data() != argv || rt0::args().size() != static_cast<std::size_t>(argc)) return 1;
     std::printf("outside: %d processors\n", rt0::num_cpu() > 0);
 }

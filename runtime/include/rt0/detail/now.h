@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <limits>
+#include <ratio>
 #include <type_traits>
 
 namespace rt0 {
@@ -26,10 +27,21 @@ auto now_by() {
 template <class Rep, class Period>
 std::int64_t ns_of(std::chrono::duration<Rep, Period> d) {
     using lim = std::numeric_limits<std::int64_t>;
+    using each = std::ratio_divide<Period, std::nano>;
+    if constexpr (std::is_integral_v<Rep> && each::den == 1) {
+        if (d.count() <= 0) return 0;
+        return static_cast<std::uintmax_t>(d.count()) > lim::max() / each::num ? lim::max() : d.count() * each::num;
+    }
     const long double ns = std::chrono::duration<long double, std::nano>(d).count();
     if (!(ns < 9.2e18L)) return lim::max();
     if (ns <= 0) return 0;
     return std::chrono::ceil<std::chrono::nanoseconds>(d).count();
+}
+
+// The same; 0 for what is negative.  What is longer than nanoseconds can say would overflow in a conversion.
+template <class Rep, class Period>
+std::chrono::nanoseconds at_most(std::chrono::duration<Rep, Period> d) {
+    return std::chrono::nanoseconds(ns_of(d));
 }
 
 // How long it is until t by its clock; 0 where that was, and never more than there is.
