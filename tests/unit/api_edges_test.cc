@@ -254,6 +254,36 @@ TEST(ApiEdges, WaitUntilSaysWhichCameFirst) {
     l.unlock();
 }
 
+// Who was notified in time says so, though he has the mutex again only when his time is over.
+TEST(ApiEdges, ANotificationInTimeIsNoTimeout) {
+    for (auto patience = 20ms;; patience *= 2) {
+        rt0::mutex m;
+        rt0::condition_variable cv;
+        std::optional<std::cv_status> status;
+        rt0::time_point until;
+        rt0::wait_group wg;
+        wg.go([&] {
+            std::unique_lock l(m);
+            until = rt0::now() + patience;
+            status = cv.wait_until(l, until);
+        });
+        std::unique_lock l(m);
+        while (until == rt0::time_point{}) {  // with the mutex free again he waits
+            l.unlock();
+            rt0::this_goroutine::yield();
+            l.lock();
+        }
+        cv.notify_one();
+        const bool in_time = !status && rt0::now() < until;
+        while (in_time && rt0::now() <= until) {}
+        l.unlock();
+        wg.wait();
+        if (!in_time) continue;  // a slow machine
+        EXPECT_EQ(*status, std::cv_status::no_timeout);
+        return;
+    }
+}
+
 // ---- tasks
 
 NOINLINE bool may_join(const rt0::task<int>& t) {
