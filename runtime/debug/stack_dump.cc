@@ -1,13 +1,14 @@
 // rt0::stack_dump: all goroutines as text, while they run on.
 //
-//   SD1  Collecting runs inside a runtime_call, a batch at a time, and allocates nothing;
-//        symbolising and the string's growth run outside.
+//   SD1  Collecting runs inside a runtime_call, a batch at a time, and symbolising on a large stack, of the system's: neither
+//        calls operator new, which is the program's and may call us.  What a goroutine's text needs room for is
+//        found by writing it; where the room is short it is written once more.
 //   SD2  allgs never shrinks, so an index into it stays good between batches.  A
 //        goroutine started meanwhile may be missing, none is shown twice.
 #include <cstddef>
 #include <memory>
-#include <new>
 #include <string>
+#include <vector>
 
 #include <rt0/go.h>
 
@@ -24,19 +25,32 @@ constexpr std::size_t batch = 32;  // goroutines, 1 KiB each
 
 struct dump {
     std::string text;
-    bool exhausted = false;
+    std::vector<char> room = std::vector<char>(16 << 10);
+    std::size_t needed = 0;  // of room, by what is written now
     goroutine_info info[batch];
     running_stack self;
 };
 
-// The string grows inside systemstack, through which no exception may pass.
 void append(void* to, std::string_view s) {
     auto* d = static_cast<dump*>(to);
-    try {
-        d->text.append(s);
-    } catch (const std::bad_alloc&) {
-        d->exhausted = true;
+    if (d->needed + s.size() <= d->room.size()) s.copy(d->room.data() + d->needed, s.size());
+    d->needed += s.size();
+}
+
+// Adds what put(out) writes, on a large stack.
+template <class F>
+void add(dump& d, F put) {
+    for (;;) {
+        d.needed = 0;
+        on_large_stack([&] {
+            sink out(append, &d);
+            put(out);
+            out.flush();
+        });
+        if (d.needed <= d.room.size()) break;
+        d.room.resize(2 * d.needed);
     }
+    d.text.append(d.room.data(), d.needed);
 }
 
 // Collects up to a batch from allgs()[*next] on; how many.
@@ -75,18 +89,13 @@ std::string stack_dump() {
     using namespace runtime;
     bool plumbing = traceback == traceback_level::system;
     auto d = std::make_unique<dump>();
-    sink out(append, d.get());
     g* self = getg();
     if (self && self->foreign) self = nullptr;
     collect_running(&d->self);
-    on_large_stack([&] { put_self(out, *d, self, plumbing); });
+    add(*d, [&](sink& out) { put_self(out, *d, self, plumbing); });
     std::size_t next = 0;
     while (std::size_t n = collect_batch(*d, &next, self))
-        on_large_stack([&] {
-            for (std::size_t i = 0; i < n; i++) put_goroutine(out, d->info[i], plumbing);
-        });
-    out.flush();
-    if (d->exhausted) throw std::bad_alloc();
+        for (std::size_t i = 0; i < n; i++) add(*d, [&](sink& out) { put_goroutine(out, d->info[i], plumbing); });
     d->text.erase(0, 1);  // the empty line before the first
     return std::move(d->text);
 }

@@ -28,10 +28,17 @@ using testing_support::report;
 namespace {
 
 thread_local std::size_t refused_from = ~std::size_t{0};  // bytes: what operator new does not have on this thread
+std::atomic<int> on_system_stacks{0};                     // calls of it that stand there, where it could not use rt0
+
+void count_if_on_system_stack() {
+    using namespace rt0::runtime;
+    if (const g* gp = getg(); gp && gp->mp && gp == gp->mp->g0) on_system_stacks++;
+}
 
 }  // namespace
 
 void* operator new(std::size_t n) {
+    count_if_on_system_stack();
     void* p = n < refused_from ? std::malloc(n) : nullptr;
     if (!p) throw std::bad_alloc();
     return p;
@@ -386,6 +393,7 @@ TEST(StackDump, WithoutMemoryItThrows) {
     rt0::this_goroutine::unlock_os_thread();
     EXPECT_TRUE(thrown);
     EXPECT_EQ(parse_dump(dumped::dump_here()).count("[chan receive]:"), n);
+    EXPECT_EQ(on_system_stacks, 0);
     for (int i = 0; i < n; i++) c.send(i);
     wg.wait();
 }
