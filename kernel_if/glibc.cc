@@ -29,6 +29,7 @@
 #include <string_view>
 
 #include "kernel_if/activity.h"
+#include "kernel_if/clock.h"
 #include "kernel_if/futex.h"
 #include "kernel_if/memory.h"
 #include "kernel_if/signal.h"
@@ -268,12 +269,14 @@ const char* find_dynamic(glibc_layout* gl, descriptors* db) {
     RT0_CHECK(find_symbol(&rtld, "_rtld_global") && find_symbol(&user, "_thread_db_rtld_global__dl_stack_user"),
               "no _rtld_global or no descriptor of its dl_stack_user");
     gl->stack_user = reinterpret_cast<glibc_layout::list*>(rtld + user->offset);
-    auto* cache = gl->stack_user + 1;
+    const volatile auto* cache = gl->stack_user + 1;
     gl->stack_lock = reinterpret_cast<std::atomic<std::uint32_t>*>(rtld + user->offset + stack_lock_after);
-    RT0_CHECK(cache->next && cache->prev && cache->next->prev == cache && cache->prev->next == cache,
-              "dl_stack_cache does not follow dl_stack_user");
-    RT0_CHECK(reinterpret_cast<std::uintptr_t*>(gl->stack_lock)[-1] == 0,
-              "dl_in_flight_stack does not precede the lock");
+    const volatile auto* in_flight = reinterpret_cast<std::uintptr_t*>(gl->stack_lock) - 1;
+    // Threads of the program's own may begin and end meanwhile, and change both under glibc's lock, which is not known to be one.
+    const auto is_cache = [&] { return cache->next && cache->prev && cache->next->prev == cache && cache->prev->next == cache; };
+    for (int i = 0; i < 100 && !(is_cache() && *in_flight == 0); i++) osyield();
+    RT0_CHECK(is_cache(), "dl_stack_cache does not follow dl_stack_user");
+    RT0_CHECK(*in_flight == 0, "dl_in_flight_stack does not precede the lock");
     return nullptr;
 }
 
