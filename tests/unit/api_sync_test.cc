@@ -30,10 +30,15 @@ namespace {
 
 template <class T, class U>
 constexpr bool same = std::is_same_v<T, U>;
+// Of the overloads of a function one has exactly this type.
+template <class F>
+consteval bool one_is(F) {
+    return true;
+}
 
 // ---- signatures
-static_assert(same<decltype(&rt0::mutex::try_lock_for), bool (rt0::mutex::*)(ns)>);
-static_assert(same<decltype(&rt0::semaphore::acquire_for), bool (rt0::semaphore::*)(ns)>);
+static_assert(one_is<bool (rt0::mutex::*)(ns)>(&rt0::mutex::try_lock_for));
+static_assert(one_is<bool (rt0::semaphore::*)(ns)>(&rt0::semaphore::acquire_for));
 static_assert(same<rt0::time_point, std::chrono::steady_clock::time_point>);
 static_assert(same<decltype(&rt0::timer::stop), bool (rt0::timer::*)()>);
 static_assert(same<decltype(&rt0::timer::reset), bool (rt0::timer::*)(ns)>);

@@ -34,6 +34,11 @@ namespace {
 
 template <class T, class U>
 constexpr bool same = std::is_same_v<T, U>;
+// Of the overloads of a function one has exactly this type.
+template <class F>
+consteval bool one_is(F) {
+    return true;
+}
 
 // ---- signatures
 static_assert(same<decltype(&rt0::args), std::span<char* const> (*)()>);
@@ -44,7 +49,7 @@ static_assert(same<decltype(&rt0::panic), void (*)(std::string_view)> && same<de
 static_assert(same<decltype(&rt0::stack_dump), std::string (*)()>);
 static_assert(same<decltype(&tg::id), std::uint64_t (*)()> && same<decltype(&tg::name), std::string_view (*)()>);
 static_assert(same<decltype(&tg::yield), void (*)()> && same<decltype(&tg::exit), void (*)()>);
-static_assert(same<decltype(&tg::sleep_for), void (*)(std::chrono::nanoseconds)>);
+static_assert(one_is<void (*)(std::chrono::nanoseconds)>(&tg::sleep_for));
 static_assert(same<decltype(&tg::lock_os_thread), void (*)()> && same<decltype(&tg::unlock_os_thread), void (*)()>);
 static_assert(same<decltype(&tg::stack_remaining), std::size_t (*)()>);
 static_assert(same<decltype(rt0::go_options::name), std::string_view> && rt0::go_options{}.name.empty());
