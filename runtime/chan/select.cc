@@ -325,7 +325,7 @@ detail::select_outcome choose(selection& s, stop_cb* stops) {
         if (stops) wait_with_stops(s, stops);
         else wait_with_few_stops(s);
     }
-    if (s.chosen < 0) s.chosen = s.winner;
+    if (s.chosen < 0 && (s.chosen = s.winner) < 0) runtime_throw("selectgo: woken by nobody");
     // 6
     if (s.moves && s.ok) {
         const scase& k = s.cases[s.chosen];
