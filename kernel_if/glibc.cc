@@ -226,8 +226,8 @@ bool symbols_kept = false;
 
 template <class T>
 bool find_symbol(T* out, std::string_view name) {
-    const auto at = std::find(std::begin(symbol_names), std::end(symbol_names), name) - std::begin(symbol_names);
-    *out = reinterpret_cast<T>(symbols.at[at]);
+    const auto* at = std::find(std::begin(symbol_names), std::end(symbol_names), name);
+    *out = at == std::end(symbol_names) ? nullptr : reinterpret_cast<T>(symbols.at[at - symbol_names]);
     return *out != nullptr;
 }
 

@@ -67,10 +67,10 @@ no_write_signals::no_write_signals() {
     pending_ = pending_signals();
 }
 no_write_signals::~no_write_signals() {
-    // Those that came meanwhile are taken, unless they were pending anyhow.  EAGAIN: somebody else has.
+    // Those that came meanwhile are taken, unless they were pending anyhow.  An error: somebody else has, or may not we.
     const timespec now = {};
     for (std::uint64_t mine = write_signals & ~pending_; (pending_signals() & mine) != 0;)
-        if (sysc_sure(SYS_rt_sigtimedwait, &mine, nullptr, &now, kernel_sigset) == -EAGAIN) break;
+        if (const long r = sysc_sure(SYS_rt_sigtimedwait, &mine, nullptr, &now, kernel_sigset); r < 0 && r != -EINTR) break;
     sysc_sure(SYS_rt_sigprocmask, SIG_SETMASK, &mask_, nullptr, kernel_sigset);
 }
 

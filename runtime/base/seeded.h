@@ -3,7 +3,7 @@
 // So the program's own schedule, the sequence of goroutines that run, is a function of N.
 //
 //   SS1  Numbers are drawn, and the clock is moved, by who holds the one P: in an order that is itself a function
-//        of N.  A foreign thread that calls in between draws too, and ends that.
+//        of N.  A foreign thread that calls in between draws too, and ends that; so does a boot by a static constructor.
 //   SS2  Nothing that time or another thread decides may change a queue: no P is taken back, nothing is preempted,
 //        declared system calls keep the P, sysmon readies nobody.
 //   SS3  Time is virtual.  It moves by cfg::seed_tick with each decision and by cfg::seed_look with each look of the

@@ -30,6 +30,7 @@
 #include "kernel_if/activity.h"
 #include "kernel_if/clock.h"
 #include "kernel_if/signal.h"
+#include "sched/init.h"
 
 namespace rt0::runtime {
 
@@ -165,7 +166,7 @@ void put_advice(sink& out, const g* gp) {
     std::size_t larger = 2 * gp->stk.size;
     out << "runtime: goroutine " << gp->goid.get() << " stack overflow: its stack is " << std::uint64_t{gp->stk.size}
         << " bytes, " << std::uint64_t{cfg::stack_guard} << " of them guard; ";
-    if (gp->goid == 1) out << "the main goroutine's cannot be larger: run the deep part with";
+    if (is_main(gp)) out << "the main goroutine's cannot be larger: run the deep part with";
     else out << "start it with";
     out << " rt0::go({.stack_size = " << std::uint64_t{larger} << "}, ...)\n";
 }

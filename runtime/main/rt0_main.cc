@@ -4,7 +4,7 @@
 // program that brings a main() of its own links librt0.a without a clash: the linker
 // takes an object out of an archive only when a symbol of it is missing.
 //
-//   MN1  runs on the process's initial thread and stack, which become m0 and g0's;
+//   MN1  runs on the process's initial thread and stack, which become m0 and g0's, unless a static constructor booted;
 //   MN2  main_main is called through a pointer: the runtime itself does not refer to
 //        it, as Go's runtime does not know the address of the main package.
 #include "sched/init.h"

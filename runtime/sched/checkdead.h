@@ -13,7 +13,7 @@ std::int64_t running_ms() REQUIRES(sched.lock);
 void checkdead_later();
 // Without the lock: the runtime was booted from a foreign thread, so never report.
 void checkdead_disable();
-// Or it was, and now main_main is a goroutine, and the initial thread sleeps: so do.
+// It was, but main_main is a goroutine now, and the initial thread does nothing any more: reports again.
 void checkdead_main_sleeps();
 
 }  // namespace rt0::runtime

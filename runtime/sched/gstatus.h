@@ -65,7 +65,7 @@ void wait_for_scan(g* gp, std::uint32_t oldval, std::uint32_t newval);
         bad_casgstatus(gp, oldval, newval);  // GS2; scan states are >= gstates
     std::uint32_t seen = oldval;
     if (oldval == grunning) {  // GS3
-        // relaxed: written last by this very M, or handed over with m.inrt.
+        // relaxed: written last by this very M, or handed over with m.inrt or m.retake.
         if (gp->atomicstatus.load(memory_order_relaxed) != grunning) [[unlikely]]
             bad_casgstatus(gp, oldval, newval);
         // ORDER(gstatus): release; as the CAS below.

@@ -132,6 +132,7 @@ void schedinit() NO_THREAD_SAFETY_ANALYSIS {
 }
 
 void run_main(void*);
+void run_boot(void*);
 
 void start_main(void (*entry)(void*)) {
     newproc_args a{.closure_size = 0, .closure_align = 1, .stack_size = cfg::main_stack, .name = {}, .callerpc = 0};
@@ -140,7 +141,8 @@ void start_main(void (*entry)(void*)) {
     newproc_commit(gp, entry, reinterpret_cast<std::uintptr_t>(main_main));
 }
 
-// Stations 1-8 on the calling thread, up to the first goroutine being queued.
+// Stations 1-8 on the calling thread, up to the first goroutine being queued: the main goroutine, or, where there is none, one
+// of the runtime's that only does what is left of the boot.
 void bootstrap(int argc, char** argv) {
     boottrace("rt0_go");
     m0init();
@@ -160,7 +162,8 @@ void bootstrap(int argc, char** argv) {
     minit(&m0);
     initsig();
     m0.wakes_deferred++;  // the main goroutine must start on m0: no other M before runtime_main
-    start_main(run_main);
+    if (argv) start_main(run_main);
+    else newproc_system(run_boot, nullptr, "boot");
     boottrace("newproc");
 }
 
@@ -200,9 +203,10 @@ void run_main(void*) {
         runtime_call rc;
         runtime_main();
     }
-    if (main_main) run_main_main(nullptr);
-    // Else a foreign thread booted us: its threads are the program, or rt0_go starts the rest of it.
+    run_main_main(nullptr);
 }
+
+void run_boot(void*) { runtime_main(); }
 
 // On the initial thread, of a runtime that a static constructor booted.
 [[noreturn]] void run_main_beside() {
@@ -212,6 +216,7 @@ void run_main(void*) {
     }
     checkdead_main_sleeps();
     foreign_leave();
+    block_all_but_faults();  // handlers run on threads that have a g
     sleep_for_good();
 }
 
@@ -242,7 +247,7 @@ void rt0_go(int argc, char** argv, void (*main_fn)()) {
     std::uint32_t none = 0;
     // ORDER(boot): acq_rel; one thread boots.
     if (!boot_state.compare_exchange_strong(none, 1, memory_order_acq_rel, memory_order_acquire)) {
-        main_main = main_fn;
+        main_main = main_fn;  // the boot goes by what it was told
         run_main_beside();
     }
     kernel::keep_symbols(symbols);
@@ -290,6 +295,7 @@ void boot_from_foreign() {
     notesleep(&boot_done);
 }
 
+bool is_main(const g* gp) { return main_main && gp->startpc == reinterpret_cast<std::uintptr_t>(main_main); }
 std::span<char* const> program_args() { return {main_argv, static_cast<std::size_t>(main_argc)}; }
 int numcpu() { return ncpu; }
 

@@ -4,6 +4,7 @@
 #include <span>
 
 #include "mem/mem.h"
+#include "sched/g.h"
 
 namespace rt0::runtime {
 
@@ -20,6 +21,7 @@ bool booted();
 [[noreturn]] void process_exit(int code);
 
 std::span<char* const> program_args();
+bool is_main(const g* gp);  // the main goroutine
 
 // Bounds of the calling thread's stack, one that rt0 did not make; lo == hi == 0 when libc does not know.
 stack thread_stack();

@@ -63,7 +63,7 @@ struct m : mcore {
     watched<g*> curg;                       // running goroutine [own:M]
     watched<p*> pp;                         // attached P, null when not executing goroutines [own:M]
     p* nextp = nullptr;                     // P to take on waking from park; written by the waker before the note [own by note]
-    p* oldp = nullptr;                      // P it had when it entered a system call or was detached [own:M]
+    p* oldp = nullptr;                      // P it had when it entered a system call or was detached [own:M, RK3]
     std::uint32_t oldtick = 0;              // its syscalltick in the system call [own:M]
 
     // Work that the context switched to must finish, since it could not be done on
@@ -98,7 +98,7 @@ struct m : mcore {
     bool spare = false;                     // made without a P, not yet on the idle list [lock:sched]
     bool ended = false;                     // what is left of its thread, if it had one, is no thread of ours [lock:sched]
     bool buried = false;                    // to be taken off allm [lock:allm]
-    m* freelink = nullptr;                  // next on sched.freem [lock:sched]
+    m* freelink = nullptr;                  // next on sched.freem [lock:sched], or of what bury_freem took off it
     void (*mstartfn)() = nullptr;           // run first, on g0 [const]
     kernel::kthread thread;                 // [const] once started, but for what thread.cc keeps in it
     watched<std::int32_t> tid;              // kernel thread id, 0 before it runs [own:M]

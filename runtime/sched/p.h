@@ -62,9 +62,10 @@ struct alignas(64) p {
     glist gfree;                                // dead Gs [own:P]
     watched<std::int32_t> gfree_n;
 
-    p* link = nullptr;                          // next on sched.pidle, or of a list of procresize's [lock:sched]
+    p* link = nullptr;                          // next on sched.pidle [lock:sched], or of a list of procresize's [stw]
     std::uint32_t stopslice = UINT32_MAX;       // the turn whose slice began anew with the end of a stop by it [own:P]
-    m* stopped = nullptr;                       // it was taken from this M for the world to stop, SC3 [stw]
+    atomic<std::uint32_t> stopslices{0};        // how often one did [own:P], read by sysmon
+    m* stopped = nullptr;                       // it was taken from this M for the world to stop, SC3 [lock:retakelock]
     std::uint32_t backlogturns = 0;             // turns at sysmon's last look, and when that was, RQ8 [own:sysmon]
     std::int64_t backlogwhen = 0;
     std::int64_t sysmonwhen = 0;                // when sysmon saw sysmontick [own:sysmon]

@@ -112,6 +112,10 @@ void retake_detach(m* mp, p* pp, pstatus to) {
 bool retake_return(m* mp, p* pp) {
     if (mp->hog || !turn(mp, rt_taken, rt_taking)) return false;
     chaos_pause(window::retake_taking);
+    if (mp->oldp != pp) {  // it has been back since, and lost another
+        finish(mp, rt_taken);
+        return false;
+    }
     casgstatus(mp->curg, gdetached, grunning);
     mp->oldp = nullptr;
     mp->pp = pp;

@@ -29,8 +29,8 @@
 //        turns taken to none, by a compare-and-swap, for a requester may go back to taking; wanted goes to none by
 //        either.  So an M meets one requester at a time.
 //   RK3  Between taking and taken M does not leave the entry or user code, and only the
-//        requester touches m.pp, m.oldp, m.curg's status and p.mp.  From there to none, with its P in M's hands again,
-//        what M reads at its entry is the end of the requester's books (acquire).
+//        requester touches m.pp, m.oldp, m.curg's status and p.mp.  So it is where a requester turns taken to taking,
+//        gives M its P, and turns that to none: M's acquire at the entry sees those books.
 //   RK4  The exit's look at retake is for the bits: a requester that saw inrt 1 has set `stop`
 //        before, so M sees it at its exit or the requester saw the exit's inrt 0.
 //   RK5  Where p.mp is read it may be old: what it led to is checked again in `taking`, when
@@ -38,7 +38,8 @@
 //
 //   RK6  An M is in a round at most once: it may have declined since it was wanted, and run another P
 //        by the time the requester gets to that one.  And it stays an M until the round is over: who
-//        frees an m passes through retakelock first (bury_freem), when no p.mp leads to it any more.
+//        frees an m passes through retakelock first (bury_freem), when no p.mp leads to it any more.  p.stopped may
+//        (SC3), but only while the world stands, when no M ends, and under retakelock.
 //
 // Costs on M's side: a store, a load and a branch each way.
 #pragma once
@@ -61,10 +62,10 @@ void retake_fence() REQUIRES(retakelock);
 p* retake_begin(m* mp) REQUIRES(retakelock);
 // Step 4: M's G is detached, pp has no M.  pp's status is the caller's to set: `to`.
 void retake_detach(m* mp, p* pp, pstatus to) REQUIRES(retakelock);
-// Much later, for a P that nobody has had since: M goes on with it, as if nothing had been.  False: M is back without it, or a hog.
-bool retake_return(m* mp, p* pp) REQUIRES(retakelock);
 // Or: it goes on with its P.
 void retake_release(m* mp) REQUIRES(retakelock);
+// Much later, for a P that nobody has had since: M goes on with it, as if nothing had been.  False: M is back without it, or a hog.
+bool retake_return(m* mp, p* pp) REQUIRES(retakelock);
 
 // Later: M's thread computes without its P.  False: it is back, or that is known.
 bool retake_mark_hog(m* mp) REQUIRES(retakelock);

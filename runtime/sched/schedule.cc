@@ -187,9 +187,7 @@ void stop_running_ps() {
 std::int32_t left_to_stop() NO_THREAD_SAFETY_ANALYSIS { return sched.stopwait; }
 
 // SC3.  Of those whose M came back without it, *with_work gets those with work.
-void return_ps(p* stopped, p** with_work) {
-    if (!stopped) return;
-    guard l(retakelock);
+void return_ps(p* stopped, p** with_work) REQUIRES(retakelock) {
     while (p* pp = stopped) {
         stopped = pp->link;
         pp->link = nullptr;
@@ -208,8 +206,8 @@ void begin_slice_after_stop() {
     m* mp = getg()->mp;
     p* pp = mp->pp;
     if (std::exchange(pp->stopslice, pp->turns) == pp->turns) return;
-    pp->schedtick.fetch_add(1, memory_order_relaxed);  // relaxed: written by its M only; sysmon compares values
-    pp->preempt.store(false, memory_order_relaxed);    // relaxed, both: hints
+    pp->stopslices.fetch_add(1, memory_order_relaxed);  // relaxed: written by its M only; sysmon compares values
+    pp->preempt.store(false, memory_order_relaxed);     // relaxed, both: hints
     mp->retake.fetch_and(~std::uint32_t{rt_preempt}, memory_order_relaxed);
 }
 }  // namespace
@@ -257,6 +255,7 @@ void stop_the_world() {
 
 void start_the_world() {
     resized ps;
+    retakelock.lock();  // RK6: before any M can end
     {
         guard l(sched.lock);
         ps = procresize(newprocs_wanted());
@@ -267,8 +266,9 @@ void start_the_world() {
             notewakeup(&sched.sysmonnote);
         }
     }
-    begin_slice_after_stop();
     return_ps(ps.stopped, &ps.with_work);
+    retakelock.unlock();
+    begin_slice_after_stop();
     while (p* pp = ps.with_work) {
         ps.with_work = pp->link;
         pp->link = nullptr;

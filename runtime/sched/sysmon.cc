@@ -138,7 +138,8 @@ bool in_a_storm(const p* pp, std::int64_t now) {
 
 // Another time slice has begun since the last look; noted for the next.
 bool slice_moved(p* pp, std::int64_t now) {
-    std::uint32_t tick = pp->schedtick.load(memory_order_relaxed);  // relaxed: compared with the last look
+    // relaxed, both: compared with the last look
+    std::uint32_t tick = pp->schedtick.load(memory_order_relaxed) + pp->stopslices.load(memory_order_relaxed);
     if (pp->sysmontick == tick) return false;
     pp->sysmontick = tick;
     pp->sysmonwhen = now;

@@ -134,13 +134,10 @@ bool serve_spares() {
     return true;
 }
 
-// Buries who ended.
-struct burial {
-    std::int64_t wait = -1;  // ns from the last look to the next; -1: there is none until somebody asks
-    std::int64_t due = 0;    // when that is
-    std::int64_t serve();    // how long to wait; other orders may come first
-};
-std::int64_t burial::serve() {
+// Buries who ended; how long to wait for other orders, -1: until there are some.
+std::int64_t serve_burial() {
+    static std::int64_t wait = -1;  // ns from the last look to the next; -1: there is none until somebody asks
+    static std::int64_t due = 0;    // when that is: other orders come in between
     bool asked;
     {
         guard l(orders.lock);
@@ -183,10 +180,10 @@ void template_thread() {
         sched.nmsys++;
         checkdead();
     }
-    for (burial ended;;) {
+    for (;;) {
         while (serve_newm() || serve_spares()) {}
         serve_trim();
-        wait_for_orders(ended.serve());
+        wait_for_orders(serve_burial());
     }
 }
 

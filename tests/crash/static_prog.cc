@@ -1,15 +1,25 @@
 // A program whose static constructors use the runtime before main_main: static_prog HOW.
+#include <atomic>
+#include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 #include <rt0/rt0.h>
 
 namespace {
 
+std::atomic<int> mains{0};
+// A thread of a constructor's boots, and main comes meanwhile.
+const bool beside = std::getenv("RT0_TEST_BESIDE") != nullptr;
+
 rt0::chan<int> tokens = [] {
     rt0::chan<int> c(4);
+    if (beside) std::thread([] { rt0::chan<int>(1).send(1); }).detach();
+    if (beside) return c;
     for (int i = 0; i < 4; i++) c.send(i);
     return c;
 }();
@@ -22,6 +32,12 @@ struct at_end {
 }  // namespace
 
 void main_main() {
+    mains++;
+    if (beside) {
+        rt0::this_goroutine::sleep_for(std::chrono::milliseconds(100));
+        std::printf("%d main\n", mains.load());
+        return;
+    }
     const auto how = [](const char* name) { return rt0::args().size() == 2 && std::strcmp(rt0::args()[1], name) == 0; };
     if (first_argument != rt0::args()[1]) throw std::logic_error("arguments of constructors: " + first_argument);
     for (int i = 0; i < 4; i++)

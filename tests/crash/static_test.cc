@@ -11,9 +11,10 @@ using testing_support::report;
 
 namespace {
 
-child_result run(const std::string& how) {
-    return testing_support::run_child({testing_support::built_program("tests/crash/static_prog"), how},
-                                      {.limit_s = 60, .env = {{"RT0TRACEBACK", ""}, {"RT0DEBUG", ""}}});
+child_result run(const std::string& how, const std::string& beside = "") {
+    return testing_support::run_child(
+        {testing_support::built_program("tests/crash/static_prog"), how},
+        {.limit_s = 60, .env = {{"RT0TRACEBACK", ""}, {"RT0DEBUG", ""}, {"RT0_TEST_BESIDE", beside}}});
 }
 
 TEST(Static, MainIsOneGoroutineAndItsEndTheProcess) {
@@ -23,6 +24,12 @@ TEST(Static, MainIsOneGoroutineAndItsEndTheProcess) {
         EXPECT_EQ(r.out, "1 goroutines\nstatic destructor\n") << r.summary();
         EXPECT_EQ(r.err, "") << r.summary();
     }
+}
+
+TEST(Static, MainRunsOnceWhereItComesWhileAThreadBoots) {
+    child_result r = run("returns", "1");
+    EXPECT_EQ(r.status, 0) << r.summary();
+    EXPECT_EQ(r.out, "1 main\nstatic destructor\n") << r.summary();
 }
 
 TEST(Static, ADumpShowsMain) {

@@ -26,7 +26,6 @@
 #include "sched/retake.h"
 #include "sched/sched.h"
 #include "sched/upcross.h"
-#include "sched/upcross.h"
 #include "tests/support/kthreads.h"
 
 namespace rt = rt0::runtime;
@@ -324,11 +323,11 @@ TEST(RetakeLooks, AStopBeginsASliceOnceATurn) {
     const int procs = rt0::gomaxprocs(2);
     this_goroutine::sleep_for(1ms);  // another turn
     rt::p* pp;
-    std::uint32_t tick, turns;
+    std::uint32_t slices, turns;
     {
         rt::runtime_call_quiet rc;
         pp = rc.gp->mp->pp;
-        tick = pp->schedtick.load();
+        slices = pp->stopslices.load();
         turns = pp->turns;
         pp->preempt.store(true);
         rc.gp->mp->retake.fetch_or(rt::rt_preempt);  // as sysmon does
@@ -337,7 +336,7 @@ TEST(RetakeLooks, AStopBeginsASliceOnceATurn) {
         rt0::gomaxprocs(n);
         rt::runtime_call_quiet rc;
         if (pp != rc.gp->mp->pp || pp->turns != turns) break;  // under chaos it may have had to yield
-        EXPECT_EQ(pp->schedtick.load(), tick + 1) << n;
+        EXPECT_EQ(pp->stopslices.load(), slices + 1) << n;
         EXPECT_FALSE(pp->preempt.load());
     }
     rt0::gomaxprocs(procs);

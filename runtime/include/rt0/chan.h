@@ -216,6 +216,7 @@ public:
 
     void send(T v) const { c_.send(std::move(v)); }
     op_status try_send(T& v) const { return c_.try_send(v); }
+    op_status send_for(T& v, std::chrono::nanoseconds d) const { return c_.send_for(v, d); }
     template <class Rep, class Period>
     op_status send_for(T& v, std::chrono::duration<Rep, Period> d) const {
         return c_.send_for(v, d);
@@ -245,6 +246,7 @@ public:
 
     std::optional<T> recv() const { return c_.recv(); }
     op_status try_recv(T& v) const { return c_.try_recv(v); }
+    op_status recv_for(T& v, std::chrono::nanoseconds d) const { return c_.recv_for(v, d); }
     template <class Rep, class Period>
     op_status recv_for(T& v, std::chrono::duration<Rep, Period> d) const {
         return c_.recv_for(v, d);
