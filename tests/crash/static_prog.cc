@@ -13,13 +13,16 @@
 namespace {
 
 std::atomic<int> mains{0};
-// A thread of a constructor's boots, and main comes meanwhile.
-const bool beside = std::getenv("RT0_TEST_BESIDE") != nullptr;
+// A thread of a constructor's boots, and main comes so many microseconds later.
+const char* const beside = std::getenv("RT0_TEST_BESIDE");
 
 rt0::chan<int> tokens = [] {
     rt0::chan<int> c(4);
-    if (beside) std::thread([] { rt0::chan<int>(1).send(1); }).detach();
-    if (beside) return c;
+    if (beside) {
+        std::thread([] { rt0::chan<int>(1).send(1); }).detach();
+        std::this_thread::sleep_for(std::chrono::microseconds(std::atoi(beside)));
+        return c;
+    }
     for (int i = 0; i < 4; i++) c.send(i);
     return c;
 }();
