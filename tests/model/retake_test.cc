@@ -229,8 +229,8 @@ TEST_P(Retake, TwoRequestersOfOneM) {
 }
 
 TEST_P(Retake, AStopperAndSysmonAtOneM) {
-    options o = with(2, 20'000);
-    o.dfs.runs = 30'000;
+    options o = with(2, 40'000);
+    o.dfs.runs = 160'000;  // what the lock is for is seen in one of some 50,000
     o.dfs.looks_back = 0;  // fewer points: more of the pairs
     o.timeouts = 0;
     explore(o, 2, 3, [](world& w, state* s) {
