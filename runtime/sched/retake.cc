@@ -112,7 +112,7 @@ void retake_detach(m* mp, p* pp, pstatus to) {
 bool retake_return(m* mp, p* pp) {
     if (mp->hog || !turn(mp, rt_taken, rt_taking)) return false;
     chaos_pause(window::retake_taking);
-    if (mp->oldp != pp) {  // it has been back since, and lost another
+    if (mp->oldp != pp) {  // back since, and lost another: not where retakelock was held since the world stood (start_the_world)
         finish(mp, rt_taken);
         return false;
     }
