@@ -142,17 +142,14 @@ guard_kind guard_mode() {
     return v == 1 ? guard_kind::madvise : guard_kind::mprotect;
 }
 
-bool guards_take_mappings() {
-    // relaxed: a fact of its own; a no that is old is one guard more.
-    return guard_mode() == guard_kind::mprotect || mixed.load(std::memory_order_relaxed);
-}
-
-int guard_install(void* p, std::size_t n, bool may_map) {
+int guard_install(void* p, std::size_t n, bool may_map, bool* maps) {
+    if (maps) *maps = false;
     if (guard_mode() == guard_kind::madvise) {
         int r = madvise_retry(inject::guard, p, n, madv_guard_install);
         if (r != -EINVAL) return r;
         mixed.store(true, std::memory_order_relaxed);  // relaxed: whoever removes this guard was handed it by us
     }
+    if (maps) *maps = true;
     return may_map ? mprotect_guard(p, n, PROT_NONE) : -ENOSPC;
 }
 

@@ -28,12 +28,11 @@ void sys_name(void* p, std::size_t n, const char* name);  // PR_SET_VMA_ANON_NAM
 
 enum class guard_kind { madvise, mprotect };
 guard_kind guard_mode();  // probed on first use: a system call on an installed guard must give EFAULT
-// Whether a guard costs two mappings: in mprotect's mode, and from the first on that could not be a guard region.
-bool guards_take_mappings();
 
 // Makes [p, p+n) fault on any access.  Survives sys_unused.  0 or -errno (mprotect
 // guards: -ENOMEM at vm.max_map_count, about 32,700 guards).  Without may_map -ENOSPC where it would cost two mappings.
-int guard_install(void* p, std::size_t n, bool may_map = true);
+// *maps: whether it does, or would.
+int guard_install(void* p, std::size_t n, bool may_map = true, bool* maps = nullptr);
 int guard_remove(void* p, std::size_t n);
 
 }  // namespace rt0::kernel

@@ -16,7 +16,7 @@ asan:  ## make test with AddressSanitizer, LeakSanitizer and UndefinedBehaviorSa
 	$(Q)$(MAKE) --no-print-directory MODE=asan test
 tsan:  ## channels, select, synchronisation, goroutines and stress with ThreadSanitizer (clang); all of it: make MODE=tsan test
 	$(Q)$(MAKE) --no-print-directory MODE=tsan races
-RACES := $(patsubst %,$(B)/tests/%_test,crash/race stress/chan_stress stress/sync_stress $(addprefix unit/,chan chan_edge select sync_lock \
+RACES := $(patsubst %,$(B)/tests/%_test,crash/race stress/chan_stress stress/sync_stress $(addprefix unit/,chan chan_edge select sync_lock sync_gate \
           sync_wait sync_threads time context api api_sync newproc park))
 races: $(RACES) $(STORM) $(B)/tests/crash/race_prog
 	$(Q){ echo "- 240 $(STORM) 20 $(SEED)"; for p in 1 2 8; do for t in $(RACES); do echo "$$p 240 $$t"; done; done; } | sh tests/support/run.sh $(B)

@@ -28,7 +28,7 @@ struct mheap {
     std::size_t physHugePageSize = 0;                           // [const] after mallocinit
     std::size_t memory_max = 0;                                 // bytes of memory and swap in the machine [const] after mallocinit
     std::size_t guards_max = 0;                                 // guards there may be where they take mappings [const]
-    atomic<std::size_t> guards{0};                              // in place, also those that take none [atomic]
+    atomic<std::size_t> guards{0};                              // such, in place [atomic; written under lock]
     std::size_t metadata GUARDED_BY(lock) = 0;                  // bytes reserved for books [lock:heap]
     std::size_t object_pages GUARDED_BY(lock) = 0;              // in spans of objects [lock:heap]
 };

@@ -251,7 +251,7 @@ bool pagealloc::add_arena(void* p, std::size_t n, bool huge_ok) REQUIRES(heap.lo
     std::size_t npages = n >> shift_, words = (npages + 63) / 64;
     std::size_t table = npages * sizeof(mspan*), bitmap = words * sizeof(std::uint64_t);
     mspan* s = map_prepare(reinterpret_cast<std::uintptr_t>(p), n) ? spanheader_alloc() : nullptr;
-    auto* books = static_cast<char*>(s ? persistentalloc(sizeof(arena) + table + 2 * bitmap, 64) : nullptr);
+    auto* books = static_cast<char*>(s ? persistentalloc(sizeof(arena) + table + 3 * bitmap, 64) : nullptr);
     if (!books) {
         if (s) spanheader_free(s);
         kernel::sys_free(p, n);
@@ -265,6 +265,7 @@ bool pagealloc::add_arena(void* p, std::size_t n, bool huge_ok) REQUIRES(heap.lo
     a->spans = reinterpret_cast<mspan**>(books + sizeof(arena));
     a->released = reinterpret_cast<std::uint64_t*>(books + sizeof(arena) + table);
     a->guards = a->released + words;
+    a->mapped = a->guards + words;
     map_arena(a);
     std::size_t huge = heap.physHugePageSize;
     if (!stacks_ && huge_ok && huge != 0 && n % huge == 0 && a->base % huge == 0) a->huge = kernel::sys_hugepage(p, n) == 0;

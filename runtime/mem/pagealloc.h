@@ -11,7 +11,8 @@
 //   PA4  an arena's `released` bit is set for pages never touched or given back: they read as
 //        zero.  It is 0 for each page of a span in use.
 //   PA5  an arena's `guards` bit (stacks only) is set for a page in a free span, or in one that
-//        stackspan_alloc is taking, that still starts with a guard.
+//        stackspan_alloc is taking, that still starts with a guard; its `mapped` bit for each page that starts with a
+//        guard, in use or not, that takes mappings.
 // All of it is under heap.lock.  Nothing here calls malloc; headers, tables and bitmaps come
 // from persistentalloc.  The treap is Go's choice of 1.12 (mgclarge.go), its priorities a
 // hash of the address, so that runs repeat.  Rejected: a radix tree of summaries (Go since
@@ -37,6 +38,7 @@ struct arena {
     mspan** spans = nullptr;         // page -> span [lock:heap], read without it by the owner of an address
     std::uint64_t* released = nullptr;  // PA4 [lock:heap]
     std::uint64_t* guards = nullptr;    // PA5 [lock:heap]
+    std::uint64_t* mapped = nullptr;    // PA5 [lock:heap]
 
     std::size_t page_of(std::uintptr_t p) const { return (p - base) >> page_shift; }
     bool contains(std::uintptr_t p) const { return p - base < bytes; }

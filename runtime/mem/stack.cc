@@ -59,16 +59,29 @@ void warn_unguarded() {
                       "further stacks have none, and an overflow will not be caught");
 }
 
+// PA5: a guard that takes mappings more (1), or less (-1).
+void count_mapped(arena* a, std::size_t page, std::ptrdiff_t n) REQUIRES(heap.lock) {
+    a->mapped[page / 64] ^= std::uint64_t{1} << (page % 64);
+    add_hint(heap.guards, n);
+}
+
 // Where guards cost mappings there is an end to them before the memory ends: from there on
 // stacks do without, said once.
 guarding install_guard(std::uintptr_t slot) {
-    // relaxed: a count; nothing else hangs on it.
-    const bool room = heap.guards.fetch_add(1, memory_order_relaxed) < heap.guards_max;
-    if (kernel::guard_install(reinterpret_cast<void*>(slot), cfg::stack_guard, room) == 0) return guarding::done;
-    heap.guards.fetch_sub(1, memory_order_relaxed);  // relaxed: a count
-    if (!kernel::guards_take_mappings()) return guarding::refused;
-    warn_unguarded();
-    return guarding::without;
+    // relaxed: a limit that two at once may pass by one.
+    const bool room = heap.guards.load(memory_order_relaxed) < heap.guards_max;
+    bool maps;
+    if (kernel::guard_install(reinterpret_cast<void*>(slot), cfg::stack_guard, room, &maps) != 0) {
+        if (!maps) return guarding::refused;
+        warn_unguarded();
+        return guarding::without;
+    }
+    if (maps) {
+        arena* a = span_of(slot)->ar;
+        guard g(heap.lock);
+        count_mapped(a, a->page_of(slot), 1);
+    }
+    return guarding::done;
 }
 
 // ---- pools of small stacks
@@ -272,10 +285,11 @@ bool remove_guards(mspan* s) {
     const bool all = kernel::guard_remove(reinterpret_cast<void*>(s->start), s->npages * cfg::stack_min) == 0;
     bool left = false;
     guard g(heap.lock);
-    for_guards(s, [&](std::size_t i) {
+    for_guards(s, [&](std::size_t i) REQUIRES(heap.lock) {
         if (!all && kernel::guard_remove(reinterpret_cast<void*>(s->start + i * cfg::stack_min), cfg::stack_guard) != 0)
             return left = true;
-        heap.guards.fetch_sub(1, memory_order_relaxed);  // relaxed: a count
+        const std::size_t page = s->ar->page_of(s->start) + i;
+        if (s->ar->mapped[page / 64] >> (page % 64) & 1) count_mapped(s->ar, page, -1);
         return false;
     });
     return !left;

@@ -163,6 +163,16 @@ struct gqueue {
         if (gp && !(head = gp->schedlink)) tail = nullptr;
         return gp;
     }
+    bool remove(const g* gp) {
+        g* before = nullptr;
+        for (g* at = head; at; before = at, at = at->schedlink) {
+            if (at != gp) continue;
+            (before ? before->schedlink : head) = at->schedlink;
+            if (tail == at) tail = before;
+            return true;
+        }
+        return false;
+    }
 };
 struct glist {  // a stack
     g* head = nullptr;

@@ -27,6 +27,9 @@
 //                                             lock(sched); no idle M: the P is left idle; starved; unlock
 //        lock(sched); starved: takes the P    (without that: sleeps, and nobody looks at the queue)
 //
+//        The M of a locked goroutine that comes back so sleeps for that one only: it takes the P where its goroutine
+//        stands in the global queue yet, and the goroutine out of there (stoplockedm).
+//
 //        Limit and number of the new M are one decision under sched.lock, or two that both saw room would die of it.
 //        Where an M ends, or the limit is raised, and one was starved, there is a wake as for new work (room_for_m).
 //        What is left waits for Ms that block or compute, as it does wherever a P cannot be taken for want of an M; but
@@ -247,16 +250,13 @@ void mspinning() { getg()->mp->spinning = true; }
 
 m* reserve_m() {
     guard l(sched.lock);
-    m* mp = mget();
-    sched.nreserved += mp != nullptr;
-    return mp;
+    return mget();
 }
 
 void unreserve_m(m* heir) {
     bool has_p;
     {
         guard l(sched.lock);
-        sched.nreserved--;
         if (!(has_p = give_p_left_idle(heir))) mput(heir);
     }
     if (has_p) notewakeup(&heir->park);
@@ -265,10 +265,6 @@ void unreserve_m(m* heir) {
 void startm_reserved(m* heir, p* pp) {
     RT0_PROBE_WITH(startm, probe_goid(getg()->mp->curg), getg()->mp->id, probe_pid(pp), false);
     if (heir->nextp) runtime_throw("startm_reserved: idle M has a P");
-    {
-        guard l(sched.lock);
-        sched.nreserved--;
-    }
     chaos_pause_debug(window::m_start);
     heir->nextp = pp;
     notewakeup(&heir->park);

@@ -239,6 +239,12 @@ void globrunqput(g* gp) {
     sched.runqsize.fetch_add(1, memory_order_seq_cst);
 }
 
+bool globrunqtake(g* gp) {
+    if (!sched.runq.remove(gp)) return false;
+    sched.runqsize.fetch_sub(1, memory_order_relaxed);  // relaxed: readers without the lock only take a hint
+    return true;
+}
+
 void globrunqput_putoff(g* gp) {
     if (sched.putoff.empty()) sched.putoff_next = false;  // it would go before all that it is put off for
     sched.putoff.push_back(gp);

@@ -141,6 +141,8 @@ bool runqshort(const p* pp, std::int64_t now);
 // ---- the global queue; sched.lock is held
 void globrunqput(g* gp) REQUIRES(sched.lock);
 void globrunqput_putoff(g* gp) REQUIRES(sched.lock);  // SY4
+// gp, which is no caller, out of the middle; false: it is not there.  Takes as long as the queue.
+bool globrunqtake(g* gp) REQUIRES(sched.lock);
 void globrunqputbatch(gqueue* batch, std::int32_t n) REQUIRES(sched.lock);
 // The ring's turn is over (RQ9): it goes to the global queue's end.
 bool runqrotate(p* pp) REQUIRES(sched.lock);

@@ -38,7 +38,6 @@ struct schedt {
     m* midle GUARDED_BY(lock) = nullptr;             // idle Ms waiting for work [lock]
     watched<std::int32_t> nmidle GUARDED_BY(lock);   // [lock]
     std::int32_t nmcoming GUARDED_BY(lock) = 0;      // spare Ms on their way to the idle list [lock]
-    std::int32_t nreserved GUARDED_BY(lock) = 0;     // Ms taken off for a P that may not come (reserve_m) [lock]
     watched<std::int32_t> nmidlelocked GUARDED_BY(lock); // locked Ms waiting for their G [lock]
     watched<std::int64_t> mnext GUARDED_BY(lock);    // Ms created, next id [lock]
     atomic<std::int32_t> maxmcount{cfg::max_ms};     // for those that are not extra [atomic]

@@ -57,6 +57,9 @@ verdict "pkg-config --static, g++ -static"
 g++ -std=c++20 -O2 own_main.cc -o own $(pkg-config --cflags --libs rt0) "-Wl,-rpath,$prefix/lib"
 [ "$(./own)" = "outside: 1 processors" ]
 verdict "pkg-config, a program with its own main"
+g++ -std=c++20 -O2 -fno-rtti own_main.cc -o no_rtti $(pkg-config --cflags --libs rt0) "-Wl,-rpath,$prefix/lib"
+[ "$(./no_rtti)" = "outside: 1 processors" ]
+verdict "pkg-config, a program without RTTI"
 g++ -std=c++20 -O2 -shared -fPIC plugin.cc -o plugin.so $(pkg-config --cflags --libs rt0) "-Wl,-rpath,$prefix/lib" &&
     g++ -std=c++20 -O2 host.cc -o host
 says_42 timeout 60 ./host

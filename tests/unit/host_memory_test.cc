@@ -191,9 +191,16 @@ TEST_F(MemoryDeathTest, LockedMemoryGetsAnMprotectGuard) {
 
 TEST_F(Memory, GuardErrorsAreReported) {
     guarded g;
+    bool maps = true;
     inject_fail(inject::guard, 1, ENOMEM);
-    EXPECT_EQ(guard_install(g.p, page), -ENOMEM);
+    EXPECT_EQ(guard_install(g.p, page, true, &maps), -ENOMEM);
+    EXPECT_FALSE(maps);
     EXPECT_EQ(guard_install(g.p, page), 0);
+    inject_fail(inject::guard, 1, EINVAL, 2);
+    EXPECT_EQ(guard_install(g.p, page, false, &maps), -ENOSPC);
+    EXPECT_TRUE(maps);
+    EXPECT_EQ(guard_install(g.p, page, true, &maps), 0);
+    EXPECT_TRUE(maps);
     EXPECT_LT(guard_install(reinterpret_cast<void*>(page), page), 0);
 }
 

@@ -3,6 +3,7 @@
 
 #include "sched/checkdead.h"
 #include "sched/find.h"
+#include "sched/locked.h"
 #include "sched/mstart.h"
 #include "sched/pidle.h"
 #include "sched/runq.h"
@@ -24,7 +25,7 @@ struct PidleAtTheLimit : Pidle {
     }
     void TearDown() override {
         sched.maxmcount = cfg::max_ms;
-        sched.nreserved = sched.nmcoming = sched.nmidlelocked = 0;
+        sched.nmcoming = sched.nmidlelocked = 0;
         sched.nmfreed = 0;
         Pidle::TearDown();
     }
@@ -59,6 +60,60 @@ TEST_F(PidleAtTheLimit, AnMAboutToSleepTakesThePLeftIdle) {
     releasep();
     freemcache(pp.mcache);
     me.mp.pp = &me.pp;
+}
+
+// It comes back from a call, and queued it as no P was idle; nobody else looks there.
+struct LockedAtTheLimit : PidleAtTheLimit {
+    void SetUp() override {
+        PidleAtTheLimit::SetUp();
+        for (p* which : {&pp, &third}) which->mcache = allocmcache();
+        third.status.store(pidle);
+        me.mp.lockedg = gs[1];
+        gs[1]->lockedm = &me.mp;
+        releasep();
+    }
+    void TearDown() override {
+        releasep();
+        me.mp.pp = &me.pp;
+        for (p* which : {&pp, &third}) freemcache(which->mcache);
+        PidleAtTheLimit::TearDown();
+    }
+};
+
+TEST_F(LockedAtTheLimit, ItsMTakesThePLeftIdle) {
+    for (std::size_t i = 0; i < gs.size(); i++) queue_globally(gs[i]);
+    startm(nullptr, false);
+    expect_left_idle();
+    EXPECT_FALSE(stoplockedm());  // would sleep
+    EXPECT_EQ(me.mp.pp, &pp);
+    EXPECT_EQ(sched.npidle.load(), 0u);
+    EXPECT_EQ(sched.nmidlelocked, 0);
+    EXPECT_EQ(sched.runqsize.load(), gs.size() - 1);
+    guard l(sched.lock);
+    for (std::size_t i : {0, 2, 3}) EXPECT_EQ(sched.runq.pop(), gs[i]) << i;
+    EXPECT_TRUE(sched.runq.empty());
+}
+
+// Who has taken it out of the queue will hand a P over; and where a P is no longer idle somebody looks at the queue.
+TEST_F(LockedAtTheLimit, ItsMWaitsForWhoHasIt) {
+    for (const bool queued : {false, true}) {
+        if (queued) queue_globally(gs[1]);
+        startm(nullptr, false);
+        if (queued) {
+            guard l(sched.lock);
+            EXPECT_EQ(pidleget(), &pp);
+        } else {
+            expect_left_idle();
+        }
+        me.mp.nextp = &third;
+        notewakeup(&me.mp.park);
+        EXPECT_FALSE(stoplockedm());
+        EXPECT_EQ(me.mp.pp, &third);
+        EXPECT_EQ(sched.runqsize.load(), queued);
+        EXPECT_EQ(sched.nmidlelocked, 1);
+        sched.nmidlelocked = 0;  // as startlockedm does
+        if (!queued) releasep();
+    }
 }
 
 TEST_F(PidleAtTheLimit, WithoutNeedTheyAreIdleBoth) {

@@ -30,6 +30,7 @@ namespace detail {
 
 struct context_node;
 
+#ifdef __cpp_rtti
 struct context_value {
     const std::type_info* type;
     explicit context_value(const std::type_info& t) : type(&t) {}
@@ -41,12 +42,13 @@ struct context_value_of final : context_value {
     explicit context_value_of(T&& x) : context_value(typeid(T)), v(std::move(x)) {}
     ~context_value_of() noexcept override {}  // whatever T's says
 };
+context_node* context_with_value(context_node* parent, std::string key, std::unique_ptr<context_value> v);
+const context_value* context_find(const context_node* n, std::string_view key);
+#endif
 
 using deadline_t = std::chrono::steady_clock::time_point;
 context_node* context_root();
 context_node* context_child(context_node* parent, std::optional<deadline_t> deadline);
-context_node* context_with_value(context_node* parent, std::string key, std::unique_ptr<context_value> v);
-const context_value* context_find(const context_node* n, std::string_view key);
 void context_ref(context_node* n);
 void context_unref(context_node* n);
 void context_cancel(context_node* n);
@@ -90,6 +92,7 @@ public:
         if (timeout > max - now) return child();
         return context(detail::context_child(n_, now + timeout));
     }
+#ifdef __cpp_rtti  // -fno-rtti: no values
     /// A child that carries v under key.  Throws std::bad_alloc and what moving v throws.
     template <class T>
     context with_value(std::string key, T v) const {
@@ -103,6 +106,7 @@ public:
         const detail::context_value* v = detail::context_find(n_, key);
         return v && *v->type == typeid(T) ? &static_cast<const detail::context_value_of<std::remove_cv_t<T>>*>(v)->v : nullptr;
     }
+#endif
     /// Cancels this node and all its descendants, and runs their stop callbacks, but for those that are cancelled already.
     void cancel() const { detail::context_cancel(n_); }
     std::stop_token stop_token() const { return detail::context_token(n_); }

@@ -42,8 +42,12 @@ public:
         if (g_.word.load(std::memory_order_acquire) >> 32 == phase)
             gate_wait(g_, [](std::uint64_t w, std::uint64_t ph) { return w >> 32 == ph; }, phase);
     }
-    // relaxed: the arrival that follows publishes it to whoever ends the phase.
-    void drop() { expected_.fetch_sub(1, std::memory_order_relaxed); }
+    // Before an arrival.  One that must be refused is so here, where nothing is changed yet: the phase may end meanwhile.
+    void drop() {
+        // relaxed: whose arrival is missing keeps the phase from ending.
+        if (missing(g_.word.load(std::memory_order_relaxed)) == 0) throw_invalid("barrier: more arrivals than expected");
+        expected_.fetch_sub(1, std::memory_order_relaxed);  // relaxed: the arrival publishes it to whoever ends the phase
+    }
     void undrop() { expected_.fetch_add(1, std::memory_order_relaxed); }  // relaxed: as in drop
 
 private:
