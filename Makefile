@@ -112,11 +112,11 @@ $(patsubst %,%.cc.o,$(HOST) $(ALL_ONRT) $(MODELS)) $(ENGINE) $(SUP_OBJ) $(B)/tes
 $(patsubst %,%.cc.o,$(PROGS)): | need-prog
 LINK = $(Q)$(if $(filter 1,$(V)),,printf '  %-5s %s\n' LD $@ &&) $(CXX) $(LDFLAGS) $(filter %.o,$^) -o $@ $(1) $(filter %.a,$^) $(LDLIBS)
 $(HOST): $(B)/%: $(B)/%.cc.o $(SUP_OBJ) $(B)/librt0.a
-	$(call LINK,-lgtest_main -lgmock -lgtest)
+	$(call LINK,-lgtest_main -lgtest)
 $(MODELS): $(B)/%: $(B)/%.cc.o $(ENGINE) $(B)/librt0.a
 	$(call LINK,-lgtest_main -lgtest)
 $(ALL_ONRT): $(B)/%: $(B)/%.cc.o $(B)/tests/support/rt_gtest_main.cc.o $(SUP_OBJ) $(LIBS)
-	$(call LINK,-lgmock -lgtest)
+	$(call LINK,-lgtest)
 $(B)/tests/perf/tools_test: | $(patsubst %,$(B)/perf/bench/%,nsleep reads takeover hog stop) $(B)/tests/stress/storm_prog
 $(patsubst %,%.cc.o,$(HOST)): XFLAGS += $(if $(filter asan,$(MODE)),-O0)  # the optimiser takes longer than the tests win by it
 # A user's own flags may leave the frame pointer out.
@@ -136,7 +136,7 @@ STATIC := $(if $(filter asan tsan,$(MODE)),,$(STATIC_PROG) $(STATIC_TEST))
 $(STATIC_PROG): %_static: %.cc.o $(LIBS)
 	$(call LINK,-static)
 $(STATIC_TEST): %_static: %.cc.o $(B)/tests/support/rt_gtest_main.cc.o $(SUP_OBJ) $(LIBS)
-	$(call LINK,-static -lgmock -lgtest)
+	$(call LINK,-static -lgtest)
 bench: $(BENCHES) $(TWINS) | need-bench  ## run the workloads of rt0 and its peers interleaved, into perf/results: BENCH=pattern REPS=5
 	$(Q)perf/bench/run --build $(B) --bench '$(BENCH)' --reps $(or $(REPS),5)
 bench-deps: need-bench  ## install the peers of the benchmarks, and what draws the plot

@@ -125,6 +125,7 @@ void schedinit() NO_THREAD_SAFETY_ANALYSIS {
     m0.retake.store(retake_initial(), memory_order_relaxed);  // relaxed: one thread so far
     boottrace("gcinit");  // nothing to set up: collection is not enabled before gcenable
     {
+        guard r(retakelock);
         guard l(sched.lock);
         if (procresize(maxprocs_from_environment()).with_work) runtime_throw("unknown runnable goroutine during bootstrap");
     }

@@ -148,14 +148,9 @@ p* releasep() {
     return pp;
 }
 
-namespace {
-
-// More idle Ms than are worth keeping.  sched.lock is held.
-bool idle_ms_in_surplus() REQUIRES(sched.lock) {
+bool idle_ms_in_surplus() {
     return sched.nmidle > gomaxprocs_now.load(memory_order_relaxed) + cfg::idle_ms_kept;  // relaxed: a heuristic
 }
-
-}  // namespace
 
 m* mget_surplus() {
     m* chain = nullptr;

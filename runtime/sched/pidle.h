@@ -9,6 +9,7 @@ void pidleput(p* pp) REQUIRES(sched.lock);
 p* pidleget() REQUIRES(sched.lock);
 void mput(m* mp) REQUIRES(sched.lock);
 m* mget() REQUIRES(sched.lock);
+bool idle_ms_in_surplus() REQUIRES(sched.lock);  // more than are worth keeping
 m* mget_surplus() REQUIRES(sched.lock);  // those that are not worth keeping, through schedlink
 p* starved_p() REQUIRES(sched.lock);     // one that was left idle for want of an M (ID4)
 // An M less, or a higher limit: who was left idle for want of one gets it (ID4).

@@ -42,7 +42,7 @@ void p_init(p* pp, std::int32_t id) {
     }
 }
 
-void p_destroy(p* pp) REQUIRES(sched.lock) {
+void p_destroy(p* pp) REQUIRES(sched.lock, retakelock) {
     bool inherit;
     pp->crowd = false;  // BN7: it is not run
     while (g* gp = runqget(pp, &inherit)) globrunqput(gp);
@@ -69,7 +69,7 @@ void grow_allp(std::int32_t n) {
 }
 
 // The calling M stays with its P, or takes P0 when its own is to die.
-void keep_or_take_p(std::int32_t n) {
+void keep_or_take_p(std::int32_t n) REQUIRES(retakelock) {
     m* mp = getg()->mp;
     if (mp->pp && mp->pp->id < n) {
         mp->pp->status.store(prunning, memory_order_relaxed);  // relaxed: the world is stopped
@@ -124,7 +124,7 @@ resized procresize(std::int32_t n) {
         pp->link = r.stopped;
         r.stopped = pp;
     }
-    if (n < old) order_trim();
+    if (n < old && idle_ms_in_surplus()) order_trim();  // who becomes idle later sees it for himself (stopm)
     return r;
 }
 

@@ -11,7 +11,7 @@ struct resized {
 };
 // World stopped, sched.lock held: makes or destroys Ps until there are n; the calling M
 // keeps or gets one.
-resized procresize(std::int32_t n) REQUIRES(sched.lock);
+resized procresize(std::int32_t n) REQUIRES(sched.lock, retakelock);
 // pp, in gcstop or new, is idle from here on: on the idle list, or, with local work, on `with_work`.
 void set_idle(p* pp, p** with_work) REQUIRES(sched.lock);
 // What start_the_world shall resize to.

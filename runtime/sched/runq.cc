@@ -60,15 +60,19 @@ void replace_runnext(p* pp, g* gp) {
     if (g* old = pp->runnext.exchange(gp, memory_order_acq_rel)) ring_put(pp, old);
 }
 
-bool runqputslow(p* pp, g* gp, std::uint32_t head, std::uint32_t tail) {
-    if (tail - head != cfg::runq_size) runtime_throw("runqputslow: queue is not full");
+void runqputslow(p* pp, g* gp) {
     gqueue batch;
-    if (!empty_ring(pp, head, tail, &batch)) return false;
+    for (;;) {
+        if (ring_put_fast(pp, gp)) return;
+        const std::uint32_t tail = pp->runqtail.load(memory_order_relaxed);  // relaxed: our own
+        const std::uint32_t head = pp->runqhead.load(memory_order_relaxed);  // relaxed: the CAS makes sure
+        if (tail - head > cfg::runq_size) runtime_throw("runqputslow: more than the ring holds");
+        if (tail - head == cfg::runq_size && empty_ring(pp, head, tail, &batch)) break;
+    }
     chaos_pause_debug(window::runq_overflow);
     batch.push_back(gp);
     guard l(sched.lock);
     globrunqputbatch(&batch, static_cast<std::int32_t>(cfg::runq_size) + 1);
-    return true;
 }
 
 bool runqrotate(p* pp) {

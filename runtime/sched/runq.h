@@ -36,23 +36,23 @@ inline bool ring_empty(const p* pp) {
     return pp->runqtail.load(memory_order_relaxed) == pp->runqhead.load(memory_order_relaxed);
 }
 
-// The ring is full: all of it, and gp, go to the global queue.  False if thieves made room.
-bool runqputslow(p* pp, g* gp, std::uint32_t head, std::uint32_t tail);
+// The ring was full: all of it, and gp, go to the global queue, unless thieves make room.
+void runqputslow(p* pp, g* gp);
+// To the tail of the ring; false: it is full.
+inline bool ring_put_fast(p* pp, g* gp) {
+    // ORDER(runq-head): acquire; slots that thieves took are free to overwrite.
+    std::uint32_t head = pp->runqhead.load(memory_order_acquire);
+    std::uint32_t tail = pp->runqtail.load(memory_order_relaxed);  // relaxed: RQ1, our own
+    if (tail - head >= cfg::runq_size) [[unlikely]] return false;
+    pp->runq[tail % cfg::runq_size].store(gp, memory_order_relaxed);  // relaxed: published by the tail
+    chaos_pause_debug(window::runq_put);
+    // ORDER(runq-tail): release; pairs with the acquires of thieves (and WK6 for wakep).
+    pp->runqtail.store(tail + 1, memory_order_release);
+    return true;
+}
 // To the tail of the ring.  A full one goes to the global queue.
 inline void ring_put(p* pp, g* gp) {
-    for (;;) {
-        // ORDER(runq-head): acquire; slots that thieves took are free to overwrite.
-        std::uint32_t head = pp->runqhead.load(memory_order_acquire);
-        std::uint32_t tail = pp->runqtail.load(memory_order_relaxed);  // relaxed: RQ1, our own
-        if (tail - head < cfg::runq_size) [[likely]] {
-            pp->runq[tail % cfg::runq_size].store(gp, memory_order_relaxed);  // relaxed: published by the tail
-            chaos_pause_debug(window::runq_put);
-            // ORDER(runq-tail): release; pairs with the acquires of thieves (and WK6 for wakep).
-            pp->runqtail.store(tail + 1, memory_order_release);
-            return;
-        }
-        if (runqputslow(pp, gp, head, tail)) return;
-    }
+    if (!ring_put_fast(pp, gp)) [[unlikely]] runqputslow(pp, gp);
 }
 
 // In the place of the G that is in runnext, which goes to the tail.

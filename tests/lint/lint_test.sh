@@ -34,7 +34,7 @@ if sh tests/lint/lint.sh >"$work/out"; then echo "ok - a clean tree passes"; els
 fresh
 : >notes.txt; finds "a stranger at the top level" "notes.txt:1: does not belong to the top level"
 repeat 250 '# x' >Makefile; finds "a long Makefile" "Makefile:250: not under 250 lines"
-(echo '// Upward.'; for i in a b c d e f g h i j k l; do echo "void upcall_$i();"; done) >runtime/base/upcall.h
+(echo '// Upward.'; for i in a b c d e f g h i j k l; do echo "void upcall_${i}_x();"; done) >runtime/base/upcall.h
 finds "a twelfth upward call" "runtime/base/upcall.h:1: 12 upward calls, not under 12"
 printf '// B.\n#include "sched/g.h"\n' >runtime/base/b.cc; finds "an include upwards" "runtime/base/b.cc:2: base includes sched, against the arrows"
 printf '// A.\n#include "kernel_if/sys.h"\n' >arch/a.h; finds "arch including kernel_if" "arch/a.h:2: arch includes kernel_if, against the arrows"
@@ -51,6 +51,8 @@ printf '// O.\n// ORDER(solo): x\nx.load(%s_acquire);\n' $mo >runtime/sched/o.cc
 printf '// O.\nx.load(%s_relaxed);\n' $mo >runtime/sched/o.cc; finds "an unexplained relaxed" "runtime/sched/o.cc:2: relaxed, and no comment says why"
 printf '// M.\nstruct m {\n    int id = 0;  // [const]\n    int x;\n    int f(int);\n};\n' >runtime/sched/m.h
 finds "a field without a tag" "runtime/sched/m.h:4: a field without its tag"
+printf '// P.\nstruct alignas(64) p {\n    int x;\n};\n' >runtime/sched/p.h
+finds "a field without a tag in an aligned struct" "runtime/sched/p.h:3: a field without its tag"
 printf '// M.\nstruct m {\n    int id GUARDED_BY(lock) = 0;\n};\n' >runtime/sched/m.h
 finds "a guarded field without a tag" "runtime/sched/m.h:3: a field without its tag"
 printf '// S.\nstruct schedt {\n    int a GUARDED_BY(lock) = 0;  // [lock]\n    int b = 0;  // [lock]\n};\n' >runtime/sched/s.h

@@ -5,14 +5,12 @@
 # what to run.  Silent when nothing is missing.
 have() {
     case $1 in
-    g++ | gcc | spin | clang | cmake | clang-format | setpriv | bpftrace) t=$1; [ "$1" = clang ] && t=clang++; command -v "$t" >/dev/null ;;
+    g++ | gcc | spin | clang | cmake | bpftrace) t=$1; [ "$1" = clang ] && t=clang++; command -v "$t" >/dev/null ;;
     linux-perf)   command -v perf >/dev/null ;;
     pkg-config)   command -v pkg-config >/dev/null ;;
     liburcu-dev)  ls /usr/include/urcu/urcu-memb.h /usr/include/*/urcu/urcu-memb.h 2>/dev/null | grep -q . ;;
     libgtest-dev) [ -e /usr/include/gtest/gtest.h ] ;;
-    libgmock-dev) [ -e /usr/include/gmock/gmock.h ] ;;
     libssl-dev)   [ -e /usr/include/openssl/evp.h ] ;;
-    findutils)    command -v find >/dev/null && command -v xargs >/dev/null ;;
     python3)      command -v python3 >/dev/null ;;
     *)            dpkg -s "$1" >/dev/null 2>&1 ;;
     esac

@@ -219,9 +219,10 @@ TEST_P(Retake, TheWorldStopsBesideLoops) {
             done.one();
         });
     while (started < n) this_goroutine::yield();
+    int before = p;
     for (int k = 0; k < 10; k++)
-        for (int other : {1, 2, 7, 3}) rt0::gomaxprocs(other);
-    rt0::gomaxprocs(p);
+        for (int other : {1, 2, 7, 3}) EXPECT_EQ(rt0::gomaxprocs(other), std::exchange(before, other));
+    EXPECT_EQ(rt0::gomaxprocs(p), before);
     stop = true;
     done.wait();
 }
