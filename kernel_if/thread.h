@@ -1,4 +1,4 @@
-// Threads for Ms: raw clone with a whole glibc thread around it (DESIGN section 1),
+// Threads for Ms: raw clone with a whole glibc thread around it,
 // or, where glibc is not laid out as calibrated or a sanitizer must see the thread,
 // pthread_create behind the same interface.
 #pragma once

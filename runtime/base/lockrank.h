@@ -10,8 +10,8 @@ enum class lock_rank : unsigned char {
     world,       // stop-the-world is wanted by one at a time, before anything else
     retake,      // the retake handshake's requesters, one at a time; they stop Ps under sched
     timers,      // a P's timer heap; its callbacks ready Gs, send on channels, start Gs
-    waitq,       // a mutex', semaphore's ... queue of waiters; readies Gs under it
-    hchan,       // a channel; readies Gs under it
+    waitq,       // a mutex', semaphore's ... queue of waiters; a timer's callback takes it
+    hchan,       // a channel; a timer's callback takes it
     sched,       // sched.lock: global queue, idle lists; startm is called with it dropped
     gfree,       // the global list of dead Gs; taken by newproc under timers
     allg,        // growing allgs; a new G takes stack memory before it

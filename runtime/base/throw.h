@@ -1,4 +1,4 @@
-// Three kinds of error (HOUSE): user misuse is a panic or an exception, exhausted
+// Three kinds of error: user misuse is a panic or an exception, exhausted
 // resources a status, and what stands here is for the rest: a fatal line for a limit
 // that must be raised, and runtime_throw for a runtime that found itself broken.
 // Nothing here allocates; all of it may be called with any lock held.

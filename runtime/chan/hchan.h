@@ -9,8 +9,7 @@
 //        to 1; one that is lost is dropped from the queue and the next is tried.
 //   CH4  recvq and sendq do not both hold a goroutine that could go, but for one select
 //        that waits on both sides of a channel: it never meets itself.
-//   CH5  Goroutines are readied with no channel lock held (perf/README: waking somebody under a lock
-//        he needs costs him milliseconds).
+//   CH5  Goroutines are readied with no channel lock held: woken under a lock that he needs, somebody loses milliseconds.
 //   CH6  With one P no lock is taken.  Every step on a channel is taken inside the runtime with a P held
 //        (upcross.h UC1), no P changes hands between lockchan and unlockchan, and the
 //        number of Ps changes only while the world is stopped, that is with nobody

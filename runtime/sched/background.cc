@@ -33,8 +33,6 @@ void announce() {
     if (wake) goready(wake);
 }
 
-bool collection_enabled = false;
-
 void bgsweep(void*) {
     announce();
     for (;;) {
@@ -129,7 +127,6 @@ void gcenable() {
     } else {
         started.lock.unlock();
     }
-    collection_enabled = true;
 }
 
 }  // namespace rt0::runtime

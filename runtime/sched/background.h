@@ -7,7 +7,7 @@ namespace rt0::runtime {
 
 extern std::size_t physHugePageSize;
 
-// Starts bgsweep and bgscavenge, waits for both, then enables collection (SPEC 10).
+// Starts bgsweep and bgscavenge, waits for both.
 void gcenable();
 // There is idle memory worth returning, the stacks of `cold` dead Gs among it: wakes bgscavenge.  idle: nothing else
 // runs.  Called by sysmon.

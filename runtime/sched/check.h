@@ -4,7 +4,7 @@
 
 namespace rt0::runtime {
 
-// SPEC station 2.  On m0 with g set.
+// On m0 with g set.
 void check(std::size_t page_size);
 
 }  // namespace rt0::runtime

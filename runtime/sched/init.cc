@@ -1,4 +1,4 @@
-// The boot sequence, station by station (SPEC 1-10), and the end of the process.
+// The boot sequence, station by station, and the end of the process.
 //
 //     rt0_go        g, m0, g0 tied together
 //       check         what we rely on
@@ -123,7 +123,7 @@ void schedinit() NO_THREAD_SAFETY_ANALYSIS {
     const char* why = retakeinit();
     boottrace(why ? why : "retakeinit");
     m0.retake.store(retake_initial(), memory_order_relaxed);  // relaxed: one thread so far
-    boottrace("gcinit");  // nothing to set up: collection is not enabled before gcenable
+    boottrace("gcinit");  // nothing to set up: there is no collector yet
     {
         guard r(retakelock);
         guard l(sched.lock);

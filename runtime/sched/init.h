@@ -8,7 +8,7 @@
 
 namespace rt0::runtime {
 
-// SPEC station 1: makes the calling thread m0 and its stack g0, boots, runs main_fn on
+// Makes the calling thread m0 and its stack g0, boots, runs main_fn on
 // the main goroutine.  On the process's initial thread.
 [[noreturn]] void rt0_go(int argc, char** argv, void (*main_fn)());
 

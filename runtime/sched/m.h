@@ -83,7 +83,6 @@ struct m : mcore {
     std::uint8_t vain_spins = 0;            // in a row, up to vain_spins_max [own:M]
     atomic<bool> blocked{false};            // asleep on a note [atomic] read by dumps
     bool is_extra = false;                  // lends the runtime to a foreign thread [const]
-    bool is_sysmon = false;                 // [const]
 
     watched<g*> lockedg;                    // [own:M]
     bool nextinherit = false;               // comes with nextp, LO4 [own by note]

@@ -344,9 +344,7 @@ int newm_spare() {
 }
 
 void newm_sysmon() {
-    m* mp = allocm(sysmon);
-    mp->is_sysmon = true;
-    start_thread_of(mp);
+    start_thread_of(allocm(sysmon));
 }
 
 void mexit() {

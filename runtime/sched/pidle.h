@@ -33,7 +33,7 @@ m* reserve_m();
 void startm_reserved(m* heir, p* pp);
 void unreserve_m(m* heir);
 // Finds somebody for a P whose M leaves it (system call, locked goroutine), or idles it.
-// SPEC station 20: starts an M in every situation in which findrunnable would find work for pp.
+// Starts an M in every situation in which findrunnable would find work for pp.
 void handoffp(p* pp);
 
 }  // namespace rt0::runtime

@@ -118,7 +118,7 @@ published<m> allm();
 published<g> allgs();     // never shrinks; dead Gs stay
 
 // ---- parking and readying (park.cc)
-// Parks the running goroutine; see SPEC station 11.  unlockf(gp, lock) runs when the
+// Parks the running goroutine (PK1).  unlockf(gp, lock) runs when the
 // context is saved and may drop the lock that makes gp visible to its waker; it must
 // not park, and it runs on another stack.  False: the goroutine goes on.
 void gopark(unlockf_t unlockf, void* lock, wait_reason reason);

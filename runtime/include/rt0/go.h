@@ -25,7 +25,7 @@ namespace rt0 {
 /// Options of one goroutine.
 struct go_options {
     std::string_view name{};     ///< shown in dumps; the first 31 bytes are kept
-    std::size_t stack_size = 0;  ///< bytes including the guard, rounded up to a power of two; 0: 64 KiB
+    std::size_t stack_size = 0;  ///< bytes including the guard, rounded up to a power of two, at least 32 KiB; 0: 64 KiB
 };
 
 /// Starts f(a...) on a new goroutine.  Arguments are moved or copied in; move-only ones
@@ -44,7 +44,8 @@ template <class F, class... A>
     detail::spawn(o, detail::bind_call(std::forward<F>(f), std::forward<A>(a)...));
 }
 
-/// Number of processors goroutines run on; n > 0 sets it.  Returns the former value.  Under RT0DEBUG=schedseed=N it stays 1.
+/// Number of processors goroutines run on; n > 0 sets it, more than 1,024 to that.  Returns the former value.  Under
+/// RT0DEBUG=schedseed=N it stays 1.
 int gomaxprocs(int n = 0);
 int num_cpu();        ///< processors this process may use: affinity and cgroup quota
 int num_goroutine();  ///< goroutines that exist, the runtime's own not counted
@@ -58,7 +59,7 @@ int set_max_threads(int n);
 /// Flushes stdio, runs atexit handlers and static destructors, ends the process; in one of them once more: the others run, and
 /// this code counts.  They run when nobody else goes on: README says what they may do.
 [[noreturn]] void exit(int code);
-/// All goroutines with their stacks, in Go's format.
+/// All goroutines with their stacks, in Go's format, while they run on.  Throws std::bad_alloc.
 std::string stack_dump();
 /// The command line; in static constructors, too.
 std::span<char* const> args();
@@ -73,7 +74,7 @@ auto blocking(F&& f) {
 }
 
 /// One line on stdout, blanks between the values; lines of several goroutines and threads do not mix. In one write(2), where
-/// that takes all of it.
+/// that takes all of it; blocks as that does.  Throws std::bad_alloc.
 template <class... T>
 void println(const T&... v) {
     detail::line out;
@@ -82,8 +83,8 @@ void println(const T&... v) {
 }
 
 namespace this_goroutine {
-std::uint64_t id();
-std::string_view name();
+std::uint64_t id();                             ///< never used again for another goroutine
+std::string_view name();                        ///< go_options::name; empty if none was given
 void yield();                                   ///< to the back of the run queue
 /// d <= 0: yields.  By rt0::now().  As late as a thread that sleeps so long; and if all processors idle, where timers come thick,
 /// up to 500 us later: they are run in groups then, 30 us apart for each that the last group had.

@@ -2,8 +2,8 @@
 // wait_group, once, semaphore, latch, barrier; context and nursery come with it.
 //
 // All of it works from goroutines and from threads that rt0 did not make.  Waiting parks
-// the goroutine, never its thread.  No function but those of context and nursery
-// allocates.  Every class is constant-initialised (a global is usable before main), is
+// the goroutine, never its thread.  No function but wait_group::go and those of context
+// and nursery allocates.  Every class but these two is constant-initialised (a global is usable before main), is
 // neither copied nor moved, and may be destroyed by whoever was let through last, while
 // the one who let it through is still on the way out of its call.
 //
