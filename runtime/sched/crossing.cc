@@ -316,7 +316,10 @@ void pass_oldp_on(m* mp) {
     }
     if (runqempty(pp) && sched.runqsize.load(memory_order_relaxed) == 0) return;
     m* heir = reserve_m();
-    if (!heir) return;
+    if (!heir) {
+        if (!below_mlimit() && (pp = take_oldp(mp))) startm_locked(pp);  // nobody else may come for a long time
+        return;
+    }
     if ((pp = take_oldp(mp))) {
         RT0_PROBE(handoffp, probe_goid(mp->curg), mp->id, pp->id);
         startm_reserved(heir, pp);

@@ -15,7 +15,6 @@
 #include "sched/checkdead.h"
 #include "sched/mstart.h"
 #include "sched/pidle.h"
-#include "sched/runq.h"
 #include "sched/schedule.h"
 
 namespace rt0::runtime {
@@ -39,26 +38,11 @@ void dounlock(g* gp) {
 }
 }  // namespace
 
-namespace {
-// The P that was left idle for want of an M, where mp's goroutine waits in the global queue (ID4); null: mp counts as idle.
-p* left_for_locked(const m* mp) {
-    guard l(sched.lock);
-    // relaxed: sched.lock.
-    if (sched.starved.load(memory_order_relaxed) && sched.pidle && globrunqtake(mp->lockedg)) return starved_p();
-    sched.nmidlelocked++;
-    checkdead();
-    return nullptr;
-}
-}  // namespace
-
 bool stoplockedm() {
     m* mp = getg()->mp;
     if (!mp->lockedg || mp->lockedg->lockedm != mp) runtime_throw("stoplockedm: inconsistent locking");
     if (mp->pp) handoffp(releasep());
-    if (p* pp = left_for_locked(mp)) {
-        acquirep(pp);
-        return false;
-    }
+    incidlelocked(1);
     mp->blocked.store(true, memory_order_relaxed);  // relaxed: for reports
     notesleep(&mp->park);
     mp->blocked.store(false, memory_order_relaxed);

@@ -390,6 +390,11 @@ void mend() {
 
 int mlimit() { return sched.maxmcount.load(memory_order_relaxed); }  // relaxed: sysmon and who sets it look again
 
+bool below_mlimit() {
+    guard l(sched.lock);
+    return mlimited() < mlimit();
+}
+
 std::int64_t mreserveid() { return mlimited() < mlimit() ? sched.mnext++ : -1; }
 
 void exhausted() {

@@ -19,6 +19,7 @@ int newm_spare();
 bool mcommoninit(m* mp);
 // How many Ms there may be that are not extra.
 int mlimit();
+bool below_mlimit();  // takes sched.lock
 // One M more in the count: its number, or -1 at the limit.
 std::int64_t mreserveid() REQUIRES(sched.lock);
 // Go's fatal text for want of a thread that must exist; and that when there are more Ms than mlimit().

@@ -27,8 +27,8 @@
 //                                             lock(sched); no idle M: the P is left idle; starved; unlock
 //        lock(sched); starved: takes the P    (without that: sleeps, and nobody looks at the queue)
 //
-//        The M of a locked goroutine that comes back so sleeps for that one only: it takes the P where its goroutine
-//        stands in the global queue yet, and the goroutine out of there (stoplockedm).
+//        The M of a locked goroutine sleeps for that one only, and nobody else runs it: where there is no other M the P goes
+//        to the first such goroutine in the queue, through its M's nextp, be that asleep or on its way to it (locked_heir).
 //
 //        Limit and number of the new M are one decision under sched.lock, or two that both saw room would die of it.
 //        Where an M ends, or the limit is raised, and one was starved, there is a wake as for new work (room_for_m).
@@ -288,20 +288,55 @@ bool nobody_comes_for(const p* pp) REQUIRES(sched.lock) {
     return running_ms() <= 1 && (!runqempty(pp) || sched.runqsize.load(memory_order_relaxed) != 0 || last_for_timers());
 }
 
-void leave_idle(p* pp) REQUIRES(sched.lock) {
-    if (stop_with_world(pp)) return;
+// What waits at pp, which nobody runs, waits in the global queue.
+void queue_globally(p* pp) REQUIRES(sched.lock) {
     bool inherit;
     pp->crowd = false;  // BN7: it is not run
     while (g* gp = runqget(pp, &inherit)) globrunqput(gp);
+}
+
+void leave_idle(p* pp) REQUIRES(sched.lock) {
+    if (stop_with_world(pp)) return;
+    queue_globally(pp);
     pidleput(pp);
     sched.starved.store(true, memory_order_seq_cst);  // ORDER(poll): before the look for a sleeper (TM5)
 }
 
-// ID4: who shall run pp: an idle M (*mp), a new one of number *id, or nobody (false; pp is disposed of).
+// ID4: the M of a locked goroutine that waits, for pp; null: none waits.
+m* locked_heir(p* pp) REQUIRES(sched.lock) {
+    queue_globally(pp);
+    for (g* gp = sched.runq.head; gp; gp = gp->schedlink) {
+        if (!gp->lockedm) continue;
+        globrunqtake(gp);
+        sched.nmidlelocked--;  // as startlockedm
+        return gp->lockedm;
+    }
+    return nullptr;
+}
+
+// At the limit of threads: *mp gets pp (let_locked_run), or it is left idle.
+void leave_to_locked(p* pp, m** mp) REQUIRES(sched.lock) {
+    // relaxed: sched.lock.
+    *mp = sched.gcwaiting.load(memory_order_relaxed) ? nullptr : locked_heir(pp);
+    if (!*mp) leave_idle(pp);
+}
+
+void let_locked_run(m* mp, p* pp) {
+    if (mp->nextp) runtime_throw("let_locked_run: M has a P");
+    mp->nextp = pp;
+    notewakeup(&mp->park);
+}
+
+// ID4: who shall run pp: an idle M (*mp) or a new one of number *id; else false: the M of a locked goroutine (*mp),
+// or nobody (*mp null; pp is disposed of).
 bool m_for(p* pp, bool optional, m** mp, std::int64_t* id) REQUIRES(sched.lock) {
     if ((*mp = mget()) || (*id = mreserveid()) >= 0) return true;
-    // relaxed: sched.lock.  The limit again: whoever has raised it since is on his way with room_for_m.
-    if (!optional && !sched.gcwaiting.load(memory_order_relaxed) && nobody_comes_for(pp) && mlimited() >= mlimit()) exhausted();
+    // relaxed: sched.lock.
+    if (!sched.gcwaiting.load(memory_order_relaxed)) {
+        if ((*mp = locked_heir(pp))) return false;
+        // The limit again: whoever has raised it since is on his way with room_for_m.
+        if (!optional && nobody_comes_for(pp) && mlimited() >= mlimit()) exhausted();
+    }
     leave_idle(pp);
     return false;
 }
@@ -336,7 +371,7 @@ void startm(p* pp, bool spinning) {
         found = pp && m_for(pp, optional, &mp, &id);
         if (!found && spinning) stop_counting_as_spinner();
     }
-    if (!found) return nobody_for(pp);
+    if (!found) return mp ? let_locked_run(mp, pp) : nobody_for(pp);
     if (!mp) {
         newm(spinning ? mspinning : nullptr, pp, id);
         return;
@@ -360,12 +395,22 @@ void startm_for(p* pp) {
         return;
     }
     std::int64_t id;
+    m* mp = nullptr;
     {
         guard l(sched.lock);
-        if ((id = mreserveid()) < 0) leave_idle(pp);  // ID4: our caller goes on with a P and looks at the global queue
+        if ((id = mreserveid()) < 0) leave_to_locked(pp, &mp);  // ID4: our caller goes on with a P and looks at the global queue
     }
     if (id >= 0) newm(nullptr, pp, id);
-    else nobody_for(pp);
+    else mp ? let_locked_run(mp, pp) : nobody_for(pp);
+}
+
+void startm_locked(p* pp) {
+    m* mp;
+    {
+        guard l(sched.lock);
+        leave_to_locked(pp, &mp);
+    }
+    mp ? let_locked_run(mp, pp) : nobody_for(pp);
 }
 
 namespace {

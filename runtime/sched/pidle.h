@@ -27,6 +27,8 @@ void stopm();
 void startm(p* pp, bool spinning);
 // After a restart: pp with work, to its own M if it has one waiting.
 void startm_for(p* pp);
+// At the limit of threads: pp to the M of a locked goroutine that waits; else it is left idle (ID4).
+void startm_locked(p* pp);
 // An idle M for a P that its caller is about to take, off the list; null when none is idle.  Then one of
 // the others: it gets pp, or goes back.
 m* reserve_m();

@@ -18,13 +18,6 @@ taking::~taking() { retakelock.unlock(); }
 
 namespace {
 
-// A spare M was refused, and not for the limit of threads: who declared that he blocks relies on the
-// others going on, so from there on it is newm, which does it or dies with Go's text.
-bool below_limit() {
-    guard l(sched.lock);
-    return mlimited() < mlimit();
-}
-
 void take_p(m* mp, std::int64_t now) REQUIRES(retakelock) {
     m* heir = mp->retakeheir;
     p* pp = retake_begin(mp);
@@ -80,7 +73,9 @@ bool retake_syscall(p* pp, std::int64_t now, bool due, takings* r) {
     if (runqempty(pp) && others_free && pp->syscallwhen + cfg::forced_preempt > now) return false;
     bool work = !runqempty(pp) || sched.runqsize.load(memory_order_relaxed) != 0;  // relaxed: a hint
     m* heir = work ? reserve_m() : nullptr;                                        // SM1
-    if (work && !heir && !(spare_ms_refused() && below_limit())) {
+    // A spare M was refused, and not for the limit of threads: who declared that he blocks relies on the
+    // others going on, so from there on it is newm, which does it or dies with Go's text.
+    if (work && !heir && !(spare_ms_refused() && below_mlimit())) {
         r->heirless++;
         return false;
     }

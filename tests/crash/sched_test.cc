@@ -215,6 +215,15 @@ TEST(Threads, ADeadlockAtTheLimitIsOne) {
     }
 }
 
+// Where each goroutine has a thread of its own none is missing.
+TEST(Threads, LockedOnesGoOnAtTheLimit) {
+    for (const char* p : {"1", "1", "1", "2", "2", "8"}) {
+        child_result r = scene_at(p, "locked-at-the-limit");
+        EXPECT_EQ(r.status, 0) << p << r.summary();
+        EXPECT_EQ(r.out, "right 200\n") << p;
+    }
+}
+
 TEST(Threads, TheLimitIsRaisedFromOutside) {
     for (const char* p : {"1", "2", "8"}) {
         child_result r = scene_at(p, "crowd-raised");

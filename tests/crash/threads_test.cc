@@ -46,6 +46,15 @@ TEST(PlainMainAlone, GoesOnAtTheLimitOfThreads) {
     }
 }
 
+TEST(PlainMainAlone, AsksGoroutinesWhoseThreadsAreTheLast) {
+    for (int i = 0; i < 5; i++) {
+        child_result r = testing_support::run_child({testing_support::built_program("tests/crash/threads_prog"), "asks_the_locked"},
+                                                    {.limit_s = 60, .env = {}});
+        ASSERT_EQ(r.out, "done\n") << r.summary();
+        ASSERT_EQ(r.status, 0) << r.summary();
+    }
+}
+
 // As in Go: the limit is fatal where more exist, whatever they do, and as the very first call.
 TEST(PlainMainAlone, ALimitBelowTheNumberOfThreadsIsFatal) {
     struct {

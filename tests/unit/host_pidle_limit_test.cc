@@ -3,7 +3,6 @@
 
 #include "sched/checkdead.h"
 #include "sched/find.h"
-#include "sched/locked.h"
 #include "sched/mstart.h"
 #include "sched/pidle.h"
 #include "sched/runq.h"
@@ -62,58 +61,102 @@ TEST_F(PidleAtTheLimit, AnMAboutToSleepTakesThePLeftIdle) {
     me.mp.pp = &me.pp;
 }
 
-// It comes back from a call, and queued it as no P was idle; nobody else looks there.
+// Two goroutines that are locked to Ms wait in the queue, behind one that is not.
 struct LockedAtTheLimit : PidleAtTheLimit {
+    m first, second;
     void SetUp() override {
         PidleAtTheLimit::SetUp();
-        for (p* which : {&pp, &third}) which->mcache = allocmcache();
-        third.status.store(pidle);
-        me.mp.lockedg = gs[1];
-        gs[1]->lockedm = &me.mp;
-        releasep();
+        m* ms[] = {&first, &second};
+        for (std::size_t i = 0; i < 2; i++) {
+            ms[i]->lockedg = gs[i + 1];
+            gs[i + 1]->lockedm = ms[i];
+        }
+        sched.mnext = 4;
+        sched.maxmcount = 4;
+        sched.nmidlelocked = 2;
     }
-    void TearDown() override {
-        releasep();
-        me.mp.pp = &me.pp;
-        for (p* which : {&pp, &third}) freemcache(which->mcache);
-        PidleAtTheLimit::TearDown();
+    void expect_has(m& who, p* with) {
+        EXPECT_EQ(who.nextp, with);
+        EXPECT_EQ(who.park.key.load(), with ? 1u : 0u);
+        EXPECT_FALSE(who.spinning);
+        EXPECT_EQ(sched.nmspinning.load(), 0u);
+    }
+    void expect_queued(std::initializer_list<std::size_t> which) {
+        guard l(sched.lock);
+        EXPECT_EQ(sched.runqsize.load(), which.size());
+        for (std::size_t i : which) EXPECT_EQ(sched.runq.pop(), gs[i]) << i;
+        EXPECT_TRUE(sched.runq.empty());
     }
 };
 
-TEST_F(LockedAtTheLimit, ItsMTakesThePLeftIdle) {
+// A spinner would do as well for the one that is not locked, but there is none.
+TEST_F(LockedAtTheLimit, AnIdlePIsForTheFirst) {
     for (std::size_t i = 0; i < gs.size(); i++) queue_globally(gs[i]);
-    startm(nullptr, false);
-    expect_left_idle();
-    EXPECT_FALSE(stoplockedm());  // would sleep
-    EXPECT_EQ(me.mp.pp, &pp);
+    wakep();
+    expect_has(first, &pp);
+    expect_has(second, nullptr);
     EXPECT_EQ(sched.npidle.load(), 0u);
-    EXPECT_EQ(sched.nmidlelocked, 0);
-    EXPECT_EQ(sched.runqsize.load(), gs.size() - 1);
-    guard l(sched.lock);
-    for (std::size_t i : {0, 2, 3}) EXPECT_EQ(sched.runq.pop(), gs[i]) << i;
-    EXPECT_TRUE(sched.runq.empty());
+    EXPECT_EQ(sched.nmidlelocked, 1);
+    expect_queued({0, 2, 3});
 }
 
-// Who has taken it out of the queue will hand a P over; and where a P is no longer idle somebody looks at the queue.
-TEST_F(LockedAtTheLimit, ItsMWaitsForWhoHasIt) {
-    for (const bool queued : {false, true}) {
-        if (queued) queue_globally(gs[1]);
-        startm(nullptr, false);
-        if (queued) {
-            guard l(sched.lock);
-            EXPECT_EQ(pidleget(), &pp);
-        } else {
-            expect_left_idle();
-        }
-        me.mp.nextp = &third;
-        notewakeup(&me.mp.park);
-        EXPECT_FALSE(stoplockedm());
-        EXPECT_EQ(me.mp.pp, &third);
-        EXPECT_EQ(sched.runqsize.load(), queued);
-        EXPECT_EQ(sched.nmidlelocked, 1);
-        sched.nmidlelocked = 0;  // as startlockedm does
-        if (!queued) releasep();
+TEST_F(LockedAtTheLimit, EachGetsOne) {
+    idle(&third);
+    queue_globally(gs[1]);
+    queue_globally(gs[2]);
+    for (int i = 0; i < 2; i++) startm(nullptr, false);
+    expect_has(first, &third);
+    expect_has(second, &pp);
+    EXPECT_EQ(sched.nmidlelocked, 0);
+    expect_queued({});
+    startm(nullptr, false);  // no P is left
+    EXPECT_FALSE(woken());
+}
+
+// Else "nobody can come", though its own M can: it yielded, and hands off the P that it had.
+TEST_F(LockedAtTheLimit, WhatWaitsAtThePGoesToItsM) {
+    {
+        guard l(sched.lock);
+        EXPECT_EQ(pidleget(), &pp);
+        runqput(&pp, gs[0], false);
+        runqput(&pp, gs[2], false);
     }
+    startm(&pp, false);
+    expect_has(second, &pp);
+    expect_has(first, nullptr);
+    EXPECT_EQ(sched.npidle.load(), 0u);
+    expect_queued({0});
+}
+
+TEST_F(LockedAtTheLimit, AfterARestartToo) {
+    queue_globally(gs[2]);
+    {
+        guard l(sched.lock);
+        EXPECT_EQ(pidleget(), &pp);
+        runqput(&pp, gs[0], false);
+    }
+    startm_for(&pp);
+    expect_has(second, &pp);
+    expect_queued({0});
+    third.status.store(pidle);
+    startm_locked(&third);  // nobody is left
+    EXPECT_EQ(sched.pidle, &third);
+    EXPECT_TRUE(sched.starved.load());
+}
+
+TEST_F(LockedAtTheLimit, NotWhileTheWorldIsBeingStopped) {
+    queue_globally(gs[1]);
+    {
+        guard l(sched.lock);
+        EXPECT_EQ(pidleget(), &pp);
+    }
+    sched.gcwaiting.store(true);
+    sched.stopwait = 2;
+    startm(&pp, false);
+    EXPECT_EQ(pp.status.load(), pgcstop);
+    expect_has(first, nullptr);
+    sched.gcwaiting.store(false);
+    expect_queued({1});
 }
 
 TEST_F(PidleAtTheLimit, WithoutNeedTheyAreIdleBoth) {
