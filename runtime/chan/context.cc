@@ -163,7 +163,7 @@ context_node* make_child(context_node* parent, std::optional<deadline_t> own, st
     bool sooner = own && (!parent->deadline || *own < *parent->deadline);
     auto* n = new context_node(parent, sooner ? own : parent->deadline, std::move(key), std::move(v));
     context_ref(parent);
-    bool past = sooner && *own <= now();
+    bool past = own && *own <= now();
     if (sooner && !past) arm(n);  // before anybody else sees n; from then on cancelling takes the timer back
     bool born_cancelled;
     {

@@ -32,6 +32,7 @@
 #include "tests/support/armed.h"
 #include "tests/support/kthreads.h"
 #include "tests/support/limited.h"
+#include "tests/support/locked_at_the_limit.h"
 
 using namespace std::chrono_literals;
 namespace this_goroutine = rt0::this_goroutine;
@@ -384,44 +385,6 @@ void deadlock_at_the_limit() {
     rt0::chan<int>(0).recv();
 }
 
-// Every M is idle for its locked goroutine, and the limit is reached: each can run by its own.
-void locked_at_the_limit() {
-    using namespace rt0::runtime;
-    rt0::chan<int> ask(0), answer(0);
-    std::atomic<int> started{0};
-    auto answers = [&, ask, answer]() mutable {
-        this_goroutine::lock_os_thread();
-        const pid_t here = gettid();
-        started++;
-        while (auto n = ask.recv()) {
-            for (int i = 0; i < 20; i++) this_goroutine::yield();
-            answer.send(gettid() == here ? *n : -1);
-        }
-    };
-    this_goroutine::lock_os_thread();
-    for (int i = 0; i < 8; i++) rt0::go([] { usleep(20'000); });  // each takes a thread
-    this_goroutine::sleep_for(50ms);
-    int idle;
-    {
-        runtime_call rc;
-        guard l(sched.lock);
-        sched.maxmcount.store(mlimited());
-        idle = sched.nmidle;
-    }
-    rt0::wait_group all;
-    for (int i = 0; i < idle; i++) all.go(answers);
-    while (started < idle) this_goroutine::yield();
-    int right = 0;
-    for (int k = 1; k <= 200; k++) {
-        ask.send(k);
-        this_goroutine::yield();
-        right += answer.recv() == k;
-    }
-    ask.close();
-    all.wait();
-    rt0::println("right", right);
-}
-
 // Where SCHED_IDLE is not permitted nobody asks for it, and forked children are left as they are.
 void fork_without_idle_class() {
     using rt0::kernel::inject;
@@ -436,7 +399,7 @@ void fork_without_idle_class() {
 
 void limits(const std::string& what) {
     if (what == "deadlock-at-the-limit") deadlock_at_the_limit();
-    if (what == "locked-at-the-limit") locked_at_the_limit();
+    if (what == "locked-at-the-limit") testing_support::locked_at_the_limit();
     if (what == "fork-without-idle-class") fork_without_idle_class();
     if (what == "exit-in-a-report") exit_in_a_report();
     if (what == "sysmon-signals") sysmon_signals();

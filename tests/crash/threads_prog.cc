@@ -8,7 +8,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <future>
 #include <thread>
 #include <vector>
 
@@ -19,10 +18,9 @@
 #include <rt0/sync.h>
 #include <rt0/time.h>
 
-#include "sched/mstart.h"
 #include "sched/template.h"
-#include "sched/upcross.h"
 #include "tests/support/every_call.h"
+#include "tests/support/locked_at_the_limit.h"
 
 using namespace std::chrono_literals;
 namespace this_goroutine = rt0::this_goroutine;
@@ -197,40 +195,6 @@ void at_the_limit() {
     must(read_by == readers && answered == threads * rounds, "all went on");
 }
 
-// The same where nobody blocks: all threads wait for the goroutines locked to them, which answer by no means of rt0's.
-void asks_the_locked() {
-    using namespace rt0::runtime;
-    use_everything();
-    rt0::gomaxprocs(1);
-    for (int i = 0; i < 8; i++) rt0::go([] { usleep(20'000); });  // each takes a thread
-    usleep(100'000);
-    rt0::chan<std::promise<int>*> ask(0);
-    std::atomic<int> started{0};
-    int idle;
-    {
-        runtime_call rc;
-        guard l(sched.lock);
-        sched.maxmcount.store(mlimited());
-        idle = sched.nmidle;
-    }
-    must(idle > 0, "somebody is idle");
-    rt0::wait_group all;
-    for (int i = 0; i < idle; i++)
-        all.go([&, ask]() mutable {
-            this_goroutine::lock_os_thread();
-            started++;
-            while (auto p = ask.recv()) (*p)->set_value(gettid());
-        });
-    while (started < idle) usleep(100);
-    for (int i = 0; i < 200; i++) {
-        std::promise<int> p;
-        ask.send(&p);
-        must(p.get_future().get() != gettid(), "answered elsewhere");
-    }
-    ask.close();
-    all.wait();
-}
-
 // More block than there may be threads from now on.
 void lowered_while_they_block() {
     rt0::gomaxprocs(1);
@@ -301,7 +265,8 @@ int main(int argc, char** argv) {
     } else if (how("at_the_limit")) {
         at_the_limit();
     } else if (how("asks_the_locked")) {
-        asks_the_locked();
+        use_everything();
+        must(testing_support::asks_the_locked(), "answered by another");
     } else if (how("lowered")) {
         lowered_while_they_block();
     } else if (how("limit_first")) {

@@ -4,11 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <cstddef>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <stop_token>
 #include <utility>
+#include <vector>
 
 #include <rt0/chan.h>
 #include <rt0/select.h>
@@ -316,6 +318,74 @@ TEST(ApiEdgesSelect, ASetThatWasMovedFrom) {
     fill();
     a.select();
     EXPECT_EQ(ran, 4);
+}
+
+// It says that it can be copied, and does not compile where it is.
+using pieces = std::vector<std::unique_ptr<int>>;
+struct holds_pieces {
+    pieces p;
+};
+pieces piece(int n) {
+    pieces v;
+    v.push_back(std::make_unique<int>(n));
+    return v;
+}
+
+TEST(ApiEdgesSelect, ContainersOfWhatCannotBeCopied) {
+    rt0::chan<pieces> c(2);
+    rt0::chan<holds_pieces> h(1);
+    rt0::chan<std::deque<std::unique_ptr<int>>> d(1);  // its move may throw
+    EXPECT_EQ(rt0::select(rt0::send(c, piece(1))), 0u);
+    EXPECT_EQ(rt0::select(rt0::send(h, holds_pieces{piece(2)})), 0u);
+    auto named = rt0::send(c, piece(3));
+    EXPECT_EQ(rt0::select(named), 0u);
+    std::deque<std::unique_ptr<int>> v;
+    v.push_back(std::make_unique<int>(4));
+    EXPECT_EQ(d.try_send(v), rt0::op_status::ok);
+    EXPECT_EQ(d.try_send(v), rt0::op_status::would_block);
+    c.close();
+    int sum = 0;
+    for (pieces p : c) sum += *p.at(0);
+    EXPECT_EQ(sum, 4);
+    EXPECT_EQ(*h.recv()->p.at(0), 2);
+    EXPECT_EQ(*d.recv()->at(0), 4);
+}
+
+// Not what is left after a move.
+TEST(ApiEdgesSelect, WhatCannotBeCopiedIsSentOnce) {
+    rt0::chan<std::unique_ptr<int>> c(3);
+    rt0::chan<pieces> p(3);
+    rt0::select_set set;
+    set.add(rt0::send(c, std::make_unique<int>(7)));
+    set.add(rt0::send(p, piece(8)));
+    set.add(rt0::otherwise([] {}));
+    EXPECT_EQ(set.select() + set.select(), 1u);
+    EXPECT_EQ(set.select(), 2u);
+    auto named = rt0::send(c, std::make_unique<int>(9));
+    EXPECT_EQ(rt0::select(named, rt0::otherwise([] {})), 0u);
+    EXPECT_EQ(rt0::select(named, rt0::otherwise([] {})), 1u);
+    EXPECT_EQ(c.len(), 2u);
+    EXPECT_EQ(p.len(), 1u);
+    EXPECT_EQ(**c.recv() + **c.recv() + *p.recv()->at(0), 24);
+}
+
+struct throws_when_moved {
+    static inline bool on = false;
+    throws_when_moved() = default;
+    throws_when_moved(throws_when_moved&&) noexcept(false) {
+        if (on) throw std::runtime_error("moved");
+    }
+};
+
+TEST(ApiEdgesSelect, AHandlerWithoutArgumentNeedsNoMove) {
+    rt0::chan<throws_when_moved> c(1);
+    c.send(throws_when_moved());
+    throws_when_moved::on = true;
+    bool ran = false;
+    EXPECT_EQ(rt0::select(rt0::recv(c, [&] { ran = true; })), 0u);
+    throws_when_moved::on = false;
+    EXPECT_TRUE(ran);
+    EXPECT_EQ(c.len(), 0u);
 }
 
 }  // namespace

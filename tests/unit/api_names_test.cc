@@ -7,6 +7,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <stop_token>
 
 #include <rt0/rt0.h>
@@ -148,6 +149,30 @@ TEST(ApiNames, DurationsOfAnyUnit) {
     });
     EXPECT_TRUE(cv.wait_for(l, hours::max(), [&] { return woken; }));
     EXPECT_EQ(cv.wait_for(l, 0.0001s), std::cv_status::timeout);
+}
+
+TEST(ApiNames, TimersOfAnyUnit) {
+    using std::chrono::hours, std::chrono::seconds;
+    rt0::time_point at;
+    EXPECT_EQ(rt0::timer(seconds::max()).channel().recv_for(at, 2ms), rt0::op_status::timeout);
+    EXPECT_TRUE(rt0::timer(0.001s).channel().recv().has_value());
+    EXPECT_TRUE(rt0::timer(hours::min()).channel().recv().has_value());
+    rt0::chan<rt0::time_point> to(1);
+    rt0::timer t(1h, to);
+    EXPECT_TRUE(t.reset(0.001s));
+    EXPECT_TRUE(to.recv().has_value());
+    rt0::wait_group ran;
+    ran.add();
+    rt0::timer f(0.001s, [&] { ran.done(); });
+    ran.wait();
+    rt0::ticker ticks(hours::max());
+    ticks.reset(0.001s);
+    EXPECT_TRUE(ticks.channel().recv().has_value());
+    EXPECT_THROW(rt0::ticker(hours::min()), std::invalid_argument);
+    EXPECT_TRUE(rt0::after(0.001s).recv().has_value());
+    EXPECT_EQ(rt0::after(hours::max()).recv_for(at, 2ms), rt0::op_status::timeout);
+    EXPECT_FALSE(rt0::context().child(hours::max()).stop_token().stop_requested());
+    EXPECT_TRUE(rt0::context().child(hours::min()).stop_token().stop_requested());
 }
 
 }  // namespace

@@ -79,6 +79,10 @@ TEST(Context, APastDeadlineCancelsAtOnce) {
     EXPECT_TRUE(root.child(0ns).stop_token().stop_requested());
     EXPECT_TRUE(root.child(-1h).stop_token().stop_requested());
     EXPECT_TRUE(root.child(std::chrono::steady_clock::now() - 1s).stop_token().stop_requested());
+    // Also where the parent's has passed longer ago, and nobody has come to it.
+    rt0::context late = root.child(1ms);
+    while (std::chrono::steady_clock::now() < *late.deadline() + 1ms) {}
+    EXPECT_TRUE(late.child(-1ns).stop_token().stop_requested());
 }
 
 TEST(Context, StopCallbacksOfADeadlineRunOnAGoroutineAndMayBlock) {

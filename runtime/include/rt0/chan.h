@@ -185,7 +185,7 @@ public:
     using value_type = T;
     using difference_type = std::ptrdiff_t;
     // A T that cannot be copied is handed out for moving: for (T v : ch) works for it too.
-    using reference = std::conditional_t<std::is_copy_constructible_v<T>, T&, T&&>;
+    using reference = std::conditional_t<detail::copies<T>, T&, T&&>;
 
     chan_iterator() = default;
     explicit chan_iterator(const chan<T>& c) : c_(c) { ++*this; }

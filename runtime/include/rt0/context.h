@@ -92,6 +92,10 @@ public:
         if (timeout > max - now) return child();
         return context(detail::context_child(n_, now + timeout));
     }
+    template <class Rep, class Period>
+    context child(std::chrono::duration<Rep, Period> timeout) const {
+        return child(detail::at_most(timeout));
+    }
 #ifdef __cpp_rtti  // -fno-rtti: no values
     /// A child that carries v under key.  Throws std::bad_alloc and what moving v throws.
     template <class T>

@@ -58,7 +58,8 @@ template <class T, class F>
 }
 
 /// A case that sends v, which it holds; f() runs when v went.  In a select_set, or named and
-/// used again, it sends a copy each time if T can be copied.
+/// used again, it sends a copy each time if T can be copied; if not, it sends v once and is never chosen after that.  A T
+/// with a member that cannot be copied, such as a vector of std::unique_ptr, needs a deleted copy constructor of its own there.
 template <class T, class V = T, class F = detail::no_handler>
     requires std::convertible_to<V, T> && std::invocable<F&>
 [[nodiscard]] auto send(const chan<T>& c, V&& v, F f = {}) {
@@ -115,7 +116,7 @@ std::size_t select(C&&... cases) {
     } else {
         detail::scase sc[n];
         std::uint32_t i = 0;
-        (cases.prepare(sc[i++], std::is_lvalue_reference_v<C>), ...);
+        (cases.template prepare<std::is_lvalue_reference_v<C>>(sc[i++]), ...);
         detail::select_outcome o;
         if constexpr (n <= detail::select_inline) {
             o = detail::selectgo(sc, n, nullptr);

@@ -64,12 +64,14 @@ private:
 }  // namespace detail
 
 /// Fires once.  A handle: copies are the same timer.  Safe to use from many goroutines at
-/// once.  d <= 0 fires at once.  Throws std::bad_alloc.
+/// once.  d <= 0 fires at once, one that is longer than nanoseconds can say never.  Throws std::bad_alloc.
 /// Source: Go's time.Timer (as of Go 1.23), time.AfterFunc.
 class timer {
 public:
     /// Sends the time of firing on channel(), which has room for it.
     explicit timer(std::chrono::nanoseconds d) : t_(detail::timer_make(chan<time_point>(1), true, nullptr)) { arm(d); }
+    template <class Rep, class Period>
+    explicit timer(std::chrono::duration<Rep, Period> d) : timer(detail::at_most(d)) {}
     /// Runs f() on a goroutine.  An exception that leaves f is a panic.  Throws
     /// std::invalid_argument for an empty std::function or a null function pointer.
     template <class F>
@@ -80,16 +82,25 @@ public:
                   {}, false, std::make_unique<detail::timer_function_of<std::decay_t<F>>>(std::forward<F>(f))))) {
         arm(d);
     }
+    template <class Rep, class Period, class F>
+        requires std::is_invocable_v<std::decay_t<F>&>
+    timer(std::chrono::duration<Rep, Period> d, F&& f) : timer(detail::at_most(d), std::forward<F>(f)) {}
     /// Sends on c unless that would block.  What it has sent there stays there after stop().
     timer(std::chrono::nanoseconds d, chan<time_point> c) : t_(detail::timer_make(std::move(c), false, nullptr)) {
         arm(d);
     }
+    template <class Rep, class Period>
+    timer(std::chrono::duration<Rep, Period> d, chan<time_point> c) : timer(detail::at_most(d), std::move(c)) {}
 
     /// True: it was armed and will not fire.  (Not where it fired and nobody has received that, though nobody will: Go
     /// 1.23's Stop says true there.)
     bool stop() { return detail::timer_stop(t_.get()); }
     /// Stops and arms anew; true: it had been armed.
     bool reset(std::chrono::nanoseconds d) { return detail::timer_reset(t_.get(), d, {}); }
+    template <class Rep, class Period>
+    bool reset(std::chrono::duration<Rep, Period> d) {
+        return reset(detail::at_most(d));
+    }
     /// A nil channel for a timer with a function.
     receiver<time_point> channel() const { return detail::timer_chan(t_.get()); }
 
@@ -107,6 +118,8 @@ public:
         : t_((check(d), detail::timer_make(chan<time_point>(1), true, nullptr))) {
         detail::timer_arm(t_.get(), d, d);
     }
+    template <class Rep, class Period>
+    explicit ticker(std::chrono::duration<Rep, Period> d) : ticker(detail::at_most(d)) {}
     receiver<time_point> channel() const { return detail::timer_chan(t_.get()); }
     /// No more ticks; the channel stays open.
     void stop() { detail::timer_stop(t_.get()); }
@@ -114,6 +127,10 @@ public:
     void reset(std::chrono::nanoseconds d) {
         check(d);
         detail::timer_reset(t_.get(), d, d);
+    }
+    template <class Rep, class Period>
+    void reset(std::chrono::duration<Rep, Period> d) {
+        reset(detail::at_most(d));
     }
 
 private:
@@ -126,5 +143,9 @@ private:
 /// A channel that receives the time once, d from now.  Needs no handle.
 /// Source: Go's time.After.
 receiver<time_point> after(std::chrono::nanoseconds d);
+template <class Rep, class Period>
+receiver<time_point> after(std::chrono::duration<Rep, Period> d) {
+    return after(detail::at_most(d));
+}
 
 }  // namespace rt0

@@ -105,6 +105,16 @@ inline constexpr bool is_boxed = kind_of<T> == elem_kind::boxed;
 template <class T>
 using passed_t = std::conditional_t<is_boxed<T>, T*, T>;  // what goes through the channel
 
+// Whether a T can be copied.  A container of what cannot says that it can, and does not compile where it is.
+template <class T>
+inline constexpr bool copies = std::is_copy_constructible_v<T>;
+template <class T>
+    requires requires {
+        typename T::allocator_type;
+        typename T::value_type;
+    }
+inline constexpr bool copies<T> = std::is_copy_constructible_v<T> && copies<typename T::value_type>;
+
 template <class T>
 void move_elem(void* to, void* from) noexcept {
     ::new (to) T(std::move(*static_cast<T*>(from)));
@@ -157,12 +167,13 @@ struct destroy_guard {  // ends the life of *p, however the scope is left
 // when its move may throw, so that v stands untouched until the box has gone through.
 template <class T>
 std::unique_ptr<T> box(T& v) {
-    return std::unique_ptr<T>(new T(std::move_if_noexcept(v)));
+    if constexpr (std::is_nothrow_move_constructible_v<T> || !copies<T>) return std::unique_ptr<T>(new T(std::move(v)));
+    else return std::unique_ptr<T>(new T(std::as_const(v)));
 }
 // The value did not go through: a T that could only be moved comes back.
 template <class T>
 void unbox_into(T& v, std::unique_ptr<T>& b) {
-    if constexpr (!std::is_copy_constructible_v<T>) {
+    if constexpr (!copies<T>) {
         static_assert(std::is_move_assignable_v<T>, "a move-only T whose move may throw must be assignable here");
         v = std::move(*b);
     }

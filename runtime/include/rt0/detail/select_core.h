@@ -83,14 +83,15 @@ public:
     recv_case(recv_case&& o) noexcept(std::is_nothrow_move_constructible_v<F>) : f_(std::move(o.f_)), c_(std::move(o.c_)) {}
 
     void own() noexcept { c_.own(); }
-    void prepare(scase& k, bool) noexcept {
+    template <bool keep>
+    void prepare(scase& k) noexcept {
         k.kind = kind;
         k.c = c_.get();
         k.elem = const_cast<void*>(static_cast<const volatile void*>(std::addressof(slot_.value)));
     }
     void run(bool ok) {
         if constexpr (!std::is_invocable_v<F&, std::optional<T>>) {
-            if (ok) static_cast<void>(take());
+            if (ok) drop();
             static_cast<void>(f_());
         } else if constexpr (std::is_member_pointer_v<F>) {
             static_cast<void>(std::invoke(f_, ok ? take() : nothing()));
@@ -102,6 +103,10 @@ public:
     }
 
 private:
+    void drop() noexcept {
+        if constexpr (is_boxed<T>) delete slot_.value;
+        else std::destroy_at(std::addressof(slot_.value));
+    }
     std::optional<T> take() noexcept(!is_boxed<T>) {
         if constexpr (is_boxed<T>) {
             std::unique_ptr<T> b(slot_.value);
@@ -125,39 +130,39 @@ private:
 };
 
 // What a send case sends.  `keep`: the case will be used again, so a T that can be copied
-// is sent as a copy.
+// is sent as a copy, and one that cannot once only.
 template <class T>
 class outgoing {
 public:
     explicit outgoing(T&& v) : value_(std::move(v)) {}
     outgoing(outgoing&&) = default;
 
-    void* prepare([[maybe_unused]] bool keep) {
+    template <bool keep>
+    void* prepare() {
         if constexpr (kind_of<T> == elem_kind::plain) {
             return std::addressof(value_);
         } else if constexpr (is_boxed<T>) {
             if (!box_) {
-                if constexpr (std::is_copy_constructible_v<T>) {
-                    if (keep) box_.reset(new T(std::as_const(value_)));
-                }
-                if (!box_) box_.reset(new T(std::move(value_)));
+                if constexpr (keep && copies<T>) box_.reset(new T(std::as_const(value_)));
+                else box_.reset(new T(std::move(value_)));
             }
             boxed_ = box_.get();
             return &boxed_;
         } else {
-            if constexpr (std::is_copy_constructible_v<T>) {
-                if (keep) {
-                    if (!copy_) copy_.emplace(std::as_const(value_));
-                    return std::addressof(*copy_);
-                }
+            if constexpr (keep && copies<T>) {
+                if (!copy_) copy_.emplace(std::as_const(value_));
+                return std::addressof(*copy_);
+            } else {
+                return std::addressof(value_);
             }
-            return std::addressof(value_);
         }
     }
     void sent() noexcept {
         static_cast<void>(box_.release());
         copy_.reset();
+        spent_ = kind_of<T> != elem_kind::plain && !copies<T>;
     }
+    bool spent() const noexcept { return spent_; }
 
 private:
     struct none {
@@ -166,6 +171,7 @@ private:
     };
     T value_;
     T* boxed_ = nullptr;
+    bool spent_ = false;
     [[no_unique_address]] std::conditional_t<is_boxed<T>, std::unique_ptr<T>, none> box_;
     [[no_unique_address]] std::conditional_t<kind_of<T> == elem_kind::moved, std::optional<T>, none> copy_;
 };
@@ -178,10 +184,11 @@ public:
     send_case(send_case&&) = default;
 
     void own() noexcept { c_.own(); }
-    void prepare(scase& k, bool keep) {
+    template <bool keep>
+    void prepare(scase& k) {
         k.kind = kind;
-        k.c = c_.get();
-        k.elem = out_.prepare(keep);
+        k.c = out_.spent() ? nullptr : c_.get();  // a nil channel is never chosen
+        if (k.c) k.elem = out_.template prepare<keep>();
     }
     void run(bool ok) {
         if (!ok) throw_closed_channel(chan_misuse::send_closed);
@@ -201,7 +208,8 @@ public:
     static constexpr case_kind kind = case_kind::after;
     after_case(std::int64_t ns, F f) : ns_(ns), f_(std::move(f)) {}
     void own() noexcept {}
-    void prepare(scase& k, bool) noexcept {
+    template <bool keep>
+    void prepare(scase& k) noexcept {
         k.kind = kind;
         k.ns = ns_;
     }
@@ -218,7 +226,8 @@ public:
     static constexpr case_kind kind = case_kind::done;
     done_case(std::stop_token st, F f) : st_(std::move(st)), f_(std::move(f)) {}
     void own() noexcept {}
-    void prepare(scase& k, bool) noexcept {
+    template <bool keep>
+    void prepare(scase& k) noexcept {
         k.kind = kind;
         k.stop = &st_;
     }
@@ -235,7 +244,10 @@ public:
     static constexpr case_kind kind = case_kind::otherwise;
     explicit otherwise_case(F f) : f_(std::move(f)) {}
     void own() noexcept {}
-    void prepare(scase& k, bool) noexcept { k.kind = kind; }
+    template <bool keep>
+    void prepare(scase& k) noexcept {
+        k.kind = kind;
+    }
     void run(bool) { static_cast<void>(std::invoke(f_)); }
 
 private:
@@ -257,7 +269,7 @@ struct set_case_of final : set_case {
     C c;
     explicit set_case_of(C&& from) : c(std::move(from)) { c.own(); }
     ~set_case_of() noexcept override {}  // whatever C's says
-    void prepare(scase& k) override { c.prepare(k, true); }
+    void prepare(scase& k) override { c.template prepare<true>(k); }
     void run(bool ok) override { c.run(ok); }
 };
 
