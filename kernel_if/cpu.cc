@@ -1,13 +1,13 @@
 // Processors, huge page size, auxiliary vector.  Runs once at boot, before the heap of
 // the runtime: no allocation, 20 KiB of stack.
 //
-//   CP1  the count is the affinity mask's, bounded above by the CPU quota of the process's
+//   CU1  the count is the affinity mask's, bounded above by the CPU quota of the process's
 //        control group and of every ancestor that is visible, rounded up: 1.5 processors
 //        of quota are used best by 2 threads.
-//   CP2  v1 (cpu.cfs_quota_us over cpu.cfs_period_us), v2 (cpu.max) and hybrid hosts, by
+//   CU2  v1 (cpu.cfs_quota_us over cpu.cfs_period_us), v2 (cpu.max) and hybrid hosts, by
 //        what /proc/self/cgroup and /proc/self/mountinfo say; nothing is assumed of where
 //        they are mounted.
-//   CP3  whatever cannot be read or makes no sense does not bound.  Garbage never fails.
+//   CU3  whatever cannot be read or makes no sense does not bound.  Garbage never fails.
 #include "kernel_if/cpu.h"
 
 #include <errno.h>

@@ -1,10 +1,10 @@
 // Address space.
 //
-//   MM1  a reservation is one MAP_NORESERVE read-write mapping: untouched pages cost
+//   KM1  a reservation is one MAP_NORESERVE read-write mapping: untouched pages cost
 //        nothing and are not charged against overcommit (PROT_NONE + mprotect would be).
-//   MM2  a guard faults on any access, by the program or by the kernel on its behalf
+//   KM2  a guard faults on any access, by the program or by the kernel on its behalf
 //        (EFAULT), and survives sys_unused.  The probe asserts both.
-//   MM3  guard regions (MADV_GUARD_INSTALL, Linux 6.13) need no VMA; mprotect guards take
+//   KM3  guard regions (MADV_GUARD_INSTALL, Linux 6.13) need no VMA; mprotect guards take
 //        two each and end at vm.max_map_count.  A mapping that refuses the first kind
 //        (locked memory: mlockall) gets the second, whatever guard_mode() says.
 #include "kernel_if/memory.h"
@@ -34,7 +34,7 @@ constexpr int pr_set_vma_anon_name = 0;
 
 // What the probe found; 0 before it.  Racing probes find the same.
 std::atomic<int> probed{0};
-// Set once a guard had to be made by mprotect although guard regions work (MM3).
+// Set once a guard had to be made by mprotect although guard regions work (KM3).
 std::atomic<bool> mixed{false};
 
 std::size_t page() { return read_auxv(nullptr).page_size; }

@@ -1,9 +1,9 @@
 // semaphore, the slow paths.
 //
-//   SE1  Bit 0 of the word is set exactly when somebody is on the list; then there are no
+//   SA1  Bit 0 of the word is set exactly when somebody is on the list; then there are no
 //        permits in the word: they go straight to the first in line, so the order is
 //        that of asking and a newcomer cannot overtake.
-//   SE2  The releaser's last access is the CAS that lets others through, or it hands the
+//   SA2  The releaser's last access is the CAS that lets others through, or it hands the
 //        permits to goroutines that are still parked while it touches the queue.  Permits that are left
 //        over are put into the word after the queue's lock: who takes one may be the last to use the semaphore.
 #include "chan/waitq.h"
@@ -20,7 +20,7 @@ namespace {
 constexpr std::uint64_t queued = 1;
 constexpr std::uint64_t max_permits = std::numeric_limits<std::ptrdiff_t>::max() >> 2;  // semaphore::max()
 
-// With the lock (SE1).
+// With the lock (SA1).
 void fix_queued(sema_state& s) {
     // relaxed: the bit only says where to look, under the queue's lock.
     if (!s.q.list.head) s.word.fetch_and(~queued, std::memory_order_relaxed);
@@ -89,7 +89,7 @@ void sema_release_slow(sema_state& s, std::uint64_t k) {
                 runtime::collect(wake, w);
                 k--;
             }
-            // Those that are left follow without the lock (SE2).  relaxed: no permit is in it.
+            // Those that are left follow without the lock (SA2).  relaxed: no permit is in it.
             if (any && !s.q.list.head) s.word.store(0, std::memory_order_relaxed);
             word = s.word.load(std::memory_order_relaxed);  // relaxed: as above
         } while (k && !put_permits(s, k, word, &too_many));

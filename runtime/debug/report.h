@@ -16,8 +16,8 @@ enum class report_kind {
 
 // The report's way to standard error; flushed by report_failed too.
 extern sink report_sink;
-extern atomic<bool> report_writing;  // it waits, perhaps, for who reads standard error: it is not stuck (SR4)
-// From here on a report that is stuck ends all the same (SR4, sigreport.cc).
+extern atomic<bool> report_writing;  // it waits, perhaps, for who reads standard error: it is not stuck (FR4)
+// From here on a report that is stuck ends all the same (FR4, sigreport.cc).
 void report_watch();
 // Prints the stacks of a report as RT0TRACEBACK has it, watched.
 void report_stacks(report_kind kind);

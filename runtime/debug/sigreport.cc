@@ -1,19 +1,19 @@
 // What signals say: stack overflows, faults, SIGQUIT.  Go's texts.
 //
 // How a report in a handler always ends, whatever the interrupted thread was doing:
-//   SR1  The head is written before anything is unwound, each block before the next is begun
+//   FR1  The head is written before anything is unwound, each block before the next is begun
 //        (RS1), so the facts are out whatever happens later.
-//   SR2  Unwinding takes no lock (TB3) and survives a broken stack (SG6).
-//   SR3  libbacktrace takes memory from mmap, and looks at its own lists with trylocks: it may
+//   FR2  Unwinding takes no lock (TB3) and survives a broken stack (SG6).
+//   FR3  libbacktrace takes memory from mmap, and looks at its own lists with trylocks: it may
 //        interrupt itself.  The demangler mallocs, so it is not called where the signal came
 //        inside malloc (in_allocator): names are taken apart by hand then.  Malloc on this
 //        thread, otherwise, waits only for threads that run on.
-//   SR4  What is left is the loader's lock (dl_iterate_phdr), which another thread may hold for
+//   FR4  What is left is the loader's lock (dl_iterate_phdr), which another thread may hold for
 //        ever: a watchdog (SIGALRM) that has seen the reporting thread wait for cfg::report_patience
 //        without a frame printed, or ten times as long at work, takes the report over (RP6),
 //        prints the rest as modules and offsets, for which no lock is needed, and ends the process.
 //        Reports that no signal began have it, too.
-//   SR5  A fault of the reporting thread itself ends the process at once, by that signal.
+//   FR5  A fault of the reporting thread itself ends the process at once, by that signal.
 //
 // Rejected: symbolising on another thread: it would have to exist beforehand, in every
 // process; a forked helper: fork runs handlers that take malloc's locks.
@@ -94,7 +94,7 @@ bool in_allocator(const pc_list& pcs) {
     return false;
 }
 
-// ---- the watchdog, SR4
+// ---- the watchdog, FR4
 
 [[noreturn]] void end_by_signal() {
     die_by_default(*subject, false);
@@ -135,7 +135,7 @@ void watchdog(int, siginfo_t*, void*) {
 void begin(const signal_context& c, bool signal_ends) {
     subject = &c;
     by_signal = signal_ends;
-    for (int sig : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) kernel::sigmask_unblock_one(sig);  // SR5
+    for (int sig : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) kernel::sigmask_unblock_one(sig);  // FR5
 }
 
 void put_interrupted(report_kind kind, const signal_context& c) {
@@ -205,7 +205,7 @@ void report_watch() {
 }
 
 void upcall_signal_fault(const signal_context& c, const guard_hit& h) {
-    if (reporting()) {  // SR5
+    if (reporting()) {  // FR5
         report_sink.end_line();
         warn("fault while reporting; giving up");
         return die_by_default(c);

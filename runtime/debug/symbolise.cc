@@ -170,7 +170,7 @@ bool is_cxx_runtime(const char* module) {
     return module && (std::strstr(module, "/libstdc++.so") || std::strstr(module, "/libgcc_s.so"));
 }
 
-constexpr std::size_t max_mangled = 1500;  // bytes; the demangler takes about 80 bytes of stack for each (SY2)
+constexpr std::size_t max_mangled = 1500;  // bytes; the demangler takes about 80 bytes of stack for each (SB2)
 
 // Names nobody wants to read in full.
 struct short_name {
@@ -267,7 +267,7 @@ int symbolise(std::uintptr_t return_address, source_frame* out) {
         unseen here;
         backtrace_pcinfo(s, pc, on_frame, ignore_error, &l);
         backtrace_syminfo(s, pc, on_symbol, ignore_error, &l);
-        report_stay_if_taken();  // it may have waited for the loader's lock: SR4
+        report_stay_if_taken();  // it may have waited for the loader's lock: FR4
     }
     if (l.n == 0) out[l.n++] = {};
     if (l.symbol) {

@@ -1,12 +1,12 @@
 // From program counters to functions, files and lines.
 //
-//   SY1  symbolise() and put_function() may be called on any thread, in any state in
+//   SB1  symbolise() and put_function() may be called on any thread, in any state in
 //        which malloc may be: libbacktrace maps its own memory, the demangler mallocs (not
 //        in static programs, whose C++ runtime shows a form of it that does not; nor while
 //        `naming` is below full).
 //        Neither is called with a runtime lock or a scan bit held.
-//   SY2  Both need up to 160 KiB of stack: call them on a system stack or a thread's.
-//   SY3  The strings of a source_frame live as long as the process.
+//   SB2  Both need up to 160 KiB of stack: call them on a system stack or a thread's.
+//   SB3  The strings of a source_frame live as long as the process.
 #pragma once
 #include <cstdint>
 

@@ -1,11 +1,11 @@
 // mallocinit, and the memory of rt0's own objects.
 //
-//   ML1  mallocinit may come from a static constructor, from several threads at once, and
+//   MA1  mallocinit may come from a static constructor, from several threads at once, and
 //        again: everything it fills in is constant-initialised, and one thread does it.
-//   ML2  what mallocrt returns is zero: fresh pages are, and anything used before is cleared.
+//   MA2  what mallocrt returns is zero: fresh pages are, and anything used before is cleared.
 //        Memory comes untouched from the kernel, which reserves any amount: an object larger
 //        than the machine's memory is refused here, before books are kept for its pages.
-//   ML3  with an mcache neither mallocrt nor freert locks until a list of it is empty or full.
+//   MA3  with an mcache neither mallocrt nor freert locks until a list of it is empty or full.
 // Under AddressSanitizer a free object is poisoned but for its link, so use after free and a
 // second free are found.
 #include <cstring>

@@ -2,10 +2,10 @@
 // stacks in the pools, large stacks kept for reuse.  Bytes are counted as the kernel was
 // asked to take them; how many of them were resident it does not say.
 //
-//   SC1  pages are given back without a lock held: the span or the slots are taken out first,
+//   SV1  pages are given back without a lock held: the span or the slots are taken out first,
 //        so nobody can be handed them meanwhile, and put back as clean afterwards.
-//   SC2  what Ps have in their caches is theirs: it is hot, and bounded.
-//   SC3  where pages were given back the kernel makes no huge page of what is left: khugepaged would fill the holes up, and
+//   SV2  what Ps have in their caches is theirs: it is hot, and bounded.
+//   SV3  where pages were given back the kernel makes no huge page of what is left: khugepaged would fill the holes up, and
 //        the books would call free what is resident.  Where all of one is given back it may be huge again.  What the books
 //        call the kernel's beside it came with the huge page, untouched or not, and goes back with it.
 #include <algorithm>
@@ -25,7 +25,7 @@ bool is_released(const mspan* s, std::size_t i) {
     return s->ar->released[page / 64] >> (page % 64) & 1;
 }
 
-// Pages i to i + n of s, and those beside them that lie in the same huge pages (SC3).
+// Pages i to i + n of s, and those beside them that lie in the same huge pages (SV3).
 void* with_huge(const mspan* s, std::size_t i, std::size_t n, std::size_t* bytes) {
     const unsigned shift = s->ar->page_shift;
     const std::size_t end = s->start + (s->npages << shift), huge = s->ar->huge ? heap.physHugePageSize : 1;
@@ -43,7 +43,7 @@ bool all_released(const arena* a, std::size_t first, std::size_t n) {
     return true;
 }
 
-// SC3, for the huge pages that pages first to first + n of a lie in.
+// SV3, for the huge pages that pages first to first + n of a lie in.
 void settle_huge(const arena* a, std::size_t first, std::size_t n) {
     const std::size_t size = heap.physHugePageSize, pages = size >> a->page_shift;
     if (!a->huge || pages % 64 != 0) return;

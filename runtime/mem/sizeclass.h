@@ -1,9 +1,9 @@
 // Size classes: which sizes small objects are rounded up to, and how many pages a span
 // of each class has.  Computed at compile time from two rules and asserted:
-//   SC1  class sizes grow by an eighth of the power of two below them, so at most 12.5 %
+//   SZ1  class sizes grow by an eighth of the power of two below them, so at most 12.5 %
 //        of an object is padding - or less than its alignment, where that is more: 16
 //        below 64 bytes, 64 from there on (a cache line is never shared by two objects).
-//   SC2  a span holds eight objects or more, so the tail that fits no object is less than
+//   SZ2  a span holds eight objects or more, so the tail that fits no object is less than
 //        an eighth of the span; and at most 1024, so a bitmap is at most 16 words.
 // Class 0 is no class: an object larger than cfg::small_max, with a span of its own.  The last class is for what is never freed
 // (kept_class): each of a few such objects among those that come and go would hold a span of them for good.
@@ -96,14 +96,14 @@ constexpr bool size_classes_hold() {
         const size_class& k = size_classes[c];
         std::size_t span = k.npages * cfg::heap_page, waste = k.size - (prev + 1);
         if (k.size <= prev || k.size % object_align(k.size) != 0) return false;
-        if (waste * 8 > k.size && waste >= object_align(k.size)) return false;                    // SC1
-        if (k.nelems < 8 || (span - std::size_t{k.nelems} * k.size) * 8 > span) return false;     // SC2
+        if (waste * 8 > k.size && waste >= object_align(k.size)) return false;                    // SZ1
+        if (k.nelems < 8 || (span - std::size_t{k.nelems} * k.size) * 8 > span) return false;     // SZ2
         if (size_to_class(prev + 1) != static_cast<unsigned>(c) || size_to_class(k.size) != static_cast<unsigned>(c))
             return false;
         prev = k.size;
     }
     return true;
 }
-static_assert(size_classes_hold(), "SC1, SC2 and the index tables");
+static_assert(size_classes_hold(), "SZ1, SZ2 and the index tables");
 
 }  // namespace rt0::runtime

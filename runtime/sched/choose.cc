@@ -1,4 +1,4 @@
-// Choosing by a seed; CH1-CH4 in choose.h.
+// Choosing by a seed; CZ1-CZ4 in choose.h.
 #include "sched/choose.h"
 
 #include "base/chaos.h"
@@ -74,14 +74,14 @@ g* choose_seeded(p* pp) {
     g* gp = pick < left ? from_global(pp) : pick < left + old ? any_of_ring(pp, old) : any_newborn(pp, born);
     hash = mix64(hash ^ gp->goid);
     m* runs = gp->lockedm ? gp->lockedm : getg()->mp.get();
-    runs->rand = seeded_draw() | 1;  // CH2
+    runs->rand = seeded_draw() | 1;  // CZ2
     virtual_tick();
     return gp;
 }
 
 // ---- chaos
 
-// In this spell of pp's rounds one in eight of what has `id` is starved, or nothing is (CH4).
+// In this spell of pp's rounds one in eight of what has `id` is starved, or nothing is (CZ4).
 bool starved(const p* pp, std::uint64_t id) {
     std::uint32_t spell = pp->schedtick.load(memory_order_relaxed) / cfg::chaos_spell;  // relaxed: our own
     return spell % 2 != 0 && mix64(chaos_seed() ^ mix64(id) ^ spell) % 8 == 0;

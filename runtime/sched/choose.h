@@ -1,14 +1,14 @@
 // Which G is next, where a seed has a say in it: RT0DEBUG=schedseed=N (base/seeded.h) and chaos=SEED (base/chaos.h).
 //
-//   CH1  schedseed: any G that is queued, each as likely; but of the newborns mostly the newest, so that trees are
+//   CZ1  schedseed: any G that is queued, each as likely; but of the newborns mostly the newest, so that trees are
 //        walked in depth (sched/born.h).  At both edges of a call of the program's (a point) the seed says whether its
 //        goroutine yields, as often as the seed says: a program's races show at different rates.
-//   CH2  schedseed: whoever runs G starts it with random numbers of the seed's, for which M that is depends on
+//   CZ2  schedseed: whoever runs G starts it with random numbers of the seed's, for which M that is depends on
 //        when threads wake.
-//   CH3  chaos: what runqget would take, but now and then runnext goes to the end of the ring, the global queue has a turn, the
+//   CZ3  chaos: what runqget would take, but now and then runnext goes to the end of the ring, the global queue has a turn, the
 //        G is asked to yield soon, and thieves take a runnext or leave a ring alone whatever RQ8 says.  As in rr's chaos
 //        mode some Gs, and some Ps, are starved for a while: a G is passed over while others wait, a P pauses before a round.
-//   CH4  Starvation is bounded: in every second spell of rounds there is none, and of chaos_pass_over Gs in a row one runs.
+//   CZ4  Starvation is bounded: in every second spell of rounds there is none, and of chaos_pass_over Gs in a row one runs.
 //
 // Off it costs nothing where one G switches to the next: there sched.detour is read, in place of gcwaiting.
 // Source: R. O'Callahan, "Introducing rr Chaos Mode" (2016), rr-project.org.

@@ -36,7 +36,7 @@ enum mretake : std::uint32_t {
     rt_exiting = 64,   // the process is exiting: never leave or enter the runtime again
     rt_fence = 128,    // no membarrier: RK1's other way
     rt_hog = 256,      // with taken: M runs though it has no P; set by holders of retakelock, cleared by them or with the phase
-    rt_points = 512,   // the edges of calls are points of a seeded schedule (CH1 in choose.h) [const]
+    rt_points = 512,   // the edges of calls are points of a seeded schedule (CZ1 in choose.h) [const]
     rt_live = 1024,    // always; never in a forked child (FO2, FO3) [const]
 };
 

@@ -124,7 +124,7 @@ guard_hit find_guard(const signal_context& c) {
     bool mapped = c.info->si_code == SEGV_MAPERR || c.info->si_code == SEGV_ACCERR;
     if (c.sig != SIGSEGV || !mapped || addr == 0) return h;
     bool own = hit_own(c, addr, &h);
-    if (!own && c.gp && !reporting()) {  // SR5: the list may be what is broken
+    if (!own && c.gp && !reporting()) {  // FR5: the list may be what is broken
         rcu_reader reading;
         for (g* gp : allgs())
             if (hit_goroutine(gp, addr, &h)) break;

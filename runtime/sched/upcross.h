@@ -88,7 +88,7 @@ public:
     void stay_inside() { end_ = stay; }
 
 protected:
-    // point: a seeded schedule may have it yield first (CH1 in choose.h).
+    // point: a seeded schedule may have it yield first (CZ1 in choose.h).
     [[gnu::always_inline]] explicit runtime_call(bool point) : gp(getg()) {
         if (!gp) [[unlikely]] gp = foreign_enter();
         m* mp = gp->mp;

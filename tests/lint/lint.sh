@@ -112,6 +112,16 @@ fields() {
     ' $(printf '%s\n' $product | grep '\.h$')
 }
 
+# An invariant's number is defined in one file only, or it could not be looked up.
+invariants() {
+    awk '
+    /^\/\/ +[A-Z][A-Z][0-9]+  / {
+        if (($2 in where) && where[$2] != FILENAME) print FILENAME ":" FNR ": " $2 " is defined in " where[$2]
+        where[$2] = FILENAME
+    }
+    ' $(printf '%s\n' $product | grep -v '\.S$')
+}
+
 # Files under 500 lines that begin with a comment, lines of 132 characters at most (120 is the aim), no
 # tabs, no blanks at the end; functions under 60 lines.  A function is what stands
 # between a line that ends in "{" and the first "}" at the same indentation.
@@ -174,7 +184,7 @@ readme() {
     ' README.md
 }
 
-for rule in layout arrows syscalls order fields shape words readme; do
+for rule in layout arrows syscalls order fields invariants shape words readme; do
     $rule >>"$out" 2>&1
 done
 sort -t: -k1,1 -k2,2n "$out"

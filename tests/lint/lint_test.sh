@@ -57,6 +57,10 @@ printf '// M.\nstruct m {\n    int id GUARDED_BY(lock) = 0;\n};\n' >runtime/sche
 finds "a guarded field without a tag" "runtime/sched/m.h:3: a field without its tag"
 printf '// S.\nstruct schedt {\n    int a GUARDED_BY(lock) = 0;  // [lock]\n    int b = 0;  // [lock]\n};\n' >runtime/sched/s.h
 finds "a field with a lock and no GUARDED_BY" "runtime/sched/s.h:4: a field under a lock without GUARDED_BY"
+for f in a b; do printf '// F.\n//   XY1  x\n//   XY1  y\n' >runtime/sched/$f.h; done
+said=$(sh tests/lint/lint.sh | grep -c "runtime/sched/b.h:2: XY1 is defined in runtime/sched/a.h")
+[ "$said" = 1 ] && echo "ok - lint finds an invariant in two files" || { echo "not ok - lint on an invariant in two files"; status=1; }
+fresh
 (echo '// F.'; repeat 499 'int x;') >runtime/sched/f.cc; finds "a file of 500 lines" "runtime/sched/f.cc:500: not under 500 lines"
 (echo '// F.'; echo 'void f() {'; repeat 59 '    g();'; echo '}') >runtime/sched/f.cc; finds "a function of 61 lines" "runtime/sched/f.cc:2: a function of 61 lines"
 (echo '// F.'; echo 'struct f {'; repeat 99 '    int g;'; echo '};') >runtime/sched/f.cc

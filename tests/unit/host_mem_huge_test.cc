@@ -1,4 +1,4 @@
-// Huge pages of objects (SC3): none where some pages went back to the kernel, again where all did.
+// Huge pages of objects (SV3): none where some pages went back to the kernel, again where all did.
 #include <gtest/gtest.h>
 
 #include <sys/mman.h>

@@ -1,9 +1,9 @@
 // What select's templates stand on: a list of erased cases, and the choice among them.
 //
-//   SC1  A case object (recv_case, send_case …) fills an scase by prepare() before the
+//   EC1  A case object (recv_case, send_case …) fills an scase by prepare() before the
 //        choice and runs its handler by run() after it, both outside the runtime.
-//   SC2  A receive case's storage holds an element only between the choice and run().
-//   SC3  Up to select_inline cases need no memory beyond the stack; more bring a
+//   EC2  A receive case's storage holds an element only between the choice and run().
+//   EC3  Up to select_inline cases need no memory beyond the stack; more bring a
 //        select_scratch, which may serve many selects over the same list.
 #pragma once
 #include <chrono>
