@@ -2,7 +2,7 @@
 """coverage.py DIR LIST: what the programs built under DIR have run of runtime/ and kernel_if/.
 
 Prints a table of lines and branches per file, and holds what was not run against LIST (coverage_gaps, which says what an
-entry looks like): how much is named there, by reason; what is not named; entries that no longer name anything.  Read is
+entry looks like): how much is named there, by reason; what is not named; entries that no longer name a gap, or a line.  Read is
 gcov's own output.  The status is 1 where a gap has no reason there, or nothing was counted.
 
 A gap is a line that never ran, or a line of whose branches some were never taken.  Branches that only an exception takes
@@ -111,6 +111,38 @@ def read_lines(folder):
     return files
 
 
+def alternatives(regexp):
+    """What stands between the outermost |s."""
+    parts, depth, escaped = [""], 0, False
+    for c in regexp:
+        if not escaped:
+            depth += (c in "([") - (c in ")]")
+        if c == "|" and depth == 0 and not escaped:
+            parts.append("")
+            continue
+        escaped = c == "\\" and not escaped
+        parts[-1] += c
+    return parts
+
+
+def without_a_line(entries):
+    """Entries, and alternatives of their patterns, that name no line of their files, run or not."""
+    lines = {}
+    for folder in FOLDERS:
+        for at, _, names in os.walk(folder):
+            for name in (os.path.join(at, n) for n in names if n.endswith((".cc", ".h"))):
+                lines[name] = [s.strip() for s in open(name, encoding="utf-8")]
+    for e in entries:
+        mine = [l for name, ls in lines.items() if fnmatch.fnmatch(name, e.file) for l in ls]
+        if not e.pattern:
+            if e.text not in mine:
+                yield e, e.text
+            continue
+        for a in alternatives(e.text[2:]):
+            if not any(re.search(a, l) for l in mine):
+                yield e, a
+
+
 def percent(part, of):
     return f"{100 * part / of:5.1f} %" if of else "      -"
 
@@ -159,11 +191,13 @@ def main(folder, list_path):
     put_count("not named", unnamed)
     for l in unnamed:
         print("  " + str(l))
-    stale = [e for e in entries if not e.used and not e.reason.sometimes]
-    if stale:
-        print("entries that name no gap any more:")
-    for e in stale:
-        print(f"  {e.where}: {e.file}: {e.text}")
+    gone = list(without_a_line(entries))
+    stale = [(e, e.text) for e in entries if not e.used and not e.reason.sometimes and not any(e is g for g, _ in gone)]
+    for what, which in ("gap any more", stale), ("line", gone):
+        if which:
+            print(f"entries that name no {what}:")
+        for e, text in which:
+            print(f"  {e.where}: {e.file}: {text}")
     return 0 if everything and not unnamed else 1
 
 
