@@ -181,6 +181,17 @@ TEST_F(Select, TwoSelectsMeet) {
     }, [](state& s) { MODEL_CHECK(s.got[0] + s.got[1] == 1 && s.none == 0); });
 }
 
+// The same on one channel: SE2.
+TEST_F(Select, BothSidesOfOneChannel) {
+    explore(with(1, 3000), 2, 0, [](state& s) {
+        for (int i : {0, 1})
+            s.c.user(i, [&s, i] {
+                s.sent[i].set(1);
+                rt0::select(rt0::recv(s.a, [&s](std::optional<int> v) { s.took(v); }), rt0::send(s.a, i));
+            });
+    }, [](state& s) { MODEL_CHECK(s.got[0] + s.got[1] == 1 && s.none == 0); });
+}
+
 TEST_F(Select, CloseAgainstSend) {
     explore(with(1, 3000), 2, 0, [](state& s) {
         s.c.user(0, [&s] { s.a.close(); });
