@@ -64,6 +64,7 @@ const char* rank_name(lock_rank r) {
     case lock_rank::waitq: return "waitq";
     case lock_rank::hchan: return "hchan";
     case lock_rank::sched: return "sched";
+    case lock_rank::born: return "born";
     case lock_rank::gfree: return "gfree";
     case lock_rank::allg: return "allg";
     case lock_rank::allm: return "allm";

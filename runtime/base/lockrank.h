@@ -13,6 +13,7 @@ enum class lock_rank : unsigned char {
     waitq,       // a mutex', semaphore's ... queue of waiters; a timer's callback takes it
     hchan,       // a channel; a timer's callback takes it
     sched,       // sched.lock: global queue, idle lists; startm is called with it dropped
+    born,        // a P's newborns, some instructions
     gfree,       // the global list of dead Gs; taken by newproc under timers
     allg,        // growing allgs; a new G takes stack memory before it
     allm,        // growing allm, freem

@@ -22,11 +22,16 @@ public:
         if (one_p()) return;  // RQ7: no thieves
         // ORDER(born-lock): acquire; pairs with the release below.
         if (lock_.exchange(1, memory_order_acquire) != 0) [[unlikely]] wait();
+        lock_took(lock_rank::born, this);
         chaos_pause_debug(window::born_take);
     }
     // ORDER(born-lock): release; what was done under the lock is seen by the next holder.
     // With one P it was not taken, and is 0 already.
-    ~born_guard() { lock_.store(0, memory_order_release); }
+    ~born_guard() {
+        if constexpr (lock_books)
+            if (!one_p()) lock_dropping(lock_rank::born, true);
+        lock_.store(0, memory_order_release);
+    }
     born_guard(const born_guard&) = delete;
     born_guard& operator=(const born_guard&) = delete;
 

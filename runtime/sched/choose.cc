@@ -64,6 +64,17 @@ g* any_newborn(p* pp, std::uint32_t n) {
     return born_get_oldest(pp);
 }
 
+}  // namespace
+
+void picked(g* gp) {
+    hash = mix64(hash ^ gp->goid);
+    m* runs = gp->lockedm ? gp->lockedm : getg()->mp.get();
+    runs->rand = seeded_draw() | 1;  // CZ2
+    virtual_tick();
+}
+
+namespace {
+
 g* choose_seeded(p* pp) {
     gather(pp);
     const std::uint32_t old = ring_len(pp), born = born_len(pp);
@@ -72,10 +83,7 @@ g* choose_seeded(p* pp) {
     if (old + born == 0) return nullptr;
     const std::uint32_t pick = seeded_below(old + born + left);
     g* gp = pick < left ? from_global(pp) : pick < left + old ? any_of_ring(pp, old) : any_newborn(pp, born);
-    hash = mix64(hash ^ gp->goid);
-    m* runs = gp->lockedm ? gp->lockedm : getg()->mp.get();
-    runs->rand = seeded_draw() | 1;  // CZ2
-    virtual_tick();
+    picked(gp);
     return gp;
 }
 

@@ -24,6 +24,8 @@ inline bool by_seed() { return seed_chooses; }
 void choose_start();
 // By seed: a G of pp, the caller's, or of the global queue; null: there is none, or (chaos) it should be looked for elsewhere.
 g* choose(p* pp, bool* inherit);
+// By seed: gp was chosen.
+void picked(g* gp);
 // By seed: timers are due, or it is a turn of something else's, and gopark must go to schedule() first.
 bool round_is_due(p* pp);
 // chaos, before a round: is pp starved?

@@ -317,7 +317,8 @@ void pass_oldp_on(m* mp) {
     if (runqempty(pp) && sched.runqsize.load(memory_order_relaxed) == 0) return;
     m* heir = reserve_m();
     if (!heir) {
-        if (!below_mlimit() && (pp = take_oldp(mp))) startm_locked(pp);  // nobody else may come for a long time
+        // At the limit nobody may come for it for a long time, though there may be a locked goroutine in its queue (ID4).
+        if (!below_mlimit() && (pp = take_oldp(mp))) startm(pp, false, true);
         return;
     }
     if ((pp = take_oldp(mp))) {

@@ -146,32 +146,38 @@ struct g {
 struct gqueue {
     g* head = nullptr;
     g* tail = nullptr;
+    std::int32_t nlocked = 0;  // of them are locked to an M
 
     bool empty() const { return head == nullptr; }
     void push_back(g* gp) {
+        nlocked += gp->lockedm != nullptr;
         gp->schedlink = nullptr;
         if (tail) tail->schedlink = gp; else head = gp;
         tail = gp;
     }
     void push_back_all(gqueue q) {
         if (q.empty()) return;
+        nlocked += q.nlocked;
         if (tail) tail->schedlink = q.head; else head = q.head;
         tail = q.tail;
     }
     g* pop() {
         g* gp = head;
-        if (gp && !(head = gp->schedlink)) tail = nullptr;
+        if (!gp) return nullptr;
+        nlocked -= gp->lockedm != nullptr;
+        if (!(head = gp->schedlink)) tail = nullptr;
         return gp;
     }
-    bool remove(const g* gp) {
+    // The first that is locked; null: none is.
+    g* pop_locked() {
+        if (nlocked == 0) return nullptr;
         g* before = nullptr;
-        for (g* at = head; at; before = at, at = at->schedlink) {
-            if (at != gp) continue;
-            (before ? before->schedlink : head) = at->schedlink;
-            if (tail == at) tail = before;
-            return true;
-        }
-        return false;
+        g* gp = head;
+        for (; !gp->lockedm; gp = gp->schedlink) before = gp;
+        nlocked--;
+        (before ? before->schedlink : head) = gp->schedlink;
+        if (tail == gp) tail = before;
+        return gp;
     }
 };
 struct glist {  // a stack

@@ -28,19 +28,22 @@
 //        lock(sched); starved: takes the P    (without that: sleeps, and nobody looks at the queue)
 //
 //        The M of a locked goroutine sleeps for that one only, and nobody else runs it: where there is no other M the P goes
-//        to the first such goroutine in the queue, through its M's nextp, be that asleep or on its way to it (locked_heir).
+//        to the first such goroutine in the queue, through its M's nextp, be that asleep or on its way to it (locked_heir).  A
+//        P that must be taken from who blocks first is not taken for it.
 //
 //        Limit and number of the new M are one decision under sched.lock, or two that both saw room would die of it.
 //        Where an M ends, or the limit is raised, and one was starved, there is a wake as for new work (room_for_m).
 //        What is left waits for Ms that block or compute, as it does wherever a P cannot be taken for want of an M; but
-//        when every other M is idle for its locked G none would ever come, and that is fatal; checkdead sees it where two
-//        Ms that leave their Ps idle each take the other for one that comes.
+//        when every other M is idle for its locked G none would ever come for those that are not locked, and that is fatal;
+//        checkdead sees it where two Ms that leave their Ps idle each take the other for one that comes.
 #include "sched/pidle.h"
 
 #include "base/chaos.h"
+#include "base/seeded.h"
 #include "base/throw.h"
 #include "kernel_if/clock.h"
 #include "sched/checkdead.h"
+#include "sched/choose.h"
 #include "sched/find.h"
 #include "sched/mstart.h"
 #include "sched/probe.h"
@@ -282,10 +285,10 @@ bool last_for_timers() REQUIRES(sched.lock) {
            sched.lastpoll.load(memory_order_relaxed) != 0 && timers_pending();
 }
 
-// ID4: all other Ms are idle for their locked Gs, and there is something to do.
-bool nobody_comes_for(const p* pp) REQUIRES(sched.lock) {
+// ID4: all other Ms are idle for their locked Gs, and there is something else to do.
+bool nobody_comes() REQUIRES(sched.lock) {
     // relaxed: sched.lock.
-    return running_ms() <= 1 && (!runqempty(pp) || sched.runqsize.load(memory_order_relaxed) != 0 || last_for_timers());
+    return running_ms() <= 1 && (sched.runqsize.load(memory_order_relaxed) != sched.runq.nlocked || last_for_timers());
 }
 
 // What waits at pp, which nobody runs, waits in the global queue.
@@ -302,29 +305,25 @@ void leave_idle(p* pp) REQUIRES(sched.lock) {
     sched.starved.store(true, memory_order_seq_cst);  // ORDER(poll): before the look for a sleeper (TM5)
 }
 
-// ID4: the M of a locked goroutine that waits, for pp; null: none waits.
-m* locked_heir(p* pp) REQUIRES(sched.lock) {
-    queue_globally(pp);
-    for (g* gp = sched.runq.head; gp; gp = gp->schedlink) {
-        if (!gp->lockedm) continue;
-        globrunqtake(gp);
-        sched.nmidlelocked--;  // as startlockedm
-        return gp->lockedm;
-    }
-    return nullptr;
-}
-
-// At the limit of threads: *mp gets pp (let_locked_run), or it is left idle.
-void leave_to_locked(p* pp, m** mp) REQUIRES(sched.lock) {
-    // relaxed: sched.lock.
-    *mp = sched.gcwaiting.load(memory_order_relaxed) ? nullptr : locked_heir(pp);
-    if (!*mp) leave_idle(pp);
+// ID4: the M of a locked goroutine that waits in the global queue; null: none does.  Under schedseed only when no other M is
+// on its way to the idle list, or the schedule would hang on when it gets there (SS2).
+m* locked_heir() REQUIRES(sched.lock) {
+    if (seeded() && running_ms() > 1) return nullptr;
+    g* gp = globrunqget_locked();
+    if (!gp) return nullptr;
+    if (seeded()) picked(gp);
+    sched.nmidlelocked--;  // as startlockedm
+    // What else waits does so for an M that comes to look.  relaxed: sched.lock.
+    if (sched.pidle && sched.runqsize.load(memory_order_relaxed) != 0)
+        sched.starved.store(true, memory_order_seq_cst);  // ORDER(poll): as in leave_idle
+    return gp->lockedm;
 }
 
 void let_locked_run(m* mp, p* pp) {
     if (mp->nextp) runtime_throw("let_locked_run: M has a P");
     mp->nextp = pp;
     notewakeup(&mp->park);
+    if (sched.runqsize.load(memory_order_relaxed) != 0) want_spare_ms(1);  // relaxed: a hint; cannot be had, but it says so, once
 }
 
 // ID4: who shall run pp: an idle M (*mp) or a new one of number *id; else false: the M of a locked goroutine (*mp),
@@ -333,9 +332,10 @@ bool m_for(p* pp, bool optional, m** mp, std::int64_t* id) REQUIRES(sched.lock) 
     if ((*mp = mget()) || (*id = mreserveid()) >= 0) return true;
     // relaxed: sched.lock.
     if (!sched.gcwaiting.load(memory_order_relaxed)) {
-        if ((*mp = locked_heir(pp))) return false;
+        queue_globally(pp);
         // The limit again: whoever has raised it since is on his way with room_for_m.
-        if (!optional && nobody_comes_for(pp) && mlimited() >= mlimit()) exhausted();
+        if (!optional && nobody_comes() && mlimited() >= mlimit()) exhausted();
+        if ((*mp = locked_heir())) return false;
     }
     leave_idle(pp);
     return false;
@@ -358,16 +358,15 @@ void stop_counting_as_spinner() REQUIRES(sched.lock) {
 
 }  // namespace
 
-void startm(p* pp, bool spinning) {
+void startm(p* pp, bool spinning, bool optional) {
     RT0_PROBE_WITH(startm, probe_goid(getg()->mp->curg), getg()->mp->id, probe_pid(pp), spinning);
-    const bool optional = !pp;
     bool found;
     m* mp = nullptr;
     std::int64_t id = -1;
     if (spinning) chaos_pause_debug(window::spinner_start);
     {
         guard l(sched.lock);
-        if (optional) pp = pidleget();
+        if (!pp) pp = pidleget();
         found = pp && m_for(pp, optional, &mp, &id);
         if (!found && spinning) stop_counting_as_spinner();
     }
@@ -386,31 +385,15 @@ void startm(p* pp, bool spinning) {
 }
 
 void startm_for(p* pp) {
-    RT0_PROBE_WITH(startm, probe_goid(getg()->mp->curg), getg()->mp->id, probe_pid(pp), false);
     if (m* mp = pp->mp) {  // procresize found this M idle and tied it already
+        RT0_PROBE_WITH(startm, probe_goid(getg()->mp->curg), getg()->mp->id, probe_pid(pp), false);
         pp->mp = nullptr;
         if (mp->nextp) runtime_throw("startm_for: inconsistent mp->nextp");
         mp->nextp = pp;
         notewakeup(&mp->park);
         return;
     }
-    std::int64_t id;
-    m* mp = nullptr;
-    {
-        guard l(sched.lock);
-        if ((id = mreserveid()) < 0) leave_to_locked(pp, &mp);  // ID4: our caller goes on with a P and looks at the global queue
-    }
-    if (id >= 0) newm(nullptr, pp, id);
-    else mp ? let_locked_run(mp, pp) : nobody_for(pp);
-}
-
-void startm_locked(p* pp) {
-    m* mp;
-    {
-        guard l(sched.lock);
-        leave_to_locked(pp, &mp);
-    }
-    mp ? let_locked_run(mp, pp) : nobody_for(pp);
+    startm(pp, false, true);  // no M: our caller goes on with a P and looks at the global queue
 }
 
 namespace {

@@ -22,13 +22,13 @@ p* releasep();           // from the calling M; the P is idle afterwards, on no 
 // Puts the calling M (without P) on the idle list and sleeps until startm gives it one.
 // An M that nobody wants for long ends instead (ID3).
 void stopm();
-// Runs pp (null: an idle one, if there is) on an idle M or a new one.  spinning: the
-// caller counted one in nmspinning; it is passed on, or taken back if there is no P.
-void startm(p* pp, bool spinning);
+// Runs pp (null: an idle one, if there is) on an idle M or a new one, or that of a locked goroutine that waits (ID4).
+// spinning: the caller counted one in nmspinning; it is passed on, or taken back if there is no P.  optional: it may be
+// left idle, whoever comes.
+void startm(p* pp, bool spinning, bool optional);
+inline void startm(p* pp, bool spinning) { startm(pp, spinning, !pp); }
 // After a restart: pp with work, to its own M if it has one waiting.
 void startm_for(p* pp);
-// At the limit of threads: pp to the M of a locked goroutine that waits; else it is left idle (ID4).
-void startm_locked(p* pp);
 // An idle M for a P that its caller is about to take, off the list; null when none is idle.  Then one of
 // the others: it gets pp, or goes back.
 m* reserve_m();

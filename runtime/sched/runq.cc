@@ -243,10 +243,10 @@ void globrunqput(g* gp) {
     sched.runqsize.fetch_add(1, memory_order_seq_cst);
 }
 
-bool globrunqtake(g* gp) {
-    if (!sched.runq.remove(gp)) return false;
-    sched.runqsize.fetch_sub(1, memory_order_relaxed);  // relaxed: readers without the lock only take a hint
-    return true;
+g* globrunqget_locked() {
+    g* gp = sched.runq.pop_locked();
+    if (gp) sched.runqsize.fetch_sub(1, memory_order_relaxed);  // relaxed: readers without the lock only take a hint
+    return gp;
 }
 
 void globrunqput_putoff(g* gp) {

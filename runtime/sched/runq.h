@@ -141,12 +141,12 @@ bool runqshort(const p* pp, std::int64_t now);
 // ---- the global queue; sched.lock is held
 void globrunqput(g* gp) REQUIRES(sched.lock);
 void globrunqput_putoff(g* gp) REQUIRES(sched.lock);  // SY4
-// gp, which is no caller, out of the middle; false: it is not there.  Takes as long as the queue.
-bool globrunqtake(g* gp) REQUIRES(sched.lock);
 void globrunqputbatch(gqueue* batch, std::int32_t n) REQUIRES(sched.lock);
 // The ring's turn is over (RQ9): it goes to the global queue's end.
 bool runqrotate(p* pp) REQUIRES(sched.lock);
 // One to run, and a fair share onto pp's ring, up to the first caller (max 0: no limit but that).
 g* globrunqget(p* pp, std::int32_t max) REQUIRES(sched.lock);
+// The first that is locked to an M (it is no caller); null: none is.
+g* globrunqget_locked() REQUIRES(sched.lock);
 
 }  // namespace rt0::runtime

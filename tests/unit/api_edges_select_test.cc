@@ -3,10 +3,13 @@
 // that one piece of code runs for every case: of a variable's channel and of a temporary's, chosen and not.
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstddef>
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
+#include <stack>
 #include <stdexcept>
 #include <stop_token>
 #include <utility>
@@ -14,6 +17,7 @@
 
 #include <rt0/chan.h>
 #include <rt0/select.h>
+#include <rt0/sync.h>
 
 #define NOINLINE [[gnu::noinline]]
 
@@ -367,6 +371,52 @@ TEST(ApiEdgesSelect, WhatCannotBeCopiedIsSentOnce) {
     EXPECT_EQ(c.len(), 2u);
     EXPECT_EQ(p.len(), 1u);
     EXPECT_EQ(**c.recv() + **c.recv() + *p.recv()->at(0), 24);
+}
+
+// The same where a set keeps the order of its locks: of many cases, and of several on one channel.
+TEST(ApiEdgesSelect, WhatCannotBeCopiedIsSentOnceByALargeSet) {
+    for (const int on_one : {0, 2}) {
+        rt0::chan<std::unique_ptr<int>> c(0), quiet(0);
+        rt0::chan<int> other(0);
+        rt0::select_set set;
+        for (int i = 0; i < 17; i++) set.add(rt0::recv(i % 2 ? quiet : rt0::chan<std::unique_ptr<int>>(0), [] {}));
+        for (int i = 0; i < on_one; i++) set.add(rt0::recv(c, [] {}));
+        set.add(rt0::send(c, std::make_unique<int>(7)));
+        for (int i = 0; i < on_one; i++) set.add(rt0::recv(c, [] {}));
+        set.add(rt0::recv(other, [] {}));
+        int got = 0;
+        rt0::wait_group wg;
+        wg.go([&] {
+            rt0::this_goroutine::sleep_for(std::chrono::milliseconds(1));  // the set waits
+            got = **c.recv();
+            for (int n = 0; n < 3; n++) other.send(n);
+        });
+        const std::size_t sends = set.size() - 2 - static_cast<std::size_t>(on_one);
+        EXPECT_EQ(set.select(), sends);
+        for (int n = 0; n < 3; n++) EXPECT_EQ(set.select(), set.size() - 1);
+        wg.wait();
+        EXPECT_EQ(got, 7);
+    }
+}
+
+// Elements whose type holds its own kind, as values of JSON do.
+struct tree : std::vector<tree> {
+    int n = 0;
+};
+static_assert(rt0::detail::copies<tree> && !rt0::detail::copies<std::map<int, pieces>> &&
+              !rt0::detail::copies<std::stack<std::unique_ptr<int>>> && rt0::detail::copies<std::map<int, std::vector<int>>>);
+
+TEST(ApiEdgesSelect, ElementsThatHoldTheirOwnKind) {
+    rt0::chan<tree> c(2);
+    tree t;
+    t.n = 3;
+    t.push_back(t);
+    auto named = rt0::send(c, t);
+    EXPECT_EQ(rt0::select(named) + rt0::select(named), 0u);
+    c.close();
+    int sum = 0;
+    for (tree& got : c) sum += got.n + got.at(0).n;
+    EXPECT_EQ(sum, 12);
 }
 
 struct throws_when_moved {

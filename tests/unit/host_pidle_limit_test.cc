@@ -113,7 +113,7 @@ TEST_F(LockedAtTheLimit, EachGetsOne) {
     EXPECT_FALSE(woken());
 }
 
-// Else "nobody can come", though its own M can: it yielded, and hands off the P that it had.
+// It yielded, and hands off the P that it had.
 TEST_F(LockedAtTheLimit, WhatWaitsAtThePGoesToItsM) {
     {
         guard l(sched.lock);
@@ -139,9 +139,50 @@ TEST_F(LockedAtTheLimit, AfterARestartToo) {
     expect_has(second, &pp);
     expect_queued({0});
     third.status.store(pidle);
-    startm_locked(&third);  // nobody is left
+    startm(&third, false, true);  // nobody is left
     EXPECT_EQ(sched.pidle, &third);
     EXPECT_TRUE(sched.starved.load());
+}
+
+// Who is on his way to the idle list comes for the rest; beside an idle P he does not go to sleep.
+TEST_F(LockedAtTheLimit, TheRestIsLookedFor) {
+    idle(&third);
+    for (std::size_t i : {1, 0}) queue_globally(gs[i]);
+    wakep();
+    expect_has(first, &third);
+    EXPECT_TRUE(sched.starved.load());
+}
+
+// Those that are not locked wait for a thread that there never will be.
+TEST_F(LockedAtTheLimit, WhoIsNotLockedHasNobody) {
+    sched.nmidlelocked = 3;
+    sched.nmidle = 0;
+    {
+        guard l(sched.lock);
+        EXPECT_EQ(pidleget(), &pp);
+    }
+    queue_globally(gs[1]);
+    startm(&pp, false);
+    expect_has(first, &pp);  // it is all there is
+    sched.nmidlelocked = 3;
+    for (std::size_t i : {2, 0}) queue_globally(gs[i]);
+    third.status.store(pidle);
+    EXPECT_EXIT(startm(&third, false), testing::ExitedWithCode(2), "exceeds 4-thread limit(.|\n)*thread exhaustion");
+    startm(&third, false, true);
+    expect_has(second, &third);
+}
+
+// reserve_m has found nobody; an M has gone idle since, or may be made again.
+TEST_F(LockedAtTheLimit, AnIdleMIsPreferred) {
+    queue_globally(gs[1]);
+    {
+        guard l(sched.lock);
+        EXPECT_EQ(pidleget(), &pp);
+        mput(&sleeper);
+    }
+    startm(&pp, false, true);
+    expect_started(&pp, false);
+    expect_has(first, nullptr);
 }
 
 TEST_F(LockedAtTheLimit, NotWhileTheWorldIsBeingStopped) {

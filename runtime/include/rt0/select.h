@@ -167,7 +167,9 @@ public:
     std::size_t select() {
         if (cases_.empty()) detail::select_nothing();
         while (!stale_.empty()) {
-            cases_[stale_.back()]->prepare(erased_[stale_.back()]);
+            detail::scase& k = erased_[stale_.back()];
+            cases_[stale_.back()]->prepare(k);
+            if (!k.c) scratch_.nsorted = 0;  // one channel less to lock, if it was sent for good
             stale_.pop_back();
         }
         const std::uint32_t n = static_cast<std::uint32_t>(cases_.size());

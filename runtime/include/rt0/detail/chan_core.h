@@ -105,15 +105,25 @@ inline constexpr bool is_boxed = kind_of<T> == elem_kind::boxed;
 template <class T>
 using passed_t = std::conditional_t<is_boxed<T>, T*, T>;  // what goes through the channel
 
-// Whether a T can be copied.  A container of what cannot says that it can, and does not compile where it is.
+// Whether a T can be copied.  A container of what cannot, an adaptor or a pair of such say that they can, and do not compile
+// where they are.  (One whose elements are of its own type is taken at its word.)
 template <class T>
 inline constexpr bool copies = std::is_copy_constructible_v<T>;
 template <class T>
     requires requires {
         typename T::allocator_type;
         typename T::value_type;
+        requires !std::is_same_v<T, typename T::value_type>;
     }
 inline constexpr bool copies<T> = std::is_copy_constructible_v<T> && copies<typename T::value_type>;
+template <class T>
+    requires requires {
+        typename T::container_type;
+        typename T::value_type;
+    }
+inline constexpr bool copies<T> = std::is_copy_constructible_v<T> && copies<typename T::container_type>;
+template <class A, class B>
+inline constexpr bool copies<std::pair<A, B>> = std::is_copy_constructible_v<std::pair<A, B>> && copies<A> && copies<B>;
 
 template <class T>
 void move_elem(void* to, void* from) noexcept {
