@@ -27,14 +27,17 @@ void incidlelocked(std::int32_t d) {
 
 namespace {
 void dolock(g* gp) {
+    if (gp->lockedm) return;
     gp->mp->lockedg = gp;
     gp->lockedm = gp->mp;
+    sched.nmlocked.fetch_add(1, memory_order_relaxed);  // relaxed: a hint
 }
 void dounlock(g* gp) {
     m* mp = gp->mp;
-    if (mp->lockedint + mp->lockedext != 0 || gp->foreign) return;
+    if (mp->lockedint + mp->lockedext != 0 || gp->foreign || !gp->lockedm) return;
     mp->lockedg = nullptr;
     gp->lockedm = nullptr;
+    sched.nmlocked.fetch_sub(1, memory_order_relaxed);  // relaxed: a hint
 }
 }  // namespace
 
@@ -97,6 +100,7 @@ void mexit_locked() {
     m* mp = getg()->mp;
     mp->lockedg = nullptr;
     mp->lockedext = mp->lockedint = 0;
+    sched.nmlocked.fetch_sub(1, memory_order_relaxed);  // relaxed: a hint
     mexit();
 }
 

@@ -285,11 +285,11 @@ bool last_for_timers() REQUIRES(sched.lock) {
            sched.lastpoll.load(memory_order_relaxed) != 0 && timers_pending();
 }
 
+// Goroutines that are not locked.  relaxed: sched.lock.
+bool others_wait() REQUIRES(sched.lock) { return sched.runqsize.load(memory_order_relaxed) != sched.runq.nlocked; }
+
 // ID4: all other Ms are idle for their locked Gs, and there is something else to do.
-bool nobody_comes() REQUIRES(sched.lock) {
-    // relaxed: sched.lock.
-    return running_ms() <= 1 && (sched.runqsize.load(memory_order_relaxed) != sched.runq.nlocked || last_for_timers());
-}
+bool nobody_comes() REQUIRES(sched.lock) { return running_ms() <= 1 && (others_wait() || last_for_timers()); }
 
 // What waits at pp, which nobody runs, waits in the global queue.
 void queue_globally(p* pp) REQUIRES(sched.lock) {
@@ -305,10 +305,13 @@ void leave_idle(p* pp) REQUIRES(sched.lock) {
     sched.starved.store(true, memory_order_seq_cst);  // ORDER(poll): before the look for a sleeper (TM5)
 }
 
-// ID4: the M of a locked goroutine that waits in the global queue; null: none does.  Under schedseed only when no other M is
-// on its way to the idle list, or the schedule would hang on when it gets there (SS2).
+// ID4: the M of a locked goroutine that waits in the global queue; null: none does, or each M has a locked one, which would
+// pass those over that are not.  Under schedseed only when no other M is on its way to the idle list, or the schedule would
+// hang on when it gets there (SS2).
 m* locked_heir() REQUIRES(sched.lock) {
     if (seeded() && running_ms() > 1) return nullptr;
+    const int serve_others = mlimited() - sched.nmsys - sched.nmlocked.load(memory_order_relaxed);  // relaxed: a hint
+    if (serve_others <= 0 && others_wait()) return nullptr;
     g* gp = globrunqget_locked();
     if (!gp) return nullptr;
     if (seeded()) picked(gp);

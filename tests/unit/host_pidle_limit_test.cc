@@ -172,6 +172,19 @@ TEST_F(LockedAtTheLimit, WhoIsNotLockedHasNobody) {
     expect_has(second, &third);
 }
 
+// Where each M has a locked one, those would pass the others over time after time.
+TEST_F(LockedAtTheLimit, NorIsWhoIsNotLockedPassedOverForEver) {
+    for (std::size_t i : {1, 0}) queue_globally(gs[i]);
+    sched.nmlocked.store(4);
+    wakep();
+    expect_left_idle();
+    expect_has(first, nullptr);
+    sched.nmlocked.store(3);
+    startm(nullptr, false);
+    expect_has(first, &pp);
+    sched.nmlocked.store(0);
+}
+
 // reserve_m has found nobody; an M has gone idle since, or may be made again.
 TEST_F(LockedAtTheLimit, AnIdleMIsPreferred) {
     queue_globally(gs[1]);

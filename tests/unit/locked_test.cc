@@ -359,4 +359,31 @@ TEST_F(Locked, SetuidWhileTheirThreadsEnd) {
     wg.wait();
 }
 
+// For who decides, at the limit of threads, whether somebody may come for those that are not locked (ID4).
+TEST_F(Locked, AreCounted) {
+    auto counted = [] { return rt0::runtime::sched.nmlocked.load(); };
+    const int before = counted();
+    rt0::this_goroutine::lock_os_thread();
+    rt0::this_goroutine::lock_os_thread();
+    EXPECT_EQ(counted(), before + 1);
+    rt0::this_goroutine::unlock_os_thread();
+    EXPECT_EQ(counted(), before + 1);
+    rt0::this_goroutine::unlock_os_thread();
+    rt0::this_goroutine::unlock_os_thread();
+    EXPECT_EQ(counted(), before);
+    std::atomic<int> most{0};
+    rt0::wait_group ended;
+    ended.go([&] {
+        rt0::this_goroutine::lock_os_thread();
+        most = counted();
+    });
+    ended.wait();
+    std::thread([&] {  // a thread of the program's own is none of those that are counted
+        rt0::this_goroutine::lock_os_thread();
+        rt0::this_goroutine::unlock_os_thread();
+    }).join();
+    EXPECT_EQ(most, before + 1);
+    while (counted() != before) rt0::this_goroutine::yield();
+}
+
 }  // namespace
