@@ -19,6 +19,7 @@ inline constexpr int extra_ms_kept = 32;                // free Ms for foreign t
                                                         // own in use, 8 KiB each
 inline constexpr int idle_ms_kept = 4;                  // idle Ms kept for good beyond one for each P: a few for the next
                                                         // blocking calls; each costs 20 KiB, a new one 100 us
+inline constexpr std::uint32_t passed_over = 1 << 16;      // Ps in a row for locked goroutines, while others wait for a thread, ID4
 inline constexpr std::int64_t idle_m_ns = 5'000'000'000;  // ns an M beyond those sleeps before it ends; a storm that comes
                                                           // back every second or so keeps its Ms
 inline constexpr std::int64_t spare_retry = 100'000'000;  // ns between tries for spare Ms at a limit

@@ -33,9 +33,10 @@
 //
 //        Limit and number of the new M are one decision under sched.lock, or two that both saw room would die of it.
 //        Where an M ends, or the limit is raised, and one was starved, there is a wake as for new work (room_for_m).
-//        What is left waits for Ms that block or compute, as it does wherever a P cannot be taken for want of an M; but
-//        when every other M is idle for its locked G none would ever come for those that are not locked, and that is fatal;
-//        checkdead sees it where two Ms that leave their Ps idle each take the other for one that comes.
+//        What is left waits for Ms that block or compute, as it does wherever a P cannot be taken for want of an M.  None would
+//        ever come for those that are not locked when every other M is idle for its locked G and none of those waits, or
+//        when each M is one's and those have had passed_over Ps in a row: that is fatal; checkdead sees it where two Ms that
+//        leave their Ps idle each take the other for one that comes.
 #include "sched/pidle.h"
 
 #include "base/chaos.h"
@@ -288,8 +289,18 @@ bool last_for_timers() REQUIRES(sched.lock) {
 // Goroutines that are not locked.  relaxed: sched.lock.
 bool others_wait() REQUIRES(sched.lock) { return sched.runqsize.load(memory_order_relaxed) != sched.runq.nlocked; }
 
-// ID4: all other Ms are idle for their locked Gs, and there is something else to do.
-bool nobody_comes() REQUIRES(sched.lock) { return running_ms() <= 1 && (others_wait() || last_for_timers()); }
+// ID4: all other Ms are idle for their locked Gs, none of which waits for a P, and there is something to do.
+bool nobody_comes() REQUIRES(sched.lock) {
+    return running_ms() <= 1 && sched.runq.nlocked == 0 && (others_wait() || last_for_timers());
+}
+
+// ID4: those that are not locked were passed over time after time; system goroutines can wait.
+void passed_over() REQUIRES(sched.lock) {
+    if (++sched.passedover < cfg::passed_over) return;
+    sched.passedover = 0;
+    for (const g* gp = sched.runq.head; gp; gp = gp->schedlink)
+        if (!gp->lockedm && !gp->is_system && mlimited() >= mlimit()) exhausted();
+}
 
 // What waits at pp, which nobody runs, waits in the global queue.
 void queue_globally(p* pp) REQUIRES(sched.lock) {
@@ -305,13 +316,13 @@ void leave_idle(p* pp) REQUIRES(sched.lock) {
     sched.starved.store(true, memory_order_seq_cst);  // ORDER(poll): before the look for a sleeper (TM5)
 }
 
-// ID4: the M of a locked goroutine that waits in the global queue; null: none does, or each M has a locked one, which would
-// pass those over that are not.  Under schedseed only when no other M is on its way to the idle list, or the schedule would
-// hang on when it gets there (SS2).
+// ID4: the M of a locked goroutine that waits in the global queue; null: none does.  Under schedseed only where each M is
+// locked: another is on its way to the idle list, and the schedule must not hang on when it gets there (SS2).
 m* locked_heir() REQUIRES(sched.lock) {
-    if (seeded() && running_ms() > 1) return nullptr;
     const int serve_others = mlimited() - sched.nmsys - sched.nmlocked.load(memory_order_relaxed);  // relaxed: a hint
-    if (serve_others <= 0 && others_wait()) return nullptr;
+    if (seeded() && serve_others > 0) return nullptr;
+    if (serve_others <= 0 && others_wait() && sched.runq.nlocked != 0) passed_over();
+    else sched.passedover = 0;
     g* gp = globrunqget_locked();
     if (!gp) return nullptr;
     if (seeded()) picked(gp);
@@ -326,7 +337,9 @@ void let_locked_run(m* mp, p* pp) {
     if (mp->nextp) runtime_throw("let_locked_run: M has a P");
     mp->nextp = pp;
     notewakeup(&mp->park);
-    if (sched.runqsize.load(memory_order_relaxed) != 0) want_spare_ms(1);  // relaxed: a hint; cannot be had, but it says so, once
+    if (sched.runqsize.load(memory_order_relaxed) == 0) return;  // relaxed: a hint
+    wake_timer_sleeper();                                        // TM5, as nobody_for
+    want_spare_ms(1);
 }
 
 // ID4: who shall run pp: an idle M (*mp) or a new one of number *id; else false: the M of a locked goroutine (*mp),

@@ -40,6 +40,7 @@ struct schedt {
     std::int32_t nmcoming GUARDED_BY(lock) = 0;      // spare Ms on their way to the idle list [lock]
     watched<std::int32_t> nmidlelocked GUARDED_BY(lock); // locked Ms waiting for their G [lock]
     atomic<std::int32_t> nmlocked{0};                // Ms, but for extra ones, that have a locked G [atomic] a hint
+    std::uint32_t passedover GUARDED_BY(lock) = 0;   // Ps in a row for locked Gs, while others wait and each M has one [lock]
     watched<std::int64_t> mnext GUARDED_BY(lock);    // Ms created, next id [lock]
     atomic<std::int32_t> maxmcount{cfg::max_ms};     // for those that are not extra [atomic]
     std::int32_t nmextra GUARDED_BY(lock) = 0;       // Ms of foreign threads, in use or not [lock]

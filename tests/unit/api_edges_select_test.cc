@@ -12,6 +12,7 @@
 #include <stack>
 #include <stdexcept>
 #include <stop_token>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -403,6 +404,12 @@ TEST(ApiEdgesSelect, WhatCannotBeCopiedIsSentOnceByALargeSet) {
 struct tree : std::vector<tree> {
     int n = 0;
 };
+struct object : std::map<std::string, object> {};
+struct owner : std::map<int, std::vector<std::pair<owner*, std::unique_ptr<int>>>> {};
+struct wrapped : std::vector<int> {
+    using container_type = std::vector<int>;
+};
+static_assert(rt0::detail::copies<object> && !rt0::detail::copies<owner> && rt0::detail::copies<wrapped>);
 static_assert(rt0::detail::copies<tree> && !rt0::detail::copies<std::map<int, pieces>> &&
               !rt0::detail::copies<std::stack<std::unique_ptr<int>>> && rt0::detail::copies<std::map<int, std::vector<int>>>);
 

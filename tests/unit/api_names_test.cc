@@ -168,7 +168,7 @@ TEST(ApiNames, TimersOfAnyUnit) {
     rt0::ticker ticks(hours::max());
     ticks.reset(0.001s);
     EXPECT_TRUE(ticks.channel().recv().has_value());
-    EXPECT_THROW(rt0::ticker(hours::min()), std::invalid_argument);
+    EXPECT_THROW(rt0::ticker{hours::min()}, std::invalid_argument);
     EXPECT_TRUE(rt0::after(0.001s).recv().has_value());
     EXPECT_EQ(rt0::after(hours::max()).recv_for(at, 2ms), rt0::op_status::timeout);
     EXPECT_FALSE(rt0::context().child(hours::max()).stop_token().stop_requested());

@@ -153,36 +153,73 @@ TEST_F(LockedAtTheLimit, TheRestIsLookedFor) {
     EXPECT_TRUE(sched.starved.load());
 }
 
-// Those that are not locked wait for a thread that there never will be.
+// Those that are not locked wait for a thread that there never will be, once no locked one waits.
 TEST_F(LockedAtTheLimit, WhoIsNotLockedHasNobody) {
     sched.nmidlelocked = 3;
-    sched.nmidle = 0;
     {
         guard l(sched.lock);
         EXPECT_EQ(pidleget(), &pp);
     }
-    queue_globally(gs[1]);
+    for (std::size_t i : {0, 1}) queue_globally(gs[i]);
     startm(&pp, false);
-    expect_has(first, &pp);  // it is all there is
+    expect_has(first, &pp);  // it may unlock, and serve the rest
     sched.nmidlelocked = 3;
-    for (std::size_t i : {2, 0}) queue_globally(gs[i]);
     third.status.store(pidle);
     EXPECT_EXIT(startm(&third, false), testing::ExitedWithCode(2), "exceeds 4-thread limit(.|\n)*thread exhaustion");
-    startm(&third, false, true);
-    expect_has(second, &third);
+    expect_queued({0});
 }
 
-// Where each M has a locked one, those would pass the others over time after time.
+// A timer that is armed is no reason where a locked one waits, which may disarm it.
+TEST_F(LockedAtTheLimit, ATimerIsNoReason) {
+    timer t;
+    t.when = INT64_MAX - 1;
+    t.f = [](timer*, std::int64_t) {};
+    addtimer(&t);
+    idle(&third);
+    sched.nmidlelocked = 3;
+    gomaxprocs_now.store(2);
+    {
+        guard l(sched.lock);
+        EXPECT_EQ(pidleget(), &third);
+    }
+    queue_globally(gs[1]);
+    startm(&third, false);
+    expect_has(first, &third);
+    sched.nmidlelocked = 3;
+    p* last;
+    {
+        guard l(sched.lock);
+        last = pidleget();
+    }
+    gomaxprocs_now.store(1);
+    EXPECT_EXIT(startm(last, false), testing::ExitedWithCode(2), "thread exhaustion");
+    gomaxprocs_now.store(3);
+    EXPECT_TRUE(deltimer(&t));
+}
+
+// Where each M has a locked one, those may not pass the others over for ever; a system goroutine can wait.
 TEST_F(LockedAtTheLimit, NorIsWhoIsNotLockedPassedOverForEver) {
-    for (std::size_t i : {1, 0}) queue_globally(gs[i]);
-    sched.nmlocked.store(4);
-    wakep();
-    expect_left_idle();
-    expect_has(first, nullptr);
+    queue_globally(gs[0]);
+    auto pass_over = [&](std::uint32_t times) {
+        for (std::uint32_t i = 0; i < times; i++) {
+            queue_globally(gs[1]);
+            startm(nullptr, false);
+            EXPECT_EQ(first.nextp, &pp);
+            first.nextp = nullptr;
+            noteclear(&first.park);
+            idle(&pp);
+        }
+    };
     sched.nmlocked.store(3);
-    startm(nullptr, false);
-    expect_has(first, &pp);
+    pass_over(2 * cfg::passed_over);  // the fourth M may come
+    sched.nmlocked.store(4);
+    pass_over(cfg::passed_over - 1);
+    EXPECT_EXIT(pass_over(1), testing::ExitedWithCode(2), "exceeds 4-thread limit(.|\n)*thread exhaustion");
+    gs[0]->is_system = true;
+    pass_over(2 * cfg::passed_over);
+    gs[0]->is_system = false;
     sched.nmlocked.store(0);
+    sched.nmidlelocked = 2;
 }
 
 // reserve_m has found nobody; an M has gone idle since, or may be made again.

@@ -168,8 +168,9 @@ public:
         if (cases_.empty()) detail::select_nothing();
         while (!stale_.empty()) {
             detail::scase& k = erased_[stale_.back()];
+            const bool had = k.c;
             cases_[stale_.back()]->prepare(k);
-            if (!k.c) scratch_.nsorted = 0;  // one channel less to lock, if it was sent for good
+            if (had && !k.c) scratch_.nsorted = 0;  // one channel less to lock, if it was sent for good
             stale_.pop_back();
         }
         const std::uint32_t n = static_cast<std::uint32_t>(cases_.size());

@@ -106,24 +106,21 @@ template <class T>
 using passed_t = std::conditional_t<is_boxed<T>, T*, T>;  // what goes through the channel
 
 // Whether a T can be copied.  A container of what cannot, an adaptor or a pair of such say that they can, and do not compile
-// where they are.  (One whose elements are of its own type is taken at its word.)
+// where they are.  Seen: whose answer this one is part of, for types that hold their own kind.
+template <class T, class... Seen>
+consteval bool copies_in() {
+    if constexpr ((std::is_same_v<T, Seen> || ...)) return true;
+    else if constexpr (!std::is_copy_constructible_v<T>) return false;
+    else if constexpr (requires { typename T::allocator_type; typename T::value_type; })
+        return copies_in<std::remove_cv_t<typename T::value_type>, T, Seen...>();
+    else if constexpr (requires { typename T::container_type; }) return copies_in<typename T::container_type, T, Seen...>();
+    else if constexpr (requires { typename T::first_type; typename T::second_type; })
+        return copies_in<std::remove_cv_t<typename T::first_type>, T, Seen...>() &&
+               copies_in<std::remove_cv_t<typename T::second_type>, T, Seen...>();
+    else return true;
+}
 template <class T>
-inline constexpr bool copies = std::is_copy_constructible_v<T>;
-template <class T>
-    requires requires {
-        typename T::allocator_type;
-        typename T::value_type;
-        requires !std::is_same_v<T, typename T::value_type>;
-    }
-inline constexpr bool copies<T> = std::is_copy_constructible_v<T> && copies<typename T::value_type>;
-template <class T>
-    requires requires {
-        typename T::container_type;
-        typename T::value_type;
-    }
-inline constexpr bool copies<T> = std::is_copy_constructible_v<T> && copies<typename T::container_type>;
-template <class A, class B>
-inline constexpr bool copies<std::pair<A, B>> = std::is_copy_constructible_v<std::pair<A, B>> && copies<A> && copies<B>;
+inline constexpr bool copies = copies_in<T>();
 
 template <class T>
 void move_elem(void* to, void* from) noexcept {
