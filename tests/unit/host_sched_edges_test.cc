@@ -172,10 +172,10 @@ TEST(Memory, GuardsInLockedMemory) {
             for (const stack& s : {region, with, without, more}) stackfree(nullptr, s);
             while (stacklarge_retire()) {
             }
-            std::vector<stack> over;  // where theirs were
-            for (int i = 0; i < 64 && heap.guards != 0; i++) over.push_back(stackalloc(nullptr, std::size_t{8} << 20));
-            EXPECT_EQ(heap.guards, 0u);
-            for (const stack& s : over) stackfree(nullptr, s);
+            stackfree(nullptr, stackalloc(nullptr, std::size_t{8} << 20));  // over where theirs were
+            if (!test::sanitized) {  // else the arena lies otherwise, and the guard may fit, and be kept
+                EXPECT_EQ(heap.guards, 0u);
+            }
         });
         EXPECT_EQ(lines(text), 1) << text;
         const std::string want = std::string("no guard pages left for stacks after ") + (refused ? "0 " : "1 ");
