@@ -143,7 +143,7 @@ TEST_F(Fairness, AThousandThatCommunicate) {
 TEST_F(Fairness, WhoWasStartedFirstIsNotForgotten) {
     constexpr int n = 600, most = 50'000;
     rt0::gomaxprocs(1);
-    int turns = 0, first = 0;
+    std::atomic<int> turns{0}, first{0};  // who loses the P in the middle of a turn goes on beside the next
     rt0::wait_group all;
     auto work = [&](auto& self, bool of_the_first) -> void {
         const auto end = std::chrono::steady_clock::now() + 50us;
