@@ -190,11 +190,12 @@ bool born_suffices(const p* pp, std::int64_t now) {
 void born_look(p* pp, std::int64_t now) {
     // relaxed, all: hints.
     const std::uint32_t head = pp->bornhead.load(memory_order_relaxed), tail = pp->borntail.load(memory_order_relaxed);
-    if (head == tail || std::exchange(pp->sysmonborn, head) != head) {
+    const std::uint32_t moved = head - pp->bornslices;  // but for BN5's picks, of which a crowd has one in 20 ms
+    if (head == tail || std::exchange(pp->sysmonborn, moved) != moved) {
         pp->sysmonbornstood = 0;
     } else if (pp->turns != pp->backlogturns) {  // or its M had no processor
         pp->sysmonbornstood += std::min(now - pp->backlogwhen, cfg::sysmon_tick_busy);
-        if (pp->sysmonbornstood >= cfg::born_late) pp->bornlate.store(bornlate_set | tail, memory_order_relaxed);
+        if (pp->sysmonbornstood >= cfg::born_late) pp->bornlate.store(bornlate_set | tail, memory_order_relaxed);  // relaxed
     }
 }
 

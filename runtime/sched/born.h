@@ -16,8 +16,8 @@
 //        one in born_oldest_crowded), one round in born_turn looks here before the ring, and
 //        what does not fit goes to the global queue, oldest first, which has its own turn.
 //        Where turns are long so many are a long time: sysmon adds up the ticks, a millisecond each at most, in which others
-//        had turns and the oldest did not move; from born_late on one in born_oldest_late is the oldest, until all that
-//        waited then have had their turn.
+//        had turns and the oldest did not move, or by BN5 only; from born_late on one in born_oldest_late is the oldest, until
+//        all that waited then have had their turn.
 //   BN5  Turns are counted in rounds, and beside goroutines that use up their time slice a
 //        round takes a slice each: so every other pick after a slice that was used up is the
 //        oldest newborn.  The picks between are the ring's, or endless newborns would

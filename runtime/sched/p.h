@@ -53,6 +53,7 @@ struct alignas(64) p {
     bool left_newborns = false;                 // and a crowd (BN7) [own:P]
     watched<bool> suffices;                     // what timers made ready here needs no second P, WK8 [own:P]
     bool born_next = true;                      // that pick is the oldest newborn, else the ring's, BN5 [own:P]
+    watched<std::uint32_t> bornslices;          // how often it was, BN4 [own:P], read by sysmon
 
     std::uint32_t batchturns = 0;               // turns when timers made Gs ready here [own:P]
     watched<std::int64_t> batchwhen;            // when that was; 0: those turns have been measured, WK8 [own:P]
@@ -73,7 +74,7 @@ struct alignas(64) p {
     std::int64_t sysmonwhen = 0;                // when sysmon saw sysmontick [own:sysmon]
     std::uint32_t sysmontick = 0;               // schedtick at that time [own:sysmon]
     std::uint32_t sysmonstill = 0;              // looks at the same sysmontick [own:sysmon]
-    std::uint32_t sysmonborn = 0;               // bornhead at sysmon's last look [own:sysmon]
+    std::uint32_t sysmonborn = 0;               // bornhead at sysmon's last look, less bornslices [own:sysmon]
     std::int64_t sysmonbornstood = 0;           // for how many ns others have had turns since it moved, BN4 [own:sysmon]
     std::int64_t sysmoncpu = 0;                 // processor time of its M's thread at the last of them, ns [own:sysmon]
     std::int32_t activitytid = 0;               // thread that activityfile tells of, 0: none [own:sysmon]

@@ -102,7 +102,9 @@ namespace {
     pp->preempt.store(false, memory_order_relaxed);  // relaxed: a hint
     bool born = pp->born_next;
     pp->born_next = !born;
-    return born ? born_get_oldest(pp) : nullptr;
+    g* gp = born ? born_get_oldest(pp) : nullptr;
+    if (gp) pp->bornslices = pp->bornslices + 1;
+    return gp;
 }
 
 // From the ring; one round in born_turn (BN4), and after a used-up slice, a newborn.

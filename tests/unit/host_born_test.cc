@@ -87,6 +87,22 @@ void looks(p* pp, std::int64_t ns, bool turns) {
     }
 }
 
+// On a machine with other work each slice is used up by few turns, and each other one begins with the oldest (BN5): of a crowd
+// that is one in 20 ms.
+TEST_F(Born, APickAfterASliceIsNotHowACrowdHasItsTurns) {  // BN4
+    p pp;
+    fill(&pp, cfg::born_crowd + 2);
+    looks(&pp, cfg::sysmon_tick_busy, true);
+    for (std::uint32_t i = 0; i < 3; i++) {
+        looks(&pp, cfg::born_late / 2, true);
+        EXPECT_EQ(pp.bornlate.load() != 0, i >= 1) << i;
+        pp.preempt.store(true);
+        pp.born_next = true;
+        bool inherit;
+        EXPECT_EQ(runqget(&pp, &inherit), gs[i]) << i;
+    }
+}
+
 TEST_F(Born, TheOldestThatHasStoodForLongHasItsTurnSoon) {  // BN4
     for (bool wrap : {false, true}) {
         p pp;
