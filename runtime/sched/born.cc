@@ -190,7 +190,7 @@ bool born_suffices(const p* pp, std::int64_t now) {
 void born_look(p* pp, std::int64_t now) {
     // relaxed, all: hints.
     const std::uint32_t head = pp->bornhead.load(memory_order_relaxed), tail = pp->borntail.load(memory_order_relaxed);
-    const std::uint32_t moved = head - pp->bornslices;  // but for BN5's picks, of which a crowd has one in 20 ms
+    const std::uint32_t moved = head - pp->bornslices;  // but for BN5's picks: one every other slice
     if (head == tail || std::exchange(pp->sysmonborn, moved) != moved) {
         pp->sysmonbornstood = 0;
     } else if (pp->turns != pp->backlogturns) {  // or its M had no processor

@@ -364,8 +364,8 @@ void nobody_for(p* pp) {
 }
 
 // Under the lock, as long as no P can become idle: after it, whoever sees the count beside a P that has become idle since
-// would leave his work in the global queue to a spinner that there is not.  (Where m_for has just left one idle, at the
-// limit of threads, somebody comes for it: ID4.)
+// would leave his work in the global queue to a spinner that there is not.  (Where m_for has just left one idle at the limit
+// of threads, or given it to a locked goroutine beside another that is idle, somebody comes for it: ID4.)
 void stop_counting_as_spinner() REQUIRES(sched.lock) {
     // ORDER(wake): seq_cst; the caller's count is taken back.
     if (static_cast<std::int32_t>(sched.nmspinning.fetch_sub(1, memory_order_seq_cst)) <= 0)

@@ -87,8 +87,8 @@ void looks(p* pp, std::int64_t ns, bool turns) {
     }
 }
 
-// On a machine with other work each slice is used up by few turns, and each other one begins with the oldest (BN5): of a crowd
-// that is one in 20 ms.
+// On a machine with other work each slice is used up by few turns, and every other one begins with the oldest (BN5): for a
+// crowd that is little.
 TEST_F(Born, APickAfterASliceIsNotHowACrowdHasItsTurns) {  // BN4
     p pp;
     fill(&pp, cfg::born_crowd + 2);
