@@ -163,8 +163,8 @@ LONG  := $(filter %/crash/fault_test $(if $(SMALL),$(B)/tests/crash/% %/fairness
 # held for ever, nor of fault_test's, a thousand of which fail half way.
 NO_LEAKS := env ASAN_OPTIONS=$$ASAN_OPTIONS:detect_leaks=0
 export ASAN_OPTIONS ?= detect_stack_use_after_return=0
-# TSan sleeps a second at each exit, takes an M not yet buried for a leak, minds that a last report's demangler allocates.
-export TSAN_OPTIONS ?= atexit_sleep_ms=0:report_thread_leaks=0:report_signal_unsafe=0
+# TSan sleeps a second at each exit, and takes an M not yet buried for a leak.
+export TSAN_OPTIONS ?= atexit_sleep_ms=0:report_thread_leaks=0
 test: $(if $(filter model,$(MODE)),model-tests,everything)  ## build and run everything (MODE=model: seeded schedules): programs at P = 1, 2, 3, 4, 8, 64; 60 s of stress
 everything: all tests programs $(if $(SMALL),,benches $(filter $(B)/perf/peers/threads/%,$(TWINS))) $(STATIC) | need-check need-lint
 	$(Q){ echo "- 240 $(STORM) $(if $(SMALL),20,60) $(SEED)"; \

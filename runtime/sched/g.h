@@ -112,12 +112,12 @@ struct g {
     bool is_system = false;                     // bgsweep, bgscavenge ...: not counted, not in user dumps [const]
     bool foreign = false;                       // stands for a thread rt0 did not make; its stack is the thread's [const]
     bool goexiting = false;                     // this_goroutine::exit is unwinding [own:G]
-    std::uint8_t noyield = 0;                   // so many no_yields (upcross.h) live [own:G]
     watched<m*> lockedm;                        // the M it is locked to [own:G]
 
     // A select or timed wait in progress: the first to turn 0 into 1 has chosen.
     atomic<std::uint32_t> selectdone{0};        // [atomic]
     bool caller = false;                        // stands in the global queue, counted in sched.ncallers (SY4) [lock:sched]
+    std::uint16_t noyield = 0;                  // so many no_yields (upcross.h) live, each in a frame of its own [own:G]
     void* param = nullptr;                      // the sudog that woke it, or null (close, timeout) [own by waker until ready]
     call_history calls;                         // [own:G]
 

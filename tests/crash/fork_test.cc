@@ -151,15 +151,13 @@ TEST(Fork, VforkedChildEndsByItsSignal) {
         EXPECT_EQ(r.out, ended) << r.summary();
         EXPECT_EQ(r.status, 2) << r.summary();
         const std::string before = std::string_view(how) == "panic" ? fatal_line : "";
-        EXPECT_TRUE(r.err.starts_with(before + "panic: the parent's own\n\ngoroutine 1 [running]:")) << r.summary();
+        EXPECT_TRUE(r.said().starts_with(before + "panic: the parent's own\n\ngoroutine 1 [running]:")) << r.summary();
     }
 }
 
 // Locks that others hold at the moment of the fork stay locked in the child.
 TEST(Fork, NoChildHangsOnAnothersLock) {
-#ifdef RT0_ASAN
-    GTEST_SKIP() << "ASan's own locks may be held at the fork, and its child waits for them";
-#endif
+    if (test::sanitized) GTEST_SKIP() << "a sanitizer's own locks may be held at the fork, too, and the child waits for them";
     child_result r = scene("traffic", "400");
     EXPECT_EQ(r.status, 0) << r.summary();
     EXPECT_EQ(r.out, "children 400\n") << r.summary();

@@ -130,7 +130,7 @@ TEST(Panic, InAStrippedProgram) {
     ASSERT_EQ(testing_support::run_child({"/usr/bin/strip", "-o", bare, whole}).status, 0);
     child_result r = testing_support::run_child({bare, "panic"}, {.limit_s = 60, .env = {{"RT0TRACEBACK", ""}}});
     std::remove(bare.c_str());
-    report rep = testing_support::parse_report(r.err);
+    report rep = testing_support::parse_report(r.said());
     EXPECT_EQ(rep.head, "panic: boom");
     EXPECT_EQ(rep.error, "") << r.summary();
     EXPECT_EQ(r.status, 2);

@@ -145,7 +145,7 @@ TEST(Threads, CloneFailsForEver) {
     child_result r = with("threads", "RT0_TEST_INJECT", fault(inject::clone, 4, EAGAIN, -1));
     EXPECT_EQ(r.status, 2) << r.summary();
     std::string advice = "runtime: may need to increase max user processes .ulimit -u.\n";
-    EXPECT_TRUE(is(head_of(r.err), failed_to_create(EAGAIN, advice))) << r.err;
+    EXPECT_TRUE(is(head_of(r.said()), failed_to_create(EAGAIN, advice))) << r.err;
 }
 
 TEST(Threads, CloneFailsAFewTimes) {
@@ -157,13 +157,13 @@ TEST(Threads, CloneFailsAFewTimes) {
 TEST(Threads, CloneFailsOtherwise) {
     child_result r = with("threads", "RT0_TEST_INJECT", fault(inject::clone, 3, EPERM, 1));
     EXPECT_EQ(r.status, 2) << r.summary();
-    EXPECT_TRUE(is(head_of(r.err), failed_to_create(EPERM, ""))) << r.err;
+    EXPECT_TRUE(is(head_of(r.said()), failed_to_create(EPERM, ""))) << r.err;
 }
 
 TEST(Threads, NoMemoryForAThread) {
     child_result r = with("threads", "RT0_TEST_INJECT", fault(inject::tls_alloc, 3, ENOMEM, -1));
     EXPECT_EQ(r.status, 2) << r.summary();
-    EXPECT_TRUE(is(head_of(r.err), failed_to_create(ENOMEM, "runtime: may need to increase memory .*\n"))) << r.err;
+    EXPECT_TRUE(is(head_of(r.said()), failed_to_create(ENOMEM, "runtime: may need to increase memory .*\n"))) << r.err;
 }
 
 std::string exhausted(int limit) {
@@ -180,14 +180,14 @@ std::string without_warning(const std::string& err) {
 TEST(Threads, Limit) {
     child_result r = scene("limit");
     EXPECT_EQ(r.status, 2) << r.summary();
-    EXPECT_EQ(head_of(without_warning(r.err)), exhausted(12));
+    EXPECT_EQ(head_of(without_warning(r.said())), exhausted(12));
     r = scene("lower-limit");
     EXPECT_EQ(r.status, 2) << r.summary();
-    EXPECT_EQ(head_of(r.err), exhausted(1));
+    EXPECT_EQ(head_of(r.said()), exhausted(1));
     for (const char* misuse : {"bad-limit", "negative-limit"}) {
         r = scene(misuse);
         EXPECT_EQ(r.status, 2) << r.summary();
-        EXPECT_EQ(head_of(r.err), "panic: rt0::set_max_threads: the limit must be positive\n") << r.err;
+        EXPECT_EQ(head_of(r.said()), "panic: rt0::set_max_threads: the limit must be positive\n") << r.err;
     }
     r = scene("enough");
     EXPECT_EQ(r.status, 0) << r.summary();
@@ -211,7 +211,7 @@ TEST(Threads, ADeadlockAtTheLimitIsOne) {
     for (const char* p : {"1", "2", "8"}) {
         child_result r = scene_at(p, "deadlock-at-the-limit");
         EXPECT_EQ(r.status, 2) << p << r.summary();
-        EXPECT_TRUE(without_warning(r.err).starts_with("fatal error: all goroutines are asleep - deadlock!\n")) << r.err;
+        EXPECT_TRUE(without_warning(r.said()).starts_with("fatal error: all goroutines are asleep - deadlock!\n")) << r.err;
     }
 }
 

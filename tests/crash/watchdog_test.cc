@@ -54,7 +54,8 @@ protected:
         report rep = parse_report(after_the_line(r, head));
         EXPECT_EQ(rep.error, "") << r.summary();
         EXPECT_EQ(rep.blocks.size(), 2u) << r.summary();
-        for (auto& b : rep.blocks) EXPECT_GE(b.frames.size(), 2u) << r.summary();
+        // SIGQUIT comes to any thread: who holds the lock may be running on another.
+        for (auto& b : rep.blocks) EXPECT_TRUE(b.frames.size() >= 2 || b.unavailable) << r.summary();
     }
 };
 TEST_F(Watchdog, PrintsAddressesWhenNamesCannotBeHad) {

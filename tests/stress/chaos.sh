@@ -1,6 +1,6 @@
 #!/bin/sh
 # chaos.sh DIR SEEDS FIRST RESULTS TEST...: each TEST under RT0DEBUG=chaos=SEED, for SEEDS seeds from FIRST on, by turns at
-# P = 1, 2, 3, 8, 64.
+# P = 1, 2, 3, 8, 64, and with each seed one of those in TURNS (they take long, and start programs).
 #
 # A seed that passed leaves a file in DIR/trust, newer than the tests; a rerun does those that have none, so that it can
 # be interrupted.  One that failed leaves its output beside, NAME.failed, with the line that runs it again, and is done
@@ -30,6 +30,14 @@ procs() {  # of a seed
     echo "$1"
 }
 
+turn() {  # what of TURNS comes with a seed, as a job's command
+    set -- "$1" $TURNS
+    [ $# -gt 1 ] || return
+    n=$(($1 % ($# - 1)))
+    shift $((n + 1))
+    case $1 in *.sh) echo "bash $1 $dir/tests/programs" ;; *) echo "$1" ;; esac
+}
+
 newer() {  # newer FILE TEST...: than all of them, and about all of them
     file=$1
     shift
@@ -40,12 +48,13 @@ one() {  # one SEED TEST...
     seed=$1
     shift
     file=$out/chaos.$seed
-    newer "$file" "$@" && return
+    # shellcheck disable=SC2046  # a command's words
+    newer "$file" "$@" $(turn "$seed" | awk '{ print $NF == $1 ? $1 : $2 }') && return
     rm -f "$file" "$file.failed"
     p=$(procs "$seed")
     start=$(date +%s)
     export RT0DEBUG=chaos=$seed
-    if for t in "$@"; do echo "$p 600 $t"; done | sh "$here/../support/run.sh" "$out/run" >"$file.part" 2>&1; then
+    if { for t in "$@"; do echo "$p 600 $t"; done; turn "$seed" | sed "s/^/$p 600 /"; } | sh "$here/../support/run.sh" "$out/run" >"$file.part" 2>&1; then
         echo "seed $seed P $p took $(($(date +%s) - start))" >>"$file.part"
         mv "$file.part" "$file"
     else
@@ -64,11 +73,13 @@ table() {
         "$(date -u +%Y-%m-%d), $(nproc) processors ($(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)), Linux $(uname -r)."
     echo "Each seed is a run of: $(for t in "$@"; do basename "$t"; done | sort | tr '\n' ' ')"
     echo
+    echo "and by turns of one of: $(for t in $TURNS; do basename "$t"; done | sort | tr '\n' ' ')"
+    echo
     echo "Left out:"
     echo
     left_out | while IFS='|' read -r test why; do echo "- $test: $why"; done
     echo "- fairness_test: counts fair shares, and chaos starves goroutines and processors"
-    echo "- tests/crash: they start programs, most with an RT0DEBUG of their own, and look at what these say"
+    echo "- fault_test: \`make faults\` has its own seeds"
     echo
     echo "| P | seeds that passed | tests in all | seeds that failed | seconds |"
     echo "|---|---|---|---|---|"

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <regex>
 #include <stdexcept>
 
 extern char** environ;
@@ -138,6 +139,8 @@ std::string child_result::summary() const {
     return "status " + std::to_string(status) + ", signal " + std::to_string(signal) +
            (timed_out ? ", timed out" : "") + "\n--- stdout\n" + out + "--- stderr\n" + err + "---\n";
 }
+
+std::string child_result::said() const { return std::regex_replace(err, std::regex("\nchaos=\\d+\n\n"), "\n\n"); }
 
 std::string self_path() {
     char buf[4096];

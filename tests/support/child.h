@@ -14,6 +14,7 @@ struct child_result {
     bool core = false;            // the kernel dumped one
     bool timed_out = false;       // it was killed at the limit
     std::string summary() const;  // all of it, for failure messages
+    std::string said() const;     // err without the line of a report that names the seed of chaos
 };
 
 struct child_options {
