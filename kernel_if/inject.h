@@ -46,7 +46,7 @@ enum class inject : unsigned {
     sysinfo,
     prctl,        // names, timer slack
     tgkill,       // to another thread
-    resend,       // to itself, with the siginfo as it came
+    resend,       // to itself, with the siginfo as it came, and then without
     alarm,
     check,        // the scheduler's start-up check: each assumption is one call
     calls,        // how many there are

@@ -120,11 +120,11 @@ int tgkill(std::int32_t tid, int sig) {
     return static_cast<int>(sysc(inject::tgkill, SYS_tgkill, sysc_sure(SYS_getpid), tid, sig));
 }
 
-void resend(const siginfo_t* info) {
+int resend(const siginfo_t* info) {
     long pid = sysc_sure(SYS_getpid), tid = sysc_sure(SYS_gettid);
     // To its own process a thread may send any siginfo.
-    if (sysc(inject::resend, SYS_rt_tgsigqueueinfo, pid, tid, info->si_signo, info) != 0)
-        sysc_sure(SYS_tgkill, pid, tid, info->si_signo);
+    if (sysc(inject::resend, SYS_rt_tgsigqueueinfo, pid, tid, info->si_signo, info) == 0) return 0;
+    return static_cast<int>(sysc(inject::resend, SYS_tgkill, pid, tid, info->si_signo));
 }
 
 void alarm_every(unsigned ms) {

@@ -42,8 +42,8 @@ int sigaction_default(int sig);
 // To one thread of this process; 0 or -errno (-ESRCH: it is gone).
 int tgkill(std::int32_t tid, int sig);
 // Sends the calling thread a signal again, as it came: delivered when its handler returns,
-// or now if it is not blocked.
-void resend(const siginfo_t* info);
+// or now if it is not blocked.  0 or -errno: it will not come.
+int resend(const siginfo_t* info);
 // SIGALRM to the process each `ms` milliseconds.
 void alarm_every(unsigned ms);
 

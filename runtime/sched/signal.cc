@@ -317,12 +317,13 @@ bool walk_safely(void (*walk)(void*), void* arg) {
 }
 
 void die_by_default(const signal_context& c, bool again) {
-    // As a shell says it, where no signal but the fault itself, once it comes again, would end us.
-    if (kernel::is_init() && (!again || c.info->si_code <= 0)) kernel::exit_group(128 + c.sig);
+    const bool comes_again = again && c.info->si_code > 0;  // the fault itself
+    // As a shell says it, where no other signal would end us.
+    if (kernel::is_init() && !comes_again) kernel::exit_group(128 + c.sig);
     kernel::dump_coverage();
     kernel::sigaction_default(c.sig);
     kernel::sigmask_block_one(c.sig);  // it waits for the handler's end
-    kernel::resend(c.info);
+    if (kernel::resend(c.info) != 0 && !comes_again) kernel::exit_group(128 + c.sig);
 }
 
 // From /proc: it would never answer.  False also where that cannot be read.

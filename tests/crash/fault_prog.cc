@@ -6,7 +6,7 @@
 //     stalls   goroutines that block and loop without a word to the runtime
 //     writes   println from several goroutines, and a dump of them
 //     strays   deadlocks are looked for, beside threads that come and go; stacks of all sizes
-//     panic, segv   the end with a report, beside goroutines of every kind
+//     panic, segv, raised   the end with a report, beside goroutines of every kind
 //     million  a million goroutines at once, or as many as can be had
 //     limited  everything, with rt0::set_max_threads(20)
 // RT0_TEST_LIMIT (limited.h): the same under limits of the process; for limits_test.cc.
@@ -336,7 +336,7 @@ void million() {
 }
 
 // Goroutines that loop, block, park and are locked stand by.
-[[noreturn]] void die(bool by_fault) {
+[[noreturn]] void die(const std::string& how) {
     std::atomic<int> there{0};
     rt0::chan<int> never(0);
     int fd[2];
@@ -361,7 +361,8 @@ void million() {
     });
     while (there < 4) this_goroutine::yield();
     int* volatile nowhere = reinterpret_cast<int*>(8);
-    if (by_fault) *nowhere = 1;
+    if (how == "segv") *nowhere = 1;
+    if (how == "raised") raise(SIGSEGV);
     rt0::panic("as told");
 }
 
@@ -370,7 +371,7 @@ void million() {
 void main_main() {
     auto args = rt0::args();
     const std::string scene = args.size() > 1 ? args[1] : "";
-    if (scene == "panic" || scene == "segv") die(scene == "segv");
+    if (scene == "panic" || scene == "segv" || scene == "raised") die(scene);
     if (scene == "limited") rt0::set_max_threads(20);
     if (scene == "stalls") stalls();
     else if (scene == "writes") writes();

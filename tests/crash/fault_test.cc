@@ -264,6 +264,16 @@ INSTANTIATE_TEST_SUITE_P(
                     fault{"fault_tgkill", inject::tgkill, EAGAIN, 1, "fatal error: ", "", "", 1, "segv", true}),
     [](auto& i) { return i.param.name; });
 
+// After the report: the kernel would not send it again, and nobody else does.
+TEST(Faults, ASignalThatCannotBeSentAgainEndsTheProcess) {
+    if (test::sanitized) GTEST_SKIP() << "the sanitizer's handler of faults came first";
+    child_options o;
+    o.env = {{"RT0_TEST_INJECT", rule(inject::resend, 1, EAGAIN, -1)}};
+    child_result r = run_child({built_program("tests/crash/fault_prog"), "raised"}, o);
+    EXPECT_EQ(r.status, 128 + SIGSEGV) << r.summary();
+    EXPECT_TRUE(begins_a_line(r.err, "fatal error: ")) << r.summary();
+}
+
 // The boot from a foreign thread asks libc for a thread, too.
 TEST(Faults, BootFromAnOwnMain) {
 #ifdef RT0_ASAN
