@@ -220,7 +220,9 @@ TEST_P(Retake, AStoppedWorldReturnsPs) {
 // (One of them waits for the other to begin, and M lets each go on at the right moment: two preemptions are enough.)
 TEST_P(Retake, TwoRequestersOfOneM) {
     options o = with(2, 2000);
-    o.dfs.runs = 10'000;
+    o.dfs.runs = 60'000;
+    o.dfs.looks_back = 0;  // fewer points: more of the pairs
+    o.timeouts = 0;
     explore(o, 1, 3, [](world& w, state* s) {
         s->c.go(0, [s] { s->lingers(); });
         w.thread([s] { s->await(s->looking, 1), s->take(s->c.pp(0)); }, &s->sysmon[0].g0);

@@ -17,6 +17,7 @@ Park.ReadyNextAndReadyTail|who was made ready last must be next: chaos lets anot
 Park.YieldTakesTurns|yields must take turns: chaos chooses, and lets one starve for a while
 Park.LocksYieldWhenAsked|who takes a free lock without being asked to yield must not yield: chaos asks
 Blocking.WhoIsBackFromACallGoesBeforeTheNextOne|an order, as above
+limits.AddressSpaceForAMillion|somebody must be told by std::bad_alloc: at P = 64 threads come so late that there is no memory for them, which is fatal
 LeftAlone.*|turns must be short, for work to be left to one P: chaos pauses in them
 END
 }
