@@ -102,7 +102,7 @@ TEST(Wake, NoPForTheSpinner) {
 
 // WK3: one wake for two; the spinner that finds the first wakes one more.
 TEST(Wake, OneForTwo) {
-    explore(with(1, 1000, 500), 3, 6, [](world&, state* s) {
+    explore(with(1, 10'000, 6000), 3, 6, [](world&, state* s) {
         s->c.go(1, [s] { s->park(), s->together(3); });
         s->c.go(0, [s] { s->queue_globally(2), s->together(3); });
         s->c.go(2, [s] { s->park(), s->together(3); });
