@@ -24,8 +24,6 @@ public:
     // A read-modify-write that modified nothing.
     virtual void missed(const void* at, word last, std::memory_order order) = 0;
     virtual bool weak_fails() = 0;
-    // Between these the thread is in one instruction: other threads' accesses come in between, membarriers wait.
-    virtual void instruction(bool begins) = 0;
     virtual void fence(std::memory_order order) = 0;
 
     // ---- what kernel_if has otherwise; results as there

@@ -128,16 +128,6 @@ public:
     T fetch_and(T d, memory_order o = memory_order_seq_cst) {
         return arch::model() ? modify(o, [d](T v) { return v & d; }) : raw::fetch_and(d, o);
     }
-    bool local_cas(T& e, T d) {  // arch::local_cas
-        arch::model_machine* m = arch::model();
-        m->instruction(true);
-        const T was = load(memory_order_acquire);
-        const bool equal = was == e;
-        store(equal ? d : was, memory_order_release);
-        m->instruction(false);
-        e = was;
-        return equal;
-    }
     operator T() const { return load(); }
     T operator=(T v) {
         store(v);

@@ -60,15 +60,6 @@ extern bool local_gstatus;  // GS4: holders use local_cas [const] after boot
 [[noreturn]] void bad_casgstatus(const g* gp, std::uint32_t oldval, std::uint32_t newval);
 void wait_for_scan(g* gp, std::uint32_t oldval, std::uint32_t newval);
 
-// GS4's instruction.
-inline bool local_cas(g* gp, std::uint32_t& seen, std::uint32_t to) {
-#ifdef RT_MODEL
-    return gp->atomicstatus.local_cas(seen, to);
-#else
-    return arch::local_cas(&gp->atomicstatus, seen, to);
-#endif
-}
-
 [[gnu::always_inline]] inline void casgstatus(g* gp, std::uint32_t oldval, std::uint32_t newval) {
     if (oldval >= gstates || newval >= gstates || !(gstatus_edges[oldval] >> newval & 1)) [[unlikely]]
         bad_casgstatus(gp, oldval, newval);  // GS2; scan states are >= gstates
@@ -84,7 +75,7 @@ inline bool local_cas(g* gp, std::uint32_t& seen, std::uint32_t to) {
     if constexpr (arch::has_local_cas)
         if (local_gstatus) [[likely]] {
             // ORDER(gstatus): acq_rel on amd64, where every store is a release and every load an acquire; GS4.
-            if (!local_cas(gp, seen, newval)) [[unlikely]] wait_for_scan(gp, oldval, newval);
+            if (!arch::local_cas(&gp->atomicstatus, seen, newval)) [[unlikely]] wait_for_scan(gp, oldval, newval);
             return;
         }
     // ORDER(gstatus): acq_rel; the release half publishes the G's fields to whoever reads the new

@@ -35,7 +35,7 @@ inline void by_membarrier(bool on) {
     const bool have = runtime::retakeinit() == nullptr;
     kernel::inject_off();
     ASSERT_EQ(have, on);
-    runtime::local_gstatus = false;  // one instruction, and not two steps: scan_test has it otherwise
+    runtime::local_gstatus = false;  // its instruction is not under the model
 }
 
 // What a scenario of a cluster is explored by: so many random schedules, as many of PCT, and at most `dfs` of DFS.

@@ -52,7 +52,6 @@ public:
     void modify(const void* at, word last, word value, std::memory_order o) override;
     void missed(const void* at, word last, std::memory_order o) override;
     bool weak_fails() override { return early(); }
-    void instruction(bool begins) override;
     void fence(std::memory_order o) override;
     int futex_wait(const void* at, std::uint32_t val, std::int64_t deadline) override;
     int futex_wake(const void* at, int n) override;
@@ -70,7 +69,6 @@ private:
         std::function<void()> f;
         rt0::runtime::g* g = nullptr;
         bool lasting = false, ended = true, relaxing = false;
-        bool in_instruction = false;
         const void* futex = nullptr;  // sleeps on it
         std::int64_t deadline = -1;   // < 0: none
         int result = 0;               // of the sleep
@@ -303,13 +301,6 @@ void machine::missed(const void* at, word last, std::memory_order o) {
     mem_.missed(now_, at, last, o);
 }
 
-void machine::instruction(bool begins) {
-    fibres_[now_].in_instruction = begins;
-    if (begins) return;
-    for (int i = 0; i < n_; i++)
-        if (fibres_[i].futex == fibres_) wake(fibres_[i], 0);
-}
-
 void machine::fence(std::memory_order o) {
     if (o != std::memory_order_seq_cst) fail("a fence that is not seq_cst: not modelled (MM5)");
     point(this);
@@ -358,13 +349,8 @@ void machine::usleep(std::uint32_t us) {
     reschedule(kind::yield);
 }
 
-// A membarrier interrupts: who is in an instruction has done it then.
 void machine::membarrier() {
     point(this);
-    while (std::any_of(fibres_, fibres_ + n_, [](const fibre& f) { return f.in_instruction; })) {
-        fibres_[now_].futex = fibres_;
-        reschedule(kind::block);
-    }
     if (trace_) std::fprintf(stderr, "T%d membarrier\n", now_);
     mem_.membarrier();
 }
