@@ -133,12 +133,36 @@ public:
         store(v);
         return v;
     }
+    // A compare-and-exchange that is not locked, whatever it says: a load, and a store of what it read or of `desired`.
+    // What others do in between is what a load of an old value has missed, and the store then passes over.
+    bool cas_unlocked(T& expected, T desired) {
+        arch::model_machine* m = arch::model();
+        if (!m) return raw::compare_exchange_strong(expected, desired);
+        m->point(this);
+        T old = unpack(m->load(this, pack(last()), memory_order_acquire));  // ORDER(gstatus): as amd64 has it, see casgstatus
+        const bool equal = pack(old) == pack(expected);
+        T now = equal ? desired : old;
+        m->store(this, pack(last()), pack(now), memory_order_release);  // ORDER(gstatus): the same
+        put(now);
+        if (!equal) expected = old;
+        return equal;
+    }
 };
 // An object: a function would stand beside std's, which the argument's namespace brings in.
 inline constexpr auto atomic_thread_fence = [](memory_order o) {
     if (arch::model_machine* m = arch::model()) m->fence(o);
     else std::atomic_thread_fence(o);
 };
+}  // namespace rt0::runtime
+
+namespace rt0::arch {
+// In the place of the processor's (GS4 in sched/gstatus.h), for words that the machine knows.
+inline bool local_cas(runtime::atomic<std::uint32_t>* word, std::uint32_t& seen, std::uint32_t to) {
+    return word->cas_unlocked(seen, to);
+}
+}  // namespace rt0::arch
+
+namespace rt0::runtime {
 static_assert(sizeof(atomic<bool>) == 1 && sizeof(atomic<void*>) == sizeof(void*) && alignof(atomic<void*>) == alignof(void*));
 
 #endif

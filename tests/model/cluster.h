@@ -35,7 +35,7 @@ inline void by_membarrier(bool on) {
     const bool have = runtime::retakeinit() == nullptr;
     kernel::inject_off();
     ASSERT_EQ(have, on);
-    runtime::local_gstatus = false;  // its instruction is not under the model
+    runtime::local_gstatus = false;  // GS4: but where a test says otherwise
 }
 
 // What a scenario of a cluster is explored by: so many random schedules, as many of PCT, and at most `dfs` of DFS.

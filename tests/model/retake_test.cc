@@ -106,10 +106,15 @@ struct state {
     }
 };
 
-// With membarrier, or without.
+// With membarrier, or without; as in the product, states are changed by unlocked instructions (GS4) with it: then who takes
+// a P and the M that comes back must see each other's changes of the G's state by order alone.
 class Retake : public testing::TestWithParam<bool> {
 protected:
-    void SetUp() override { model::by_membarrier(GetParam()); }
+    void SetUp() override {
+        model::by_membarrier(GetParam());
+        local_gstatus = GetParam() && rt0::arch::has_local_cas;
+    }
+    void TearDown() override { local_gstatus = false; }
     template <class F>
     static void explore(const options& o, int ps, int ms, F f, bool stops = false) {
         int taken = 0;
