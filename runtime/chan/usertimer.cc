@@ -14,6 +14,7 @@
 #include <limits>
 #include <new>
 
+#include "base/atomic.h"
 #include "base/seeded.h"
 #include "chan/hchan.h"
 #include "chan/start.h"
@@ -25,8 +26,8 @@ namespace rt0::detail {
 namespace rt = runtime;
 
 struct timer_state {
-    std::atomic<std::uint32_t> handles{1};          // UT1
-    std::atomic<std::uint32_t> refs{1};             // UT1
+    rt::atomic<std::uint32_t> handles{1};           // UT1
+    rt::atomic<std::uint32_t> refs{1};              // UT1
     const chan<time_point> c;
     const bool own;                                 // c was made for this timer
     const std::unique_ptr<timer_function> f;

@@ -64,6 +64,7 @@ public:
     }
     // A goroutine, at first on the queue of P `on`.
     void go(int on, std::function<void()> f) {
+        MODEL_CHECK(gs_.size() < most_goroutines);
         goroutine& gr = gs_.emplace_back();
         gr.f = std::move(f);
         gr.owner = this;
@@ -85,6 +86,20 @@ public:
             rt0::runtime::runtime_call rc;
             rc.stay_inside();
         });
+    }
+    // Dead Gs on the free list of P `on`: what newproc takes in a run, which allocates none.
+    void spare(int on, int n) {
+        static_assert(stack_bytes == rt0::runtime::cfg::stack_default);  // else newproc would want another one
+        for (int i = 0; i < n; i++) {
+            rt0::runtime::g& gp = spares_.emplace_back();
+            char* s = stack_of(most_goroutines + spares_.size() - 1);
+            gp.stk.lo = gp.stk.slot = reinterpret_cast<std::uintptr_t>(s);
+            gp.stk.hi = gp.stk.lo + stack_bytes;
+            gp.stk.size = stack_bytes;
+            gp.atomicstatus.store(rt0::runtime::gdead);
+            pp(on)->gfree.push(&gp);
+            pp(on)->gfree_n++;
+        }
     }
     // sysmon's looks at one P after the other, until one has been taken from a system call.
     void take_from_a_system_call() {
@@ -116,7 +131,7 @@ public:
     }
 
 private:
-    static constexpr std::size_t stack_bytes = 64 << 10;
+    static constexpr std::size_t stack_bytes = 64 << 10, most_goroutines = 8;
     struct machine_m {
         rt0::runtime::m mp;
         rt0::runtime::g g0, gsignal;
@@ -195,6 +210,7 @@ private:
     const int n_ps_;
     std::deque<machine_m> ms_;
     std::deque<goroutine> gs_;
+    std::deque<rt0::runtime::g> spares_;
     int ended_ = 0;
 };
 
