@@ -147,7 +147,7 @@ bool take_idle(m* mp) {
 // No P: gp goes to the global queue (or waits as a locked G does), the M sleeps.
 void exitsyscall0(g* gp) {
     m* mp = gp->mp;
-    const std::uint32_t from = readgstatus(gp);  // syscall or detached
+    const std::uint32_t from = readgstatus(gp) & ~gscan;  // syscall or detached; a scan is waited for (GS1)
     const bool call = from == gsyscall;
     casgstatus(gp, from, grunnable);
     mp->curg = nullptr;
@@ -183,7 +183,7 @@ void exitsyscall() {
     p* old = mp->oldp;
     // relaxed: SC2 looks again; while exiting gcwaiting stays set, and only the exiting goroutine comes here.
     bool stopping = sched.gcwaiting.load(memory_order_relaxed) && !sched.exiting.load(memory_order_relaxed);
-    const std::uint32_t from = readgstatus(gp);  // syscall or detached
+    const std::uint32_t from = readgstatus(gp) & ~gscan;  // syscall or detached; a scan is waited for (GS1)
     const bool call = from == gsyscall;
     if ((!stopping && retake_old(mp, old)) || take_idle(mp)) {
         casgstatus(gp, from, grunning);
