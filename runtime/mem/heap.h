@@ -33,7 +33,6 @@ struct mheap {
     std::size_t object_pages GUARDED_BY(lock) = 0;              // in spans of objects [lock:heap]
 };
 extern mheap heap;
-mutex& heap_lock() LOCK_RETURNED(heap.lock);
 
 // ---- memory for books: never freed.  Zeroed; null when the kernel refuses.  [lock:heap]
 void* persistentalloc(std::size_t n, std::size_t align) REQUIRES(heap.lock);

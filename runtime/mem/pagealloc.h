@@ -36,9 +36,9 @@ struct arena {
     arena* chain = nullptr;          // next arena in the same granule of the address map [const]
     arena* link = nullptr;           // next arena of the page allocator [const]
     mspan** spans = nullptr;         // page -> span [lock:heap], read without it by the owner of an address
-    std::uint64_t* released GUARDED_BY(heap_lock()) = nullptr;  // PA4 [lock:heap]
-    std::uint64_t* guards GUARDED_BY(heap_lock()) = nullptr;    // PA5 [lock:heap]
-    std::uint64_t* mapped GUARDED_BY(heap_lock()) = nullptr;    // PA5 [lock:heap]
+    std::uint64_t* released = nullptr;  // PA4 [lock:heap]
+    std::uint64_t* guards = nullptr;    // PA5 [lock:heap]
+    std::uint64_t* mapped = nullptr;    // PA5 [lock:heap]
 
     std::size_t page_of(std::uintptr_t p) const { return (p - base) >> page_shift; }
     bool contains(std::uintptr_t p) const { return p - base < bytes; }
@@ -51,16 +51,16 @@ public:
 
     // A span of npages starting at a multiple of align_pages (a power of two), in state
     // `in_use` or `manual`; null when the kernel gives no more.
-    mspan* alloc(std::size_t npages, std::size_t align_pages, span_state state) REQUIRES(heap_lock());
+    mspan* alloc(std::size_t npages, std::size_t align_pages, span_state state);
     // Takes a span back.  Pages marked with set_released count as the kernel's.
-    void free(mspan* s) REQUIRES(heap_lock());
+    void free(mspan* s);
     // The coldest dirty free span, taken out so that pages can be given back without the
     // lock; null if there is none.  To be ended with scavenge_end.
-    mspan* scavenge_begin() REQUIRES(heap_lock());
-    void scavenge_end(mspan* s) REQUIRES(heap_lock()) { free(s); }
+    mspan* scavenge_begin();
+    void scavenge_end(mspan* s) { free(s); }
 
     // Marks pages as given back to the kernel.  For spans that are in the caller's hands.
-    void set_released(mspan* s, std::size_t first, std::size_t n) REQUIRES(heap_lock());
+    void set_released(mspan* s, std::size_t first, std::size_t n);
 
     unsigned page_shift() const { return shift_; }
     std::size_t page_size() const { return std::size_t{1} << shift_; }
@@ -73,20 +73,20 @@ public:
     std::size_t dirty_hint() const { return dirty_hint_.load(memory_order_relaxed); }  // relaxed: a hint
 
     // Checks PA1 to PA4 page by page.
-    bool is_valid() const REQUIRES(heap_lock());
+    bool is_valid() const;
     // Arena sizes tried, from the largest; tests make it small.
     void set_arena_size(std::size_t n) { arena_size_ = n; }
 
 private:
     // The first by pages and address from there on; null: none.
-    mspan* best_fit(std::size_t npages, std::uintptr_t start = 0) const REQUIRES(heap_lock());
-    mspan* carve(mspan* s, std::uintptr_t start, std::size_t npages, span_state state) REQUIRES(heap_lock());
-    bool grow(std::size_t npages, std::size_t align_pages) REQUIRES(heap_lock());
-    bool add_arena(void* p, std::size_t n, bool huge_ok) REQUIRES(heap_lock());
-    void insert(mspan* s) REQUIRES(heap_lock());
-    void erase(mspan* s) REQUIRES(heap_lock());
-    void merge(mspan* s, mspan* neighbour) REQUIRES(heap_lock());
-    std::size_t count_released(const mspan* s) const REQUIRES(heap_lock());
+    mspan* best_fit(std::size_t npages, std::uintptr_t start = 0) const;
+    mspan* carve(mspan* s, std::uintptr_t start, std::size_t npages, span_state state);
+    bool grow(std::size_t npages, std::size_t align_pages);
+    bool add_arena(void* p, std::size_t n, bool huge_ok);
+    void insert(mspan* s);
+    void erase(mspan* s);
+    void merge(mspan* s, mspan* neighbour);
+    std::size_t count_released(const mspan* s) const;
     void note_dirty();
 
     unsigned shift_;

