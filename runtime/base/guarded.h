@@ -18,7 +18,5 @@
 #define TRY_ACQUIRE(...) RT0_THREAD_SAFETY(try_acquire_capability(__VA_ARGS__))
 #define ASSERT_CAPABILITY(x) RT0_THREAD_SAFETY(assert_capability(x))
 #define RELEASE(...) RT0_THREAD_SAFETY(release_capability(__VA_ARGS__))
-// A function that only names a lock in GUARDED_BY, where the object that it lies in is declared later.
-#define LOCK_RETURNED(x) RT0_THREAD_SAFETY(lock_returned(x))
 // For what clang cannot follow; each use says what holds the lock instead.
 #define NO_THREAD_SAFETY_ANALYSIS RT0_THREAD_SAFETY(no_thread_safety_analysis)

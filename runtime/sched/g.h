@@ -9,7 +9,6 @@
 
 #include "arch/arch.h"
 #include "base/atomic.h"
-#include "base/guarded.h"
 #include "base/watched.h"
 #include "mem/mem.h"
 
@@ -20,8 +19,6 @@ struct m;
 struct p;
 struct hchan;
 struct timer;
-class mutex;
-mutex& sched_lock();  // sched.lock, for GUARDED_BY; defined nowhere
 
 // ---- states of a G.  Every change goes through casgstatus, which knows this table:
 //
@@ -119,7 +116,7 @@ struct g {
 
     // A select or timed wait in progress: the first to turn 0 into 1 has chosen.
     atomic<std::uint32_t> selectdone{0};        // [atomic]
-    bool caller GUARDED_BY(sched_lock()) = false;  // stands in the global queue, counted in sched.ncallers (SY4) [lock:sched]
+    bool caller = false;                        // stands in the global queue, counted in sched.ncallers (SY4) [lock:sched]
     std::uint16_t noyield = 0;                  // so many no_yields (upcross.h) live, each in a frame of its own [own:G]
     void* param = nullptr;                      // the sudog that woke it, or null (close, timeout) [own by waker until ready]
     call_history calls;                         // [own:G]

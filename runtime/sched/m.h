@@ -91,11 +91,11 @@ struct m : mcore {
 
     note park;                                  // [atomic]
     std::int64_t id = 0;                    // [const]
-    m* schedlink = nullptr;                           // next idle M [lock:sched], or of another list
-    m* schedprev GUARDED_BY(sched_lock()) = nullptr;  // previous idle M [lock:sched]
-    bool idle GUARDED_BY(sched_lock()) = false;       // on the idle list [lock:sched]
-    bool spare GUARDED_BY(sched_lock()) = false;      // made without a P, not yet on the idle list [lock:sched]
-    bool ended GUARDED_BY(sched_lock()) = false;      // its thread, if it had one, is none of ours any more [lock:sched]
+    m* schedlink = nullptr;                 // next idle M [lock:sched]
+    m* schedprev = nullptr;                 // previous idle M [lock:sched]
+    bool idle = false;                      // on the idle list [lock:sched]
+    bool spare = false;                     // made without a P, not yet on the idle list [lock:sched]
+    bool ended = false;                     // what is left of its thread, if it had one, is no thread of ours [lock:sched]
     bool buried = false;                    // to be taken off allm [lock:allm]
     m* freelink = nullptr;                  // next on sched.freem [lock:sched], or of what bury_freem took off it
     void (*mstartfn)() = nullptr;           // run first, on g0 [const]

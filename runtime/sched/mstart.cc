@@ -317,9 +317,9 @@ int newm_spare() {
     m* mp = stillborn;
     if (!mp)
         if (int error = try_allocm(nullptr, false, -1, &mp)) return error;
+    mp->spare = true;
     {
         guard l(sched.lock);
-        mp->spare = true;
         if (stillborn) count_stillborn(mp, false);
         stillborn = nullptr;
         sched.nmcoming++;

@@ -105,8 +105,8 @@ fields() {
     awk '
     /^struct (alignas\([0-9]+\) )?(g|m|p|schedt|hchan|mspan)( .*)?\{/ { inside = 1; next }
     /^\};/ { inside = 0 }
-    { line = $0; guarded = sub(/ GUARDED_BY\([a-z._]+(\(\))?\)/, "", line) }
-    inside && /\[lock(:retakelock|:sched)?\]$/ && !guarded { print FILENAME ":" FNR ": a field under a lock without GUARDED_BY" }
+    { line = $0; guarded = sub(/ GUARDED_BY\([a-z._]+\)/, "", line) }
+    inside && /\[lock(:retakelock)?\]$/ && !guarded { print FILENAME ":" FNR ": a field under a lock without GUARDED_BY" }
     inside && line ~ /^    [A-Za-z].*;/ && line !~ /^    (using|static|friend|struct|constexpr|enum|template)/ &&
     line !~ /^[^;\/]*\([^;]*\)[^;{]*[;{]/ && line !~ /\[(own|lock|atomic|const|stw)/ { print FILENAME ":" FNR ": a field without its tag" }
     ' $(printf '%s\n' $product | grep '\.h$')
