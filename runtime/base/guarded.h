@@ -16,6 +16,9 @@
 #define REQUIRES(...) RT0_THREAD_SAFETY(requires_capability(__VA_ARGS__))
 #define ACQUIRE(...) RT0_THREAD_SAFETY(acquire_capability(__VA_ARGS__))
 #define TRY_ACQUIRE(...) RT0_THREAD_SAFETY(try_acquire_capability(__VA_ARGS__))
+// For a function that names a lock where the object that it lies in is not declared yet: it is never defined, only
+// GUARDED_BY and REQUIRES mention it, and whoever declares the object declares it again, with this.
+#define LOCK_RETURNED(x) RT0_THREAD_SAFETY(lock_returned(x))
 #define ASSERT_CAPABILITY(x) RT0_THREAD_SAFETY(assert_capability(x))
 #define RELEASE(...) RT0_THREAD_SAFETY(release_capability(__VA_ARGS__))
 // For what clang cannot follow; each use says what holds the lock instead.

@@ -9,6 +9,7 @@
 
 #include "arch/arch.h"
 #include "base/atomic.h"
+#include "base/lock.h"
 #include "base/watched.h"
 #include "mem/mem.h"
 
@@ -19,6 +20,8 @@ struct m;
 struct p;
 struct hchan;
 struct timer;
+
+mutex& lock_of_sched();  // sched.lock, for GUARDED_BY where sched.h is not included yet (guarded.h)
 
 // ---- states of a G.  Every change goes through casgstatus, which knows this table:
 //
@@ -116,7 +119,7 @@ struct g {
 
     // A select or timed wait in progress: the first to turn 0 into 1 has chosen.
     atomic<std::uint32_t> selectdone{0};        // [atomic]
-    bool caller = false;                        // stands in the global queue, counted in sched.ncallers (SY4) [lock:sched]
+    bool caller GUARDED_BY(lock_of_sched()) = false;  // stands in the global queue, counted in sched.ncallers (SY4) [lock:sched]
     std::uint16_t noyield = 0;                  // so many no_yields (upcross.h) live, each in a frame of its own [own:G]
     void* param = nullptr;                      // the sudog that woke it, or null (close, timeout) [own by waker until ready]
     call_history calls;                         // [own:G]

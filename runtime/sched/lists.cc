@@ -97,9 +97,9 @@ public:
         b->n.store(n + 1, memory_order_release);
         return true;
     }
-    // Of the listed items those for which gone(item) is false stay; `count` go.
+    // Of the listed items those for which gone(item) is false stay; `count` go.  Only allm shrinks.
     template <class F>
-    bool remove(std::size_t count, F gone) {
+    bool remove(std::size_t count, F gone) REQUIRES(lock_of_allm()) {
         block* old = head_.load(memory_order_relaxed);  // relaxed: the writer's own
         std::size_t n = old->n.load(memory_order_relaxed), k = 0;
         block* b = new_block(old->cap);
@@ -142,6 +142,8 @@ mutex allg_lock{lock_rank::allg};
 
 }  // namespace
 
+mutex& lock_of_allm() LOCK_RETURNED(allm_lock);
+
 published<p> allp() { return ps.read<p>(); }
 published<m> allm() { return ms.read<m>(); }
 published<g> allgs() { return gs.read<g>(); }
@@ -157,7 +159,7 @@ bool allm_remove(m* chain) {
     guard l(allm_lock);
     std::size_t n = 0;
     for (m* mp = chain; mp; mp = mp->freelink, n++) mp->buried = true;
-    bool ok = n == 0 || ms.remove(n, [](void* item) { return static_cast<m*>(item)->buried; });
+    bool ok = n == 0 || ms.remove(n, [](void* item) REQUIRES(allm_lock) { return static_cast<m*>(item)->buried; });
     for (m* mp = chain; mp; mp = mp->freelink) mp->buried = false;
     return ok;
 }

@@ -14,6 +14,7 @@
 namespace rt0::runtime {
 
 extern mutex retakelock;  // retake.h
+mutex& lock_of_allm();    // lists.cc's, for GUARDED_BY (guarded.h)
 
 // __cxa_eh_globals of the Itanium C++ ABI: exceptions caught and not yet finished, and
 // how many are in flight.  glibc keeps one per thread; a goroutine takes its own along.
@@ -52,7 +53,7 @@ struct m : mcore {
     m* retakelink GUARDED_BY(retakelock) = nullptr;        // next of the requester's round [lock:retakelock]
     m* retakeheir GUARDED_BY(retakelock) = nullptr;        // M that will have its P [lock:retakelock]
     watched<bool> hog GUARDED_BY(retakelock);              // it lost its P, or is about to, while it runs [lock:retakelock]
-    atomic<std::uint32_t> idle_class_changes{0};  // odd: SCHED_IDLE by us, or about to be [lock:retakelock], read by M
+    atomic<std::uint32_t> idle_class_changes{0};  // odd: SCHED_IDLE by us, or about to be [atomic] written under retakelock
     std::int64_t detachedcpu GUARDED_BY(retakelock) = 0;   // processor time when find_hogs looked last, ns [lock:retakelock]
     std::int32_t detachedruns GUARDED_BY(retakelock) = 0;  // and how often in a row it was seen to run [lock:retakelock]
 
@@ -91,13 +92,13 @@ struct m : mcore {
 
     note park;                                  // [atomic]
     std::int64_t id = 0;                    // [const]
-    m* schedlink = nullptr;                 // next idle M [lock:sched]
-    m* schedprev = nullptr;                 // previous idle M [lock:sched]
-    bool idle = false;                      // on the idle list [lock:sched]
-    bool spare = false;                     // made without a P, not yet on the idle list [lock:sched]
-    bool ended = false;                     // what is left of its thread, if it had one, is no thread of ours [lock:sched]
-    bool buried = false;                    // to be taken off allm [lock:allm]
-    m* freelink = nullptr;                  // next on sched.freem [lock:sched], or of what bury_freem took off it
+    m* schedlink = nullptr;                 // next idle M [lock:sched], of mget_surplus' chain, or of extra_free [lock:extra_lock]
+    m* schedprev GUARDED_BY(lock_of_sched()) = nullptr;  // previous idle M [lock:sched]
+    bool idle GUARDED_BY(lock_of_sched()) = false;       // on the idle list [lock:sched]
+    bool spare = false;                     // made without a P, not yet on the idle list [lock:sched] once its thread may run
+    bool ended GUARDED_BY(lock_of_sched()) = false;  // what is left of its thread, if it had one, is no thread of ours [lock:sched]
+    bool buried GUARDED_BY(lock_of_allm()) = false;  // to be taken off allm [lock:allm]
+    m* freelink = nullptr;                  // next on freem or dead_ms [lock:sched], of what was taken off freem, or of orders.newm
     void (*mstartfn)() = nullptr;           // run first, on g0 [const]
     kernel::kthread thread;                 // [const] once started, but for what thread.cc keeps in it
     watched<std::int32_t> tid;              // kernel thread id, 0 before it runs [own:M]

@@ -88,6 +88,7 @@ struct schedt {
 };
 
 extern schedt sched;
+mutex& lock_of_sched() LOCK_RETURNED(sched.lock);
 extern atomic<std::int32_t> gomaxprocs_now;     // Ps in use
 
 // With one P, whoever has it is alone with all that needs one: run queues (RQ7), channels (CH6).
