@@ -47,7 +47,7 @@ struct alignas(64) mcache {
     mspan* alloc[num_span_classes] = {};     // span to take the next object from, or null [own:P]
     stackcache stacks[stack_orders];         // [own:P]
     atomic<std::uint32_t> flushGen{0};       // MC5 [atomic]
-    mcache* link = nullptr;                  // free mcaches [lock:heap]
+    mcache* link GUARDED_BY(lock_of_heap()) = nullptr;  // free mcaches [lock:heap]
 
     void prepareForSweep();
     void releaseAll();

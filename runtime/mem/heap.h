@@ -22,8 +22,8 @@ struct mcache;
 
 struct mheap {
     mutex lock{lock_rank::heap};
-    pagealloc objects GUARDED_BY(lock){cfg::heap_page, false};  // [lock:heap]
-    pagealloc stacks GUARDED_BY(lock){cfg::stack_min, true};    // [lock:heap]
+    pagealloc objects{cfg::heap_page, false};                   // says itself what of it is under lock
+    pagealloc stacks{cfg::stack_min, true};                     // and this
     atomic<std::uint32_t> sweepgen{2};                          // SP4; += 2 with the world stopped [stw]
     std::size_t physHugePageSize = 0;                           // [const] after mallocinit
     std::size_t memory_max = 0;                                 // bytes of memory and swap in the machine [const] after mallocinit
@@ -33,6 +33,7 @@ struct mheap {
     std::size_t object_pages GUARDED_BY(lock) = 0;              // in spans of objects [lock:heap]
 };
 extern mheap heap;
+mutex& lock_of_heap() LOCK_RETURNED(heap.lock);
 
 // ---- memory for books: never freed.  Zeroed; null when the kernel refuses.  [lock:heap]
 void* persistentalloc(std::size_t n, std::size_t align) REQUIRES(heap.lock);

@@ -1,5 +1,4 @@
-// Page allocator.  Invariants: pagealloc.h.  What REQUIRES the lock says so here: pagealloc.h cannot name it,
-// and whoever calls from outside reaches both allocators through fields that are guarded by it (heap.h).
+// Page allocator.  Invariants: pagealloc.h.
 #include "mem/pagealloc.h"
 
 #include <new>
@@ -25,7 +24,7 @@ std::uint64_t hash(std::uintptr_t x) {  // splitmix64's finisher; Steele, Lea, F
 }
 
 // Splits t into the spans before s and those behind it.
-void treap_split(mspan* t, const mspan* s, mspan** before, mspan** behind) {
+void treap_split(mspan* t, const mspan* s, mspan** before, mspan** behind) REQUIRES(heap.lock) {
     while (t) {
         if (key_less(t, s)) {
             *before = t;
@@ -40,7 +39,7 @@ void treap_split(mspan* t, const mspan* s, mspan** before, mspan** behind) {
     *before = *behind = nullptr;
 }
 
-void treap_insert(mspan** root, mspan* s) {
+void treap_insert(mspan** root, mspan* s) REQUIRES(heap.lock) {
     s->prio = hash(s->start);
     mspan** at = root;
     while (*at && (*at)->prio >= s->prio) at = key_less(*at, s) ? &(*at)->right : &(*at)->left;
@@ -48,7 +47,7 @@ void treap_insert(mspan** root, mspan* s) {
     *at = s;
 }
 
-void treap_erase(mspan** root, mspan* s) {
+void treap_erase(mspan** root, mspan* s) REQUIRES(heap.lock) {
     mspan** at = root;
     while (*at != s) {
         if (!*at) runtime_throw("pagealloc: free span is not in the treap");
@@ -149,7 +148,7 @@ mspan* pagealloc::best_fit(std::size_t npages, std::uintptr_t start) const {
     return best;
 }
 
-mspan* pagealloc::alloc(std::size_t npages, std::size_t align_pages, span_state state) REQUIRES(heap.lock) {
+mspan* pagealloc::alloc(std::size_t npages, std::size_t align_pages, span_state state) {
     const std::uintptr_t align = align_pages << shift_;
     // Where an aligned run lies in s; 0: nowhere.
     auto run_in = [&](const mspan* s) {
@@ -172,7 +171,7 @@ mspan* pagealloc::alloc(std::size_t npages, std::size_t align_pages, span_state 
 }
 
 // Takes [start, +npages) out of the free span s; what is left over stays free.
-mspan* pagealloc::carve(mspan* s, std::uintptr_t start, std::size_t npages, span_state state) REQUIRES(heap.lock) {
+mspan* pagealloc::carve(mspan* s, std::uintptr_t start, std::size_t npages, span_state state) {
     std::size_t before = (start - s->start) >> shift_, behind = s->npages - before - npages;
     mspan *head = before ? spanheader_alloc() : nullptr, *tail = behind ? spanheader_alloc() : nullptr;
     if ((before && !head) || (behind && !tail)) {
@@ -181,7 +180,7 @@ mspan* pagealloc::carve(mspan* s, std::uintptr_t start, std::size_t npages, span
         return nullptr;
     }
     erase(s);
-    auto leave = [&](mspan* part, std::uintptr_t at, std::size_t n) {
+    auto leave = [&](mspan* part, std::uintptr_t at, std::size_t n) REQUIRES(heap.lock) {
         part->ar = s->ar;
         part->start = at;
         part->npages = n;
@@ -201,14 +200,14 @@ mspan* pagealloc::carve(mspan* s, std::uintptr_t start, std::size_t npages, span
     return s;
 }
 
-void pagealloc::merge(mspan* s, mspan* neighbour) REQUIRES(heap.lock) {
+void pagealloc::merge(mspan* s, mspan* neighbour) {
     erase(neighbour);
     if (neighbour->start < s->start) s->start = neighbour->start;
     s->npages += neighbour->npages;
     spanheader_free(neighbour);
 }
 
-void pagealloc::free(mspan* s) REQUIRES(heap.lock) {
+void pagealloc::free(mspan* s) {
     arena* a = s->ar;
     std::size_t first = a->page_of(s->start), end = first + s->npages;
     if (s->list || first >= a->npages || a->spans[first] != s) runtime_throw("pagealloc: bad span freed");
@@ -231,7 +230,7 @@ mspan* pagealloc::scavenge_begin() {
 
 // Reserves an arena in which npages fit; smaller and smaller ones when the kernel refuses.
 // From a granule up an arena is made of whole granules; below, it lies within one (HP3).
-bool pagealloc::grow(std::size_t npages, std::size_t align_pages) REQUIRES(heap.lock) {
+bool pagealloc::grow(std::size_t npages, std::size_t align_pages) {
     std::size_t need = npages << shift_, align = align_pages << shift_;
     bool first = reserved_ == 0;
     std::size_t want = first && !stacks_ && arena_size_ > cfg::arena_first ? cfg::arena_first : arena_size_;
@@ -247,7 +246,7 @@ bool pagealloc::grow(std::size_t npages, std::size_t align_pages) REQUIRES(heap.
     }
 }
 
-bool pagealloc::add_arena(void* p, std::size_t n, bool huge_ok) REQUIRES(heap.lock) {
+bool pagealloc::add_arena(void* p, std::size_t n, bool huge_ok) {
     std::size_t npages = n >> shift_, words = (npages + 63) / 64;
     std::size_t table = npages * sizeof(mspan*), bitmap = words * sizeof(std::uint64_t);
     mspan* s = map_prepare(reinterpret_cast<std::uintptr_t>(p), n) ? spanheader_alloc() : nullptr;

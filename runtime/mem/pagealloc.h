@@ -36,9 +36,9 @@ struct arena {
     arena* chain = nullptr;          // next arena in the same granule of the address map [const]
     arena* link = nullptr;           // next arena of the page allocator [const]
     mspan** spans = nullptr;         // page -> span [lock:heap], read without it by the owner of an address
-    std::uint64_t* released = nullptr;  // PA4 [lock:heap]
-    std::uint64_t* guards = nullptr;    // PA5 [lock:heap]
-    std::uint64_t* mapped = nullptr;    // PA5 [lock:heap]
+    std::uint64_t* released GUARDED_BY(lock_of_heap()) = nullptr;  // PA4 [lock:heap]
+    std::uint64_t* guards GUARDED_BY(lock_of_heap()) = nullptr;    // PA5 [lock:heap]
+    std::uint64_t* mapped GUARDED_BY(lock_of_heap()) = nullptr;    // PA5 [lock:heap]
 
     std::size_t page_of(std::uintptr_t p) const { return (p - base) >> page_shift; }
     bool contains(std::uintptr_t p) const { return p - base < bytes; }
@@ -51,52 +51,54 @@ public:
 
     // A span of npages starting at a multiple of align_pages (a power of two), in state
     // `in_use` or `manual`; null when the kernel gives no more.
-    mspan* alloc(std::size_t npages, std::size_t align_pages, span_state state);
+    mspan* alloc(std::size_t npages, std::size_t align_pages, span_state state) REQUIRES(lock_of_heap());
     // Takes a span back.  Pages marked with set_released count as the kernel's.
-    void free(mspan* s);
+    void free(mspan* s) REQUIRES(lock_of_heap());
     // The coldest dirty free span, taken out so that pages can be given back without the
     // lock; null if there is none.  To be ended with scavenge_end.
-    mspan* scavenge_begin();
-    void scavenge_end(mspan* s) { free(s); }
+    mspan* scavenge_begin() REQUIRES(lock_of_heap());
+    void scavenge_end(mspan* s) REQUIRES(lock_of_heap()) { free(s); }
 
     // Marks pages as given back to the kernel.  For spans that are in the caller's hands.
-    void set_released(mspan* s, std::size_t first, std::size_t n);
+    void set_released(mspan* s, std::size_t first, std::size_t n) REQUIRES(lock_of_heap());
 
     unsigned page_shift() const { return shift_; }
     std::size_t page_size() const { return std::size_t{1} << shift_; }
     std::size_t bytes(const mspan* s) const { return s->npages << shift_; }
 
     // In pages.
-    std::size_t reserved() const { return reserved_; }
-    std::size_t free_pages() const { return free_pages_; }
-    std::size_t free_released() const { return free_released_; }
+    std::size_t reserved() const REQUIRES(lock_of_heap()) { return reserved_; }
+    std::size_t free_pages() const REQUIRES(lock_of_heap()) { return free_pages_; }
+    std::size_t free_released() const REQUIRES(lock_of_heap()) { return free_released_; }
     std::size_t dirty_hint() const { return dirty_hint_.load(memory_order_relaxed); }  // relaxed: a hint
 
     // Checks PA1 to PA4 page by page.
-    bool is_valid() const;
+    bool is_valid() const REQUIRES(lock_of_heap());
     // Arena sizes tried, from the largest; tests make it small.
     void set_arena_size(std::size_t n) { arena_size_ = n; }
 
 private:
     // The first by pages and address from there on; null: none.
-    mspan* best_fit(std::size_t npages, std::uintptr_t start = 0) const;
-    mspan* carve(mspan* s, std::uintptr_t start, std::size_t npages, span_state state);
-    bool grow(std::size_t npages, std::size_t align_pages);
-    bool add_arena(void* p, std::size_t n, bool huge_ok);
-    void insert(mspan* s);
-    void erase(mspan* s);
-    void merge(mspan* s, mspan* neighbour);
-    std::size_t count_released(const mspan* s) const;
-    void note_dirty();
+    mspan* best_fit(std::size_t npages, std::uintptr_t start = 0) const REQUIRES(lock_of_heap());
+    mspan* carve(mspan* s, std::uintptr_t start, std::size_t npages, span_state state) REQUIRES(lock_of_heap());
+    bool grow(std::size_t npages, std::size_t align_pages) REQUIRES(lock_of_heap());
+    bool add_arena(void* p, std::size_t n, bool huge_ok) REQUIRES(lock_of_heap());
+    void insert(mspan* s) REQUIRES(lock_of_heap());
+    void erase(mspan* s) REQUIRES(lock_of_heap());
+    void merge(mspan* s, mspan* neighbour) REQUIRES(lock_of_heap());
+    std::size_t count_released(const mspan* s) const REQUIRES(lock_of_heap());
+    void note_dirty() REQUIRES(lock_of_heap());
 
-    unsigned shift_;
-    bool stacks_;
-    mspan* root_ = nullptr;
-    spanlist dirty_;
-    arena* arenas_ = nullptr;
-    std::size_t arena_size_ = cfg::arena_size;
-    std::size_t reserved_ = 0, free_pages_ = 0, free_released_ = 0;
-    atomic<std::size_t> dirty_hint_{0};
+    unsigned shift_;                                             // [const]
+    bool stacks_;                                                // [const]
+    mspan* root_ GUARDED_BY(lock_of_heap()) = nullptr;           // of the treap [lock:heap]
+    spanlist dirty_ GUARDED_BY(lock_of_heap());                  // PA3, coldest last [lock:heap]
+    arena* arenas_ GUARDED_BY(lock_of_heap()) = nullptr;         // [lock:heap]
+    std::size_t arena_size_ = cfg::arena_size;                   // [const] but for tests
+    std::size_t reserved_ GUARDED_BY(lock_of_heap()) = 0;        // pages [lock:heap]
+    std::size_t free_pages_ GUARDED_BY(lock_of_heap()) = 0;      // [lock:heap]
+    std::size_t free_released_ GUARDED_BY(lock_of_heap()) = 0;   // of those, the kernel's [lock:heap]
+    atomic<std::size_t> dirty_hint_{0};                          // written under heap.lock [atomic]
 };
 
 }  // namespace rt0::runtime

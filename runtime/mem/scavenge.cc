@@ -20,7 +20,7 @@ namespace rt0::runtime {
 
 namespace {
 
-bool is_released(const mspan* s, std::size_t i) {
+bool is_released(const mspan* s, std::size_t i) REQUIRES(heap.lock) {
     std::size_t page = s->ar->page_of(s->start) + i;
     return s->ar->released[page / 64] >> (page % 64) & 1;
 }
@@ -36,8 +36,8 @@ void* with_huge(const mspan* s, std::size_t i, std::size_t n, std::size_t* bytes
     return reinterpret_cast<void*>(lo);
 }
 
-// Do pages first to first + n of a, whole words of its bitmap, all belong to the kernel?  heap.lock is held.
-bool all_released(const arena* a, std::size_t first, std::size_t n) {
+// Do pages first to first + n of a, whole words of its bitmap, all belong to the kernel?
+bool all_released(const arena* a, std::size_t first, std::size_t n) REQUIRES(heap.lock) {
     for (std::size_t w = first / 64; w < (first + n) / 64; w++)
         if (~a->released[w]) return false;
     return true;
@@ -61,7 +61,6 @@ void settle_huge(const arena* a, std::size_t first, std::size_t n) {
 // Gives back the runs of s that are not released yet, at most max_pages in all; pages given
 // back, short of what there was if the kernel refuses (locked memory).  The bitmap words at the
 // ends are shared with neighbours, so the lock is held but for the system call.
-// pa: heap.stacks or heap.objects; by pointer, for what is constant of it is read without the lock.
 std::size_t release_runs(pagealloc* pa, mspan* s, std::size_t max_pages) {
     std::size_t done = 0;
     for (std::size_t i = 0; i < s->npages && done < max_pages;) {
@@ -123,8 +122,7 @@ std::size_t scavenge(std::size_t limit) {
     return done;
 }
 
-// Not analysed: dirty_hint is for those without the lock.
-std::size_t scavengeable() NO_THREAD_SAFETY_ANALYSIS {
+std::size_t scavengeable() {
     std::size_t n = heap.stacks.dirty_hint() * cfg::stack_min + heap.objects.dirty_hint() * cfg::heap_page;
     for (int order = 0; order < stack_orders; order++)
         n += stackpool[order].ndirty.load(memory_order_relaxed) * order_size(order);  // relaxed: a hint

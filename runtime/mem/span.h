@@ -18,12 +18,15 @@
 #include <cstdint>
 
 #include "base/atomic.h"
+#include "base/lock.h"
 #include "mem/sizeclass.h"
 
 namespace rt0::runtime {
 
 struct arena;
 struct mspan;
+
+mutex& lock_of_heap();  // heap.lock, for GUARDED_BY where heap.h is not included yet (guarded.h)
 
 enum class span_state : std::uint8_t {
     dead,        // a span header without pages, on the free list of headers
@@ -56,12 +59,12 @@ struct mspan {
     std::size_t npages = 0;            // in pages of its arena [const] while in use
 
     // In a page allocator: a node of its treap.
-    mspan* left = nullptr;             // [lock:heap]
-    mspan* right = nullptr;            // [lock:heap]
-    std::uint64_t prio = 0;            // [lock:heap]
-    std::size_t nreleased = 0;         // pages the kernel has (never touched or returned) [lock:heap]
+    mspan* left GUARDED_BY(lock_of_heap()) = nullptr;      // [lock:heap]
+    mspan* right GUARDED_BY(lock_of_heap()) = nullptr;     // [lock:heap]
+    std::uint64_t prio GUARDED_BY(lock_of_heap()) = 0;     // [lock:heap]
+    std::size_t nreleased GUARDED_BY(lock_of_heap()) = 0;  // pages the kernel has (never touched or returned) [lock:heap]
 
-    // Objects.
+    // Objects.  The mcentral is that of its class; a span that it does not know, yet or any more, is its owner's.
     object_link* manualFreeList = nullptr;  // freed while another P, or none, cached the span [lock:mcentral]
     std::uint64_t* allocBits = nullptr;     // as of the last sweep [lock:mcentral]
     std::uint64_t* markBits = nullptr;      // what the collector found alive; becomes allocBits [stw]
@@ -78,7 +81,7 @@ struct mspan {
     bool collected = false;                 // a collector frees its objects [const]
     bool cached = false;                    // an mcache holds it [lock:mcentral]
 
-    // Stacks: one bit per slot.
+    // Stacks: one bit per slot.  A span in no pool, made or given up or of one large stack, is its owner's or stacklarge's.
     std::uint64_t slot_free = 0;            // in the pool [lock:stackpool]
     std::uint64_t slot_guarded = 0;         // a guard is in place (or promised by who has the slot) [lock:stackpool]
     std::uint64_t slot_clean = 0;           // no page of it resident [lock:stackpool]
