@@ -100,16 +100,18 @@ order() {
 }
 
 # Each field of the central structures ends in a comment with its tag: who may touch it.  Under a lock that can be
-# named, clang is told, too (locks.sh).
+# named, clang is told, too (locks.sh), of any field or variable if it is one of the locks for all, and the tag the last word.
 fields() {
     awk '
     /^struct (alignas\([0-9]+\) )?(g|m|p|schedt|hchan|mspan)( .*)?\{/ { inside = 1; next }
     /^\};/ { inside = 0 }
-    { line = $0; guarded = sub(/ GUARDED_BY\([a-z._]+\)/, "", line) }
-    inside && /\[lock(:retakelock)?\]$/ && !guarded { print FILENAME ":" FNR ": a field under a lock without GUARDED_BY" }
+    { line = $0; guarded = sub(/ GUARDED_BY\([a-z._]+(\(\))?\)/, "", line) }
+    (inside && /\[lock\]$/ || /^ *[^ \/].*;.*\[lock:(retakelock|sched|heap|allm)\]$/) && !guarded {
+        print FILENAME ":" FNR ": a field under a lock without GUARDED_BY"
+    }
     inside && line ~ /^    [A-Za-z].*;/ && line !~ /^    (using|static|friend|struct|constexpr|enum|template)/ &&
     line !~ /^[^;\/]*\([^;]*\)[^;{]*[;{]/ && line !~ /\[(own|lock|atomic|const|stw)/ { print FILENAME ":" FNR ": a field without its tag" }
-    ' $(printf '%s\n' $product | grep '\.h$')
+    ' $(printf '%s\n' $product | grep -v '\.S$')
 }
 
 # An invariant's number is defined in one file only, or it could not be looked up.

@@ -57,6 +57,14 @@ printf '// M.\nstruct m {\n    int id GUARDED_BY(lock) = 0;\n};\n' >runtime/sche
 finds "a guarded field without a tag" "runtime/sched/m.h:3: a field without its tag"
 printf '// S.\nstruct schedt {\n    int a GUARDED_BY(lock) = 0;  // [lock]\n    int b = 0;  // [lock]\n};\n' >runtime/sched/s.h
 finds "a field with a lock and no GUARDED_BY" "runtime/sched/s.h:4: a field under a lock without GUARDED_BY"
+printf '// H.\n// Asks; answers.  [lock:heap]\nstruct held {\n    int a GUARDED_BY(lock_of_heap()) = 0;  // [lock:heap]\n    int b = 0;  // [lock:heap]\n};\n' \
+    >runtime/sched/h.h
+finds "a field under heap.lock and no GUARDED_BY" "runtime/sched/h.h:5: a field under a lock without GUARDED_BY"
+printf '// L.\nint a GUARDED_BY(sched.lock) = 0;  // [lock:sched]\nint b = 0;  // [lock:sched]\n' >runtime/sched/l.cc
+finds "a variable under sched.lock and no GUARDED_BY" "runtime/sched/l.cc:3: a field under a lock without GUARDED_BY"
+printf '// M.\nstruct m {\n    m* link = nullptr;  // [lock:sched], or of what was taken off\n};\n' >runtime/sched/m.h
+if sh tests/lint/lint.sh >"$work/out"; then echo "ok - a lock for a part of a field's life"; else echo "not ok - a lock for a part: $(cat "$work/out")"; status=1; fi
+fresh
 for f in a b; do printf '// F.\n//   XY1  x\n//   XY1  y\n' >runtime/sched/$f.h; done
 said=$(sh tests/lint/lint.sh | grep -c "runtime/sched/b.h:2: XY1 is defined in runtime/sched/a.h")
 [ "$said" = 1 ] && echo "ok - lint finds an invariant in two files" || { echo "not ok - lint on an invariant in two files"; status=1; }
@@ -98,5 +106,8 @@ locks "a lock given up too early" 'void f() { { guard l(a); } n++; }' "writing v
 locks "a call without its lock" 'void f() { locked(); }' "calling function 'locked' requires holding mutex 'a' exclusively"
 locks "a lock that is kept" 'void f() { a.lock(); n++; }' "mutex 'a' is still held at the end of function"
 locks "a lock kept on one path" 'void f() { a.lock(); if (one_p()) return; a.unlock(); }' "mutex 'a' is not held on every path through here"
+late='mutex& lock_of_c(); int k GUARDED_BY(lock_of_c()) = 0; struct { mutex lock; } c; mutex& lock_of_c() LOCK_RETURNED(c.lock);'
+locks "a lock named before its object" "$late void f() { guard l(c.lock); k++; }"
+locks "the wrong one of those" "$late void f() { guard l(a); k++; }" "writing variable 'k' requires holding mutex 'c.lock' exclusively"
 locks "what is no C++" 'void f() { n++ }' "expected ';' after expression"
 exit $status
