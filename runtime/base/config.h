@@ -113,11 +113,7 @@ inline constexpr std::size_t arena_first = 16 << 20;     // bytes; the first obj
 inline constexpr std::size_t arena_granule = 4 << 20;    // bytes; arenas are aligned to it, the address map counts in it
 inline constexpr std::size_t metadata_chunk = 1 << 20;   // bytes; reserved at a time for spans, bitmaps and caches
 inline constexpr std::size_t small_max = 32 << 10;       // bytes; larger objects get a span of their own
-#if defined(RT0_ASAN) || defined(RT0_TSAN)
-inline constexpr std::size_t kept_object = 320;
-#else
 inline constexpr std::size_t kept_object = 256;          // bytes, of an object that is never freed: a G
-#endif
 inline constexpr std::size_t object_span = 32 << 10;     // bytes; a span holds at least this and eight objects: refills
                                                          // are rare, untouched pages cost nothing
 inline constexpr std::size_t object_cache = 32 << 10;    // bytes of freed objects a P keeps per size class
