@@ -21,8 +21,8 @@ using model::world;
 
 namespace {
 
-// What collect() in debug/traceback.cc scans.  (In a system call nobody does, and exitsyscall does not look for it.)
-bool at_rest(std::uint32_t status) { return status == grunnable || status == gwaiting; }
+// What collect() in debug/traceback.cc scans, and a G in a system call, which exitsyscall is ready for.
+bool at_rest(std::uint32_t status) { return status == grunnable || status == gwaiting || status == gsyscall; }
 
 // A G, of which nothing runs; who has it running, or scans it, has its stack.
 struct state {

@@ -49,7 +49,6 @@ one() {  # one SEED TEST...
     seed=$1
     shift
     file=$out/chaos.$seed
-    # shellcheck disable=SC2046  # a command's words
     newer "$file" "$@" $(turn "$seed" | awk '{ print $NF == $1 ? $1 : $2 }') && return
     rm -f "$file" "$file.failed"
     p=$(procs "$seed")
